@@ -1,0 +1,44 @@
+# Functions that register tests: one program a room, run alone or under mpirun at 1, 2, 3 and 4 ranks.
+
+set(ADJOIN_GTEST_SOURCES "/usr/src/googletest" CACHE PATH "Sources of GoogleTest (Debian: googletest)")
+# Built from its sources, so that it has the string ABI of the torch wheel.
+add_subdirectory("${ADJOIN_GTEST_SOURCES}" "${CMAKE_BINARY_DIR}/googletest" EXCLUDE_FROM_ALL SYSTEM)
+target_link_libraries(gtest PUBLIC torch::torch)
+
+set(adjoin_test_environment "OMP_NUM_THREADS=1;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+    "OMPI_MCA_osc=^ucx;PRTE_MCA_rmaps_default_mapping_policy=:OVERSUBSCRIBE;OMPI_MCA_rmaps_base_oversubscribe=1"
+    "ASAN_OPTIONS=detect_leaks=0;UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1")
+
+function(adjoin_test_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES")
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp")
+  if(sources)
+    adjoin_program(${name}_test SOURCES ${sources} USES ${arg_USES} GTest::gtest)
+    target_include_directories(${name}_test PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+  endif()
+endfunction()
+
+# adjoin_test(ROOM USES rooms…): tests/ROOM/*.cpp as one program in one process.
+function(adjoin_test name)
+  adjoin_test_program(${name} ${ARGN})
+  if(TARGET ${name}_test)
+    target_link_libraries(${name}_test PRIVATE GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name}_test)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${adjoin_test_environment}")
+  endif()
+endfunction()
+
+# adjoin_mpi_test(ROOM USES rooms…): the same program under mpirun at 1, 2, 3 and 4 ranks.
+function(adjoin_mpi_test name)
+  adjoin_test_program(${name} ${ARGN})
+  if(TARGET ${name}_test)
+    target_sources(${name}_test PRIVATE mpi_main.cpp)
+    target_link_libraries(${name}_test PRIVATE MPI::MPI_CXX)
+    foreach(ranks 1 2 3 4)
+      add_test(NAME ${name}.${ranks}ranks
+               COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}_test>)
+      set_tests_properties(${name}.${ranks}ranks PROPERTIES TIMEOUT 300 PROCESSORS 2
+                                                            ENVIRONMENT "${adjoin_test_environment}")
+    endforeach()
+  endif()
+endfunction()

@@ -1,0 +1,52 @@
+// Named optional parameters: passed through every call to the operators, and shared with the operator factory.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "adjoin/core/tensor_list.hpp"
+
+namespace adjoin {
+
+/// A small set of named values: tensors, numbers, strings and lists of them. Order of insertion is kept.
+class Params {
+ public:
+  using Value = std::variant<at::Tensor, bool, std::int64_t, double, std::string, TensorList, std::vector<std::int64_t>,
+                             std::vector<double>, std::vector<std::string>>;
+  using Entry = std::pair<std::string, Value>;
+
+  Params() = default;
+  Params(std::initializer_list<Entry> entries);
+
+  bool empty() const { return entries_.empty(); }
+  std::size_t size() const { return entries_.size(); }
+  bool contains(std::string_view name) const { return find(name) != nullptr; }
+  /// Adds `name`, or replaces its value.
+  Params& set(std::string name, Value value);
+
+  /// The value of `name` as T; throws InvalidArgument naming it when it is missing or of another type.
+  /// An integer is accepted where a double is asked for.
+  template <class T>
+  T get(std::string_view name) const;
+  /// The value of `name` as T, or `fallback` when it is missing. Throws InvalidArgument when it is of another type.
+  template <class T>
+  T get_or(std::string_view name, T fallback) const {
+    return contains(name) ? get<T>(name) : std::move(fallback);
+  }
+
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+
+ private:
+  const Value* find(std::string_view name) const;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace adjoin

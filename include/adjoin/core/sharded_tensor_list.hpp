@@ -1,0 +1,40 @@
+// Measurements that stay on their ranks.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/complex.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "adjoin/core/tensor_list.hpp"
+
+namespace adjoin {
+
+/// Sums small sets of numbers over the ranks that share a sharded vector. The distributed room implements it; one
+/// call is one collective.
+class ScalarSum {
+ public:
+  virtual ~ScalarSum() = default;
+  /// Replaces every value by its sum over the ranks. Every rank must call it with equally many values.
+  virtual void sum(std::span<c10::complex<double>> values) = 0;
+};
+
+/// The part of a distributed list of tensors that this rank owns. Its inner product is global:
+/// ⟨a, b⟩ = weight · Σ_ranks Σ_i ⟨a_i, b_i⟩, so solvers need not know that it is distributed.
+struct ShardedTensorList {
+  /// The owned tensors, in ascending order of their global index.
+  TensorList local;
+  /// Global index of each owned tensor.
+  std::vector<std::int64_t> indices;
+  /// Number of tensors on all ranks.
+  std::int64_t total = 0;
+  /// Weight of the inner product: 1, or 1/total for a stack with mean reduction.
+  double weight = 1.0;
+  /// Sums over the ranks; null when this rank owns everything.
+  std::shared_ptr<ScalarSum> reducer;
+};
+
+}  // namespace adjoin

@@ -1,0 +1,9 @@
+// Lets one source be compiled for several instruction sets, the best one chosen when the program starts.
+#pragma once
+
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+/// Marks a function whose loops should use the widest vectors of the machine that runs it.
+#define ADJOIN_SIMD __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define ADJOIN_SIMD
+#endif

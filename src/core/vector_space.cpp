@@ -1,0 +1,385 @@
+#include "adjoin/core/vector_space.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+
+#include "adjoin/core/errors.hpp"
+#include "adjoin/core/simd.hpp"
+
+namespace adjoin {
+
+namespace {
+
+using Complex = c10::complex<double>;
+
+// ---- Kernels on contiguous memory -------------------------------------------------------------------------------
+// Sums are kept in `lanes` independent double accumulators, which the compiler maps to vector registers.
+
+constexpr std::int64_t lanes = 16;
+
+#define ADJOIN_DEFINE_KERNELS(T)                                                                        \
+  ADJOIN_SIMD double real_dot(const T* a, const T* b, std::int64_t n) {                                 \
+    double sums[lanes] = {};                                                                            \
+    std::int64_t i = 0;                                                                                 \
+    for (; i + lanes <= n; i += lanes) {                                                                \
+      for (std::int64_t l = 0; l < lanes; ++l) {                                                        \
+        sums[l] += static_cast<double>(a[i + l]) * static_cast<double>(b[i + l]);                       \
+      }                                                                                                 \
+    }                                                                                                   \
+    double total = 0.0;                                                                                 \
+    for (; i < n; ++i) {                                                                                \
+      total += static_cast<double>(a[i]) * static_cast<double>(b[i]);                                   \
+    }                                                                                                   \
+    for (double s : sums) {                                                                             \
+      total += s;                                                                                       \
+    }                                                                                                   \
+    return total;                                                                                       \
+  }                                                                                                     \
+  /* Imaginary part of Σ conj(a) b for n complex numbers stored as pairs. */                            \
+  ADJOIN_SIMD double imaginary_dot(const T* a, const T* b, std::int64_t n) {                            \
+    double sums[lanes] = {};                                                                            \
+    std::int64_t i = 0;                                                                                 \
+    for (; i + lanes <= n; i += lanes) {                                                                \
+      for (std::int64_t l = 0; l < lanes; ++l) {                                                        \
+        const std::int64_t k = 2 * (i + l);                                                             \
+        sums[l] += static_cast<double>(a[k]) * static_cast<double>(b[k + 1]) -                          \
+                   static_cast<double>(a[k + 1]) * static_cast<double>(b[k]);                           \
+      }                                                                                                 \
+    }                                                                                                   \
+    double total = 0.0;                                                                                 \
+    for (; i < n; ++i) {                                                                                \
+      total += static_cast<double>(a[2 * i]) * static_cast<double>(b[2 * i + 1]) -                      \
+               static_cast<double>(a[2 * i + 1]) * static_cast<double>(b[2 * i]);                       \
+    }                                                                                                   \
+    for (double s : sums) {                                                                             \
+      total += s;                                                                                       \
+    }                                                                                                   \
+    return total;                                                                                       \
+  }                                                                                                     \
+  ADJOIN_SIMD void real_axpby(T alpha, const T* x, T beta, T* y, std::int64_t n) {                      \
+    for (std::int64_t i = 0; i < n; ++i) {                                                              \
+      y[i] = alpha * x[i] + beta * y[i];                                                                \
+    }                                                                                                   \
+  }                                                                                                     \
+  ADJOIN_SIMD void complex_axpby(T ar, T ai, const T* x, T br, T bi, T* y, std::int64_t n) {            \
+    for (std::int64_t i = 0; i < n; ++i) {                                                              \
+      const T xr = x[2 * i];                                                                            \
+      const T xi = x[2 * i + 1];                                                                        \
+      const T yr = y[2 * i];                                                                            \
+      const T yi = y[2 * i + 1];                                                                        \
+      y[2 * i] = (ar * xr - ai * xi) + (br * yr - bi * yi);                                             \
+      y[2 * i + 1] = (ar * xi + ai * xr) + (br * yi + bi * yr);                                         \
+    }                                                                                                   \
+  }
+
+ADJOIN_DEFINE_KERNELS(float)
+ADJOIN_DEFINE_KERNELS(double)
+
+// ---- Tensors ----------------------------------------------------------------------------------------------------
+
+// Fixed chunks, so that a sum does not depend on the number of threads.
+constexpr std::int64_t chunk = 1 << 16;
+
+template <class F>
+double chunked_sum(std::int64_t n, F part) {
+  if (n <= chunk) {
+    return part(std::int64_t{0}, n);
+  }
+  const std::int64_t count = (n + chunk - 1) / chunk;
+  std::vector<double> parts(static_cast<std::size_t>(count));
+  at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t c = begin; c < end; ++c) {
+      parts[static_cast<std::size_t>(c)] = part(c * chunk, std::min(n, (c + 1) * chunk));
+    }
+  });
+  double total = 0.0;
+  for (double p : parts) {
+    total += p;
+  }
+  return total;
+}
+
+template <class F>
+void chunked_for(std::int64_t n, F body) {
+  if (n <= chunk) {
+    body(std::int64_t{0}, n);
+  } else {
+    at::parallel_for(0, n, chunk, body);
+  }
+}
+
+bool has_kernel(const at::Tensor& t) {
+  const auto type = t.scalar_type();
+  return t.is_cpu() && t.is_contiguous() && !t.is_conj() && !t.is_neg() &&
+         (type == at::kFloat || type == at::kDouble || type == at::kComplexFloat || type == at::kComplexDouble);
+}
+
+// Calls f with the tensor's real type; complex numbers are pairs of it.
+template <class F>
+auto with_real_type(const at::Tensor& t, F f) {
+  return t.scalar_type() == at::kFloat || t.scalar_type() == at::kComplexFloat ? f(float{}) : f(double{});
+}
+
+template <class T>
+const T* data(const at::Tensor& t) {
+  return static_cast<const T*>(t.const_data_ptr());
+}
+
+template <class T>
+T* mutable_data(at::Tensor& t) {
+  return static_cast<T*>(t.mutable_data_ptr());
+}
+
+void check_items(const at::Tensor& a, std::int64_t items) {
+  check(items >= 1, "items: must be at least 1, got ", items);
+  check(items == 1 || (a.dim() > 0 && a.size(0) == items), "vector: dimension 0 must have one entry for each of ",
+        items, " items, got shape ", a.sizes());
+}
+
+template <class T>
+Complex contiguous_dot(const at::Tensor& a, const at::Tensor& b, std::int64_t offset, std::int64_t n) {
+  if (!a.is_complex()) {
+    const T* pa = data<T>(a) + offset;
+    const T* pb = data<T>(b) + offset;
+    return {chunked_sum(n, [&](std::int64_t i, std::int64_t j) { return real_dot(pa + i, pb + i, j - i); }), 0.0};
+  }
+  const T* pa = data<T>(a) + 2 * offset;
+  const T* pb = data<T>(b) + 2 * offset;
+  const double real =
+      chunked_sum(2 * n, [&](std::int64_t i, std::int64_t j) { return real_dot(pa + i, pb + i, j - i); });
+  if (pa == pb) {
+    return {real, 0.0};
+  }
+  return {real, chunked_sum(n, [&](std::int64_t i, std::int64_t j) {
+            return imaginary_dot(pa + 2 * i, pb + 2 * i, j - i);
+          })};
+}
+
+void add_dot(const at::Tensor& a, const at::Tensor& b, Scalars& result) {
+  const auto items = static_cast<std::int64_t>(result.size());
+  check_items(a, items);
+  check(a.sizes() == b.sizes(), "dot: shapes must agree, got ", a.sizes(), " and ", b.sizes());
+  const std::int64_t n = a.numel() / items;
+  if (n == 0) {
+    return;
+  }
+  if (has_kernel(a) && has_kernel(b) && a.scalar_type() == b.scalar_type()) {
+    with_real_type(a, [&](auto zero) {
+      for (std::int64_t i = 0; i < items; ++i) {
+        result[static_cast<std::size_t>(i)] += contiguous_dot<decltype(zero)>(a, b, i * n, n);
+      }
+      return 0;
+    });
+    return;
+  }
+  const auto type = a.is_complex() || b.is_complex() ? at::kComplexDouble : at::kDouble;
+  const at::Tensor products = (a.conj().to(type) * b.to(type)).reshape({items, n}).sum(1).to(at::kCPU, at::kComplexDouble);
+  const auto* sums = static_cast<const Complex*>(products.const_data_ptr());
+  for (std::int64_t i = 0; i < items; ++i) {
+    result[static_cast<std::size_t>(i)] += sums[i];
+  }
+}
+
+bool all_real(const Scalars& s) {
+  return std::all_of(s.begin(), s.end(), [](const Complex& z) { return z.imag() == 0.0; });
+}
+
+template <class T>
+void contiguous_axpby(Complex alpha, const at::Tensor& x, Complex beta, at::Tensor& y, std::int64_t offset,
+                      std::int64_t n) {
+  const bool pairs = y.is_complex();
+  const bool real_factors = alpha.imag() == 0.0 && beta.imag() == 0.0;
+  const std::int64_t width = pairs ? 2 : 1;
+  const T* px = data<T>(x) + width * offset;
+  T* py = mutable_data<T>(y) + width * offset;
+  const T ar = static_cast<T>(alpha.real());
+  const T br = static_cast<T>(beta.real());
+  if (!pairs || real_factors) {
+    chunked_for(width * n, [&](std::int64_t i, std::int64_t j) { real_axpby(ar, px + i, br, py + i, j - i); });
+  } else {
+    const T ai = static_cast<T>(alpha.imag());
+    const T bi = static_cast<T>(beta.imag());
+    chunked_for(n, [&](std::int64_t i, std::int64_t j) {
+      complex_axpby(ar, ai, px + 2 * i, br, bi, py + 2 * i, j - i);
+    });
+  }
+}
+
+// The factors as a tensor that broadcasts over dimension 0 of y.
+at::Tensor broadcast_factors(const Scalars& factors, const at::Tensor& y) {
+  at::Tensor values = at::empty({static_cast<std::int64_t>(factors.size())}, at::kComplexDouble);
+  std::copy(factors.begin(), factors.end(), static_cast<Complex*>(values.mutable_data_ptr()));
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(std::max<std::int64_t>(y.dim(), 1)), 1);
+  shape[0] = static_cast<std::int64_t>(factors.size());
+  values = y.is_complex() ? values : at::real(values);
+  values = values.to(y.device(), y.scalar_type());
+  return factors.size() == 1 ? values.reshape({}) : values.view(shape);
+}
+
+}  // namespace
+
+Scalars dot(const at::Tensor& a, const at::Tensor& b, std::int64_t items) {
+  Scalars result(static_cast<std::size_t>(items), 0.0);
+  add_dot(a, b, result);
+  return result;
+}
+
+Scalars dot(const TensorList& a, const TensorList& b, std::int64_t items) {
+  check(a.size() == b.size(), "dot: lists must have equally many entries, got ", a.size(), " and ", b.size());
+  Scalars result(static_cast<std::size_t>(items), 0.0);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    add_dot(a[i], b[i], result);
+  }
+  return result;
+}
+
+Scalars dot(const ShardedTensorList& a, const ShardedTensorList& b, std::int64_t items) {
+  return dots({{&a, &b}}, items).front();
+}
+
+Scalars squared_norm(const at::Tensor& a, std::int64_t items) { return adjoin::dot(a, a, items); }
+Scalars squared_norm(const TensorList& a, std::int64_t items) { return adjoin::dot(a, a, items); }
+Scalars squared_norm(const ShardedTensorList& a, std::int64_t items) { return adjoin::dot(a, a, items); }
+
+double norm(const at::Tensor& a) { return std::sqrt(squared_norm(a)[0].real()); }
+double norm(const TensorList& a) { return std::sqrt(squared_norm(a)[0].real()); }
+double norm(const ShardedTensorList& a) { return std::sqrt(squared_norm(a)[0].real()); }
+
+std::vector<Scalars> dots(std::initializer_list<VectorPair<at::Tensor>> pairs, std::int64_t items) {
+  std::vector<Scalars> results;
+  for (const auto& [a, b] : pairs) {
+    results.push_back(adjoin::dot(*a, *b, items));
+  }
+  return results;
+}
+
+std::vector<Scalars> dots(std::initializer_list<VectorPair<TensorList>> pairs, std::int64_t items) {
+  std::vector<Scalars> results;
+  for (const auto& [a, b] : pairs) {
+    results.push_back(adjoin::dot(*a, *b, items));
+  }
+  return results;
+}
+
+std::vector<Scalars> dots(std::initializer_list<VectorPair<ShardedTensorList>> pairs, std::int64_t items) {
+  std::vector<Scalars> results;
+  Scalars message;
+  const ShardedTensorList& first = *pairs.begin()->first;
+  for (const auto& [a, b] : pairs) {
+    const Scalars local = adjoin::dot(a->local, b->local, items);
+    message.append(local.begin(), local.end());
+  }
+  if (first.reducer) {
+    first.reducer->sum({message.data(), message.size()});
+  }
+  for (std::size_t k = 0; k < pairs.size(); ++k) {
+    Scalars result;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(items); ++i) {
+      result.push_back(first.weight * message[k * static_cast<std::size_t>(items) + i]);
+    }
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+void axpby(const Scalars& alpha, const at::Tensor& x, const Scalars& beta, at::Tensor& y) {
+  const auto items = static_cast<std::int64_t>(alpha.size());
+  check_items(y, items);
+  check(alpha.size() == beta.size(), "axpby: alpha and beta must have equally many items, got ", alpha.size(), " and ",
+        beta.size());
+  check(x.sizes() == y.sizes(), "axpby: shapes must agree, got ", x.sizes(), " and ", y.sizes());
+  if (has_kernel(x) && has_kernel(y) && x.scalar_type() == y.scalar_type()) {
+    const std::int64_t n = y.numel() / items;
+    with_real_type(y, [&](auto zero) {
+      for (std::int64_t i = 0; i < items; ++i) {
+        const auto k = static_cast<std::size_t>(i);
+        contiguous_axpby<decltype(zero)>(alpha[k], x, beta[k], y, i * n, n);
+      }
+      return 0;
+    });
+    return;
+  }
+  y.mul_(broadcast_factors(beta, y)).add_(x * broadcast_factors(alpha, y));
+}
+
+void axpby(const Scalars& alpha, const TensorList& x, const Scalars& beta, TensorList& y) {
+  check(x.size() == y.size(), "axpby: lists must have equally many entries, got ", x.size(), " and ", y.size());
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    axpby(alpha, x[i], beta, y[i]);
+  }
+}
+
+void axpby(const Scalars& alpha, const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y) {
+  axpby(alpha, x.local, beta, y.local);
+}
+
+void scale(const Scalars& alpha, at::Tensor& y) {
+  if (alpha.size() == 1 && all_real(alpha)) {
+    y.mul_(alpha[0].real());
+  } else {
+    y.mul_(broadcast_factors(alpha, y));
+  }
+}
+
+void scale(const Scalars& alpha, TensorList& y) {
+  for (at::Tensor& entry : y) {
+    scale(alpha, entry);
+  }
+}
+
+void scale(const Scalars& alpha, ShardedTensorList& y) { scale(alpha, y.local); }
+
+at::Tensor zeros_like(const at::Tensor& a) { return at::zeros(a.sizes(), a.options()); }
+
+TensorList zeros_like(const TensorList& a) {
+  TensorList result;
+  result.reserve(a.size());
+  for (const at::Tensor& entry : a) {
+    result.push_back(adjoin::zeros_like(entry));
+  }
+  return result;
+}
+
+ShardedTensorList zeros_like(const ShardedTensorList& a) {
+  ShardedTensorList result = a;
+  result.local = adjoin::zeros_like(a.local);
+  return result;
+}
+
+at::Tensor clone(const at::Tensor& a) { return a.clone(at::MemoryFormat::Contiguous); }
+
+TensorList clone(const TensorList& a) {
+  TensorList result;
+  result.reserve(a.size());
+  for (const at::Tensor& entry : a) {
+    result.push_back(adjoin::clone(entry));
+  }
+  return result;
+}
+
+ShardedTensorList clone(const ShardedTensorList& a) {
+  ShardedTensorList result = a;
+  result.local = adjoin::clone(a.local);
+  return result;
+}
+
+at::Tensor randn_like(const at::Tensor& a, std::uint64_t seed) {
+  const at::Generator generator = at::detail::createCPUGenerator(seed);
+  return at::randn(a.sizes(), generator, a.options().device(at::kCPU).requires_grad(false)).to(a.device());
+}
+
+std::int64_t common_items(const at::Tensor& x, const at::Tensor& y) {
+  return x.dim() > 1 && y.dim() > 1 && x.size(0) == y.size(0) ? x.size(0) : 1;
+}
+
+std::int64_t common_items(const at::Tensor& x, const TensorList& y) {
+  for (const at::Tensor& entry : y) {
+    if (common_items(x, entry) != x.size(0)) {
+      return 1;
+    }
+  }
+  return x.dim() > 1 ? x.size(0) : 1;
+}
+
+}  // namespace adjoin
