@@ -1,0 +1,136 @@
+// The collectives that adjoin needs, as an abstract class. Its engines: one process (single.hpp) and MPI (mpi.hpp).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace adjoin {
+
+enum class ReduceOp : std::uint8_t { sum, product, min, max };
+
+/// A started collective. It owns what it needs, and its destructor waits. Move-only.
+class Pending {
+ public:
+  /// What an engine does to finish a collective.
+  class Work {
+   public:
+    virtual ~Work() = default;
+    /// Whether it is finished, without blocking; advances it where it can.
+    virtual bool test() = 0;
+    /// Blocks until it is finished. Throws CommunicationError when it failed.
+    virtual void wait() = 0;
+  };
+
+  /// A collective that is finished already.
+  Pending() = default;
+  explicit Pending(std::unique_ptr<Work> work);
+  Pending(Pending&&) noexcept;
+  Pending& operator=(Pending&&) noexcept;
+  ~Pending();
+
+  bool test();
+  /// Blocks until the collective is finished; then a no-op. Throws CommunicationError when it failed.
+  void wait();
+
+ private:
+  std::unique_ptr<Work> work_;
+};
+
+/// What a communicator has done since it was made: the evidence for "one message a step".
+struct MessageCounters {
+  /// Collectives of any kind, of which reductions, gathers and others.
+  std::int64_t collectives = 0;
+  std::int64_t reductions = 0;
+  std::int64_t gathers = 0;
+  /// Bytes of payload that this rank handed over or received as a result, summed over the collectives.
+  std::int64_t bytes = 0;
+  /// Payload bytes of the latest collective.
+  std::int64_t last_bytes = 0;
+};
+
+/// Collectives among a fixed group of ranks. Every rank of the group must call the same methods in the same order, with
+/// tensors of the same dtype and, except where noted, shape. Tensors may be non-contiguous and on any device that the
+/// engine can reach. Not thread-safe. Creation and destruction are collective.
+///
+/// Floating-point, complex, integer, bool and half tensors can be reduced. For bool, sum and max are "or", product and
+/// min are "and". Complex tensors have no min and max. An unsupported combination throws InvalidArgument.
+class Communicator {
+ public:
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  /// Rank among, and number of, the ranks that share this node's memory.
+  virtual int local_rank() const = 0;
+  virtual int local_size() const = 0;
+  /// One line for people: engine, version, ranks.
+  virtual std::string description() const = 0;
+
+  /// Replaces `tensor` by its reduction over the ranks.
+  void all_reduce(at::Tensor& tensor, ReduceOp op = ReduceOp::sum);
+  /// `output` ← reduction of every rank's `input`. Cheapest where both come from buffer(). Both contiguous, of equal
+  /// shape and dtype, and not overlapping.
+  void all_reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op = ReduceOp::sum);
+  /// Reduction of a few numbers, at the lowest latency the engine has.
+  void all_reduce(std::span<double> values, ReduceOp op = ReduceOp::sum);
+  Pending start_all_reduce(at::Tensor& tensor, ReduceOp op = ReduceOp::sum);
+
+  /// Concatenation of every rank's `input` along a new first dimension: shape {size(), …}.
+  at::Tensor all_gather(const at::Tensor& input);
+  /// Concatenation of 1-D tensors of unlike lengths; `counts[r]` is the length of rank r's tensor, known to all.
+  at::Tensor all_gather_v(const at::Tensor& input, const std::vector<std::int64_t>& counts);
+  /// The same in place: `buffer` holds Σ counts elements, contiguous, of which this rank has filled its own segment.
+  void all_gather_v_inplace(at::Tensor& buffer, const std::vector<std::int64_t>& counts);
+  Pending start_all_gather_v_inplace(at::Tensor& buffer, const std::vector<std::int64_t>& counts);
+
+  /// Rank r gets the reduction of every rank's r-th equal part (along dimension 0) of `input`.
+  at::Tensor reduce_scatter(const at::Tensor& input, ReduceOp op = ReduceOp::sum);
+
+  /// Every rank's `tensor` becomes that of `root`.
+  void broadcast(at::Tensor& tensor, int root);
+  Pending start_broadcast(at::Tensor& tensor, int root);
+
+  void barrier();
+
+  /// The bytes of `root`, whatever the other ranks pass.
+  std::string broadcast_bytes(const std::string& bytes, int root);
+  /// Every rank's bytes, of any lengths.
+  std::vector<std::string> all_gather_bytes(const std::string& bytes);
+
+  /// A communicator among the ranks with equal `color`, ordered by `key`. Collective.
+  virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+
+  /// A contiguous 1-D tensor of `numel` elements where this engine reduces fastest (a shared-memory window among ranks
+  /// of one node; ordinary memory elsewhere). Collective. The memory is shared between ranks only while a reduction
+  /// from it is under way: write to it at any time outside that call.
+  virtual at::Tensor buffer(std::int64_t numel, at::ScalarType dtype, at::Device device) = 0;
+
+  const MessageCounters& counters() const { return counters_; }
+  void reset_counters() { counters_ = {}; }
+
+ protected:
+  Communicator() = default;
+
+  // Engines implement these; arguments are validated, contiguous, and dense.
+  virtual void all_reduce_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) = 0;
+  virtual void all_reduce_values_impl(std::span<double> values, ReduceOp op) = 0;
+  virtual Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) = 0;
+  virtual void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) = 0;
+  virtual Pending start_all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) = 0;
+  virtual void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) = 0;
+  virtual Pending start_broadcast_impl(at::Tensor& tensor, int root) = 0;
+  virtual void barrier_impl() = 0;
+
+ private:
+  MessageCounters counters_;
+};
+
+}  // namespace adjoin

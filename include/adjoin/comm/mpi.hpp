@@ -1,0 +1,42 @@
+// The MPI engine: MPI-3.1 between nodes, a shared-memory window among the ranks of a node.
+#pragma once
+
+#include <mpi.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "adjoin/comm/communicator.hpp"
+
+namespace adjoin {
+
+/// How reductions within a node are done.
+enum class NodeReduction : std::uint8_t {
+  automatic,      ///< through shared memory, except where MPI is expected to be quicker
+  shared_memory,  ///< always through shared memory
+  mpi             ///< always by MPI alone
+};
+
+struct MpiOptions {
+  NodeReduction node_reduction = NodeReduction::automatic;
+  /// Treat every `ranks_per_node` consecutive ranks as a node of their own; 0: ask MPI. Lets the hierarchical
+  /// reduction be tested on one machine.
+  int ranks_per_node = 0;
+};
+
+/// A communicator over a duplicate of `comm`. Collective. MPI must be initialised.
+std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm comm, const MpiOptions& options = {});
+
+/// Keeps MPI initialised: initialises it unless that was done before, and then finalises it at destruction.
+class MpiSession {
+ public:
+  MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+  ~MpiSession();
+
+ private:
+  bool owner_ = false;
+};
+
+}  // namespace adjoin

@@ -1,0 +1,25 @@
+// Several operators computed as one.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "adjoin/core/tensor_list.hpp"
+
+namespace adjoin {
+
+/// A stack whose operators share work: circular blurs share the transforms of the image, coils their masks. Made by
+/// LinearPhysics::fuse and equal to the plain stack up to round-off. A method returns an undefined result where it has
+/// no quicker way than the plain stack for this input; the caller then falls back to it.
+class FusedStack {
+ public:
+  virtual ~FusedStack() = default;
+  /// [A_1 x, …, A_n x]; an empty list when not fused.
+  virtual TensorList A(const at::Tensor& /*x*/) { return {}; }
+  /// Σ A_iᵀ y_i. `out`, when defined, is a contiguous tensor of the image's shape and dtype that the sum may be written
+  /// into; the sum is wherever the returned tensor is.
+  virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) { return {}; }
+  /// Σ A_iᵀ A_i x; `out` as above.
+  virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) { return {}; }
+};
+
+}  // namespace adjoin

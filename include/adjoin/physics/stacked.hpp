@@ -1,0 +1,90 @@
+// Stacks of operators in one process: A = [A_1; …; A_n].
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "adjoin/core/tensor_list.hpp"
+#include "adjoin/physics/fused.hpp"
+#include "adjoin/physics/linear_physics.hpp"
+
+namespace adjoin {
+
+/// How a stack combines its operators. `mean` weighs the measurement space by 1/n: ⟨y, z⟩ = (1/n) Σ ⟨y_i, z_i⟩, so the
+/// adjoint is (1/n) Σ A_iᵀ y_i and stays a true adjoint.
+enum class Reduction : std::uint8_t { sum, mean };
+/// Throws InvalidArgument naming the choices.
+Reduction reduction_from_string(std::string_view name);
+std::string_view to_string(Reduction reduction);
+
+/// A stack of any measurement models. An exception in operator i becomes an OperatorFailure with index i.
+class StackedPhysics {
+ public:
+  explicit StackedPhysics(std::vector<PhysicsPtr> operators);
+  virtual ~StackedPhysics() = default;
+
+  std::size_t size() const { return operators_.size(); }
+  const Physics& operator[](std::size_t i) const { return *operators_[i]; }
+
+  TensorList A(const at::Tensor& x, const Params& params = {}) const;
+  TensorList forward(const at::Tensor& x, const Params& params = {}) const;
+  /// Σ J_i(x)ᵀ v_i. Undefined tensor for an empty stack.
+  at::Tensor A_vjp(const at::Tensor& x, const TensorList& v, const Params& params = {}) const;
+
+ protected:
+  std::vector<PhysicsPtr> operators_;
+};
+
+struct StackOptions {
+  Reduction reduction = Reduction::sum;
+  /// Use fused forms of the operators where they exist.
+  bool fuse = true;
+};
+
+/// A stack of linear operators. May be empty, as on a rank that owns none: then the sums are undefined tensors.
+class StackedLinearPhysics {
+ public:
+  explicit StackedLinearPhysics(std::vector<LinearPhysicsPtr> operators, const StackOptions& options = {});
+  ~StackedLinearPhysics();
+
+  std::size_t size() const { return operators_.size(); }
+  LinearPhysics& operator[](std::size_t i) const { return *operators_[i]; }
+
+  TensorList A(const at::Tensor& x, const Params& params = {}) const;
+  TensorList forward(const at::Tensor& x, const Params& params = {}) const;
+  /// Σ A_iᵀ y_i, times 1/n for mean reduction; likewise A_vjp, A_adjoint_A and the inner adjoint of A_A_adjoint.
+  at::Tensor A_adjoint(const TensorList& y, const Params& params = {}) const;
+  at::Tensor A_vjp(const at::Tensor& x, const TensorList& v, const Params& params = {}) const;
+  at::Tensor A_adjoint_A(const at::Tensor& x, const Params& params = {}) const;
+  TensorList A_A_adjoint(const TensorList& y, const Params& params = {}) const;
+
+  /// The unreduced terms [A_iᵀ y_i], [J_iᵀ v_i] and [A_iᵀ A_i x].
+  TensorList A_adjoint_each(const TensorList& y, const Params& params = {}) const;
+  TensorList A_vjp_each(const at::Tensor& x, const TensorList& v, const Params& params = {}) const;
+  TensorList A_adjoint_A_each(const at::Tensor& x, const Params& params = {}) const;
+
+  /// The plain sums (no 1/n), written into `out` when it is defined and of the right shape and dtype (its contents are
+  /// overwritten), else into a new tensor; returns where the sum is. Undefined for an empty stack.
+  at::Tensor A_adjoint_sum(const TensorList& y, const at::Tensor& out = {}, const Params& params = {}) const;
+  at::Tensor A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out = {}, const Params& params = {}) const;
+
+  /// The exact minimum-norm least-squares solution.
+  at::Tensor A_dagger(const TensorList& y, const DaggerOptions& options = {}) const;
+  /// (1/n) Σ A_i† y_i: cheap, and only an approximation of the pseudoinverse.
+  at::Tensor A_dagger_mean(const TensorList& y, const DaggerOptions& options = {}) const;
+  at::Tensor prox_l2(const at::Tensor& z, const TensorList& y, double gamma, const DaggerOptions& options = {}) const;
+  double compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options = {}) const;
+  /// Lower: max_i ‖A_i‖². Upper: Σ_i ‖A_i‖². (Both times 1/n for mean reduction.)
+  SqnormBounds sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options = {}) const;
+  double adjointness_test(const at::Tensor& u, std::uint64_t seed = 0, const Params& params = {}) const;
+
+ private:
+  FusedStack* fused() const;  // the current fused form, or null
+
+  std::vector<LinearPhysicsPtr> operators_;
+  StackOptions options_;
+  mutable std::unique_ptr<FusedStack> fused_;
+  mutable std::vector<std::int64_t> fused_versions_;
+};
+
+}  // namespace adjoin

@@ -1,0 +1,29 @@
+// Krylov solvers for square systems H x = b. Written once against vector_space.hpp; instantiated for at::Tensor,
+// TensorList and ShardedTensorList.
+#pragma once
+
+#include <optional>
+
+#include "adjoin/solvers/solver.hpp"
+
+namespace adjoin {
+
+/// Conjugate gradients for Hermitian positive semi-definite H (Hestenes and Stiefel 1952). Started from zero on a
+/// consistent singular system it converges to the minimum-norm solution. Stops when ‖b − H x‖ ≤ tol ‖b‖.
+/// `preconditioner` approximates H⁻¹ and must be Hermitian positive definite. One application of H an iteration.
+template <class V>
+SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& b, const SolverOptions& options = {},
+                                   const std::optional<V>& x0 = {}, const LinearMap<V, V>& preconditioner = {});
+
+/// BiCGStab for general square H (van der Vorst 1992). Two applications of H an iteration.
+template <class V>
+SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptions& options = {},
+                         const std::optional<V>& x0 = {}, const LinearMap<V, V>& preconditioner = {});
+
+/// MINRES for Hermitian, possibly indefinite or singular H (Paige and Saunders 1975). One application of H an
+/// iteration. `preconditioner` must be Hermitian positive definite.
+template <class V>
+SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions& options = {},
+                       const std::optional<V>& x0 = {}, const LinearMap<V, V>& preconditioner = {});
+
+}  // namespace adjoin

@@ -1,0 +1,30 @@
+// Solvers for min ‖A x − y‖² + λ² ‖x − x0‖² that use A and Aᵀ. Instantiated for images of type at::Tensor and
+// measurements of type at::Tensor, TensorList and ShardedTensorList.
+#pragma once
+
+#include <optional>
+
+#include "adjoin/solvers/solver.hpp"
+
+namespace adjoin {
+
+struct LeastSquaresOptions : SolverOptions {
+  /// λ, the damping: 0 gives the pseudoinverse (minimum-norm) solution when x0 is zero.
+  double damping = 0.0;
+  /// Stops when the condition estimate exceeds this; 0: 1 / machine precision of the image's dtype.
+  double condition_limit = 0.0;
+};
+
+/// LSQR (Paige and Saunders, ACM TOMS 8, 1982). Stops when ‖r‖ ≤ tol (‖y‖ + ‖A‖ ‖x‖) or ‖Aᵀr‖ ≤ tol ‖A‖ ‖r‖.
+/// One application of A and of Aᵀ, and one norm in measurement space, an iteration.
+template <class Y>
+SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap<Y, at::Tensor>& A_adjoint, const Y& y,
+                              const LeastSquaresOptions& options = {}, const std::optional<at::Tensor>& x0 = {});
+
+/// LSMR (Fong and Saunders, SIAM J. Sci. Comput. 33, 2011): MINRES on the normal equations, ‖Aᵀr‖ falls monotonically.
+/// Same cost and stopping rules as LSQR.
+template <class Y>
+SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap<Y, at::Tensor>& A_adjoint, const Y& y,
+                              const LeastSquaresOptions& options = {}, const std::optional<at::Tensor>& x0 = {});
+
+}  // namespace adjoin
