@@ -54,9 +54,39 @@ struct MessageCounters {
   std::int64_t last_bytes = 0;
 };
 
+class Communicator;
+
+/// Memory from which the ranks of a communicator reduce fastest: each rank writes its contribution into input(), then
+/// all call all_reduce. Among the ranks of a node it lies in a shared-memory window, which every rank reads in place.
+/// Made collectively by Communicator::reduce_buffer. Its destruction is local, at any time before the communicator's;
+/// the tensors that input() gave must not be used after it.
+class ReduceBuffer {
+ public:
+  ReduceBuffer(const ReduceBuffer&) = delete;
+  ReduceBuffer& operator=(const ReduceBuffer&) = delete;
+  virtual ~ReduceBuffer() = default;
+
+  /// Where this rank writes its contribution to the next reduction: shape {numel}, contiguous, of arbitrary content.
+  /// It is private to this rank until all_reduce is called, after which the next contribution goes elsewhere: ask
+  /// again.
+  virtual const at::Tensor& input() const = 0;
+
+  /// `output` ← reduction of every rank's input(), the same bits on all ranks of a node. Collective. `output` must be
+  /// contiguous, of the buffer's dtype, device and number of elements, and no view of input().
+  void all_reduce(at::Tensor& output, ReduceOp op = ReduceOp::sum);
+
+ protected:
+  explicit ReduceBuffer(Communicator& communicator) : communicator_(communicator) {}
+  virtual void all_reduce_impl(at::Tensor& output, ReduceOp op) = 0;
+
+ private:
+  Communicator& communicator_;
+};
+
 /// Collectives among a fixed group of ranks. Every rank of the group must call the same methods in the same order, with
-/// tensors of the same dtype and, except where noted, shape. Tensors may be non-contiguous and on any device that the
-/// engine can reach. Not thread-safe. Creation and destruction are collective.
+/// tensors of the same dtype and, except where noted, shape. Tensors may be non-contiguous and on any device: what the
+/// engine cannot reach is staged through host memory. Not differentiable, not thread-safe. Creation and destruction are
+/// collective.
 ///
 /// Floating-point, complex, integer, bool and half tensors can be reduced. For bool, sum and max are "or", product and
 /// min are "and". Complex tensors have no min and max. An unsupported combination throws InvalidArgument.
@@ -76,9 +106,6 @@ class Communicator {
 
   /// Replaces `tensor` by its reduction over the ranks.
   void all_reduce(at::Tensor& tensor, ReduceOp op = ReduceOp::sum);
-  /// `output` ← reduction of every rank's `input`. Cheapest where both come from buffer(). Both contiguous, of equal
-  /// shape and dtype, and not overlapping.
-  void all_reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op = ReduceOp::sum);
   /// Reduction of a few numbers, at the lowest latency the engine has.
   void all_reduce(std::span<double> values, ReduceOp op = ReduceOp::sum);
   Pending start_all_reduce(at::Tensor& tensor, ReduceOp op = ReduceOp::sum);
@@ -108,10 +135,8 @@ class Communicator {
   /// A communicator among the ranks with equal `color`, ordered by `key`. Collective.
   virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
-  /// A contiguous 1-D tensor of `numel` elements where this engine reduces fastest (a shared-memory window among ranks
-  /// of one node; ordinary memory elsewhere). Collective. The memory is shared between ranks only while a reduction
-  /// from it is under way: write to it at any time outside that call.
-  virtual at::Tensor buffer(std::int64_t numel, at::ScalarType dtype, at::Device device) = 0;
+  /// Memory for repeated reductions of `numel` elements. Collective; every rank must pass equal arguments.
+  std::unique_ptr<ReduceBuffer> reduce_buffer(std::int64_t numel, at::ScalarType dtype, at::Device device);
 
   const MessageCounters& counters() const { return counters_; }
   void reset_counters() { counters_ = {}; }
@@ -119,17 +144,27 @@ class Communicator {
  protected:
   Communicator() = default;
 
-  // Engines implement these; arguments are validated, contiguous, and dense.
-  virtual void all_reduce_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) = 0;
+  // Engines implement these. They are called only where there are several ranks (reduce_buffer_impl always), with valid
+  // arguments and tensors that are contiguous, have neither conjugate nor negative bit, and lie where reaches() is
+  // true.
+  virtual bool reaches(at::Device device) const = 0;
+  virtual void all_reduce_impl(at::Tensor& tensor, ReduceOp op) = 0;
   virtual void all_reduce_values_impl(std::span<double> values, ReduceOp op) = 0;
   virtual Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) = 0;
   virtual void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) = 0;
   virtual Pending start_all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) = 0;
   virtual void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) = 0;
+  virtual void broadcast_impl(at::Tensor& tensor, int root) = 0;
   virtual Pending start_broadcast_impl(at::Tensor& tensor, int root) = 0;
   virtual void barrier_impl() = 0;
+  virtual std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
+                                                           at::Device device) = 0;
 
  private:
+  friend class ReduceBuffer;
+  enum class Kind : std::uint8_t { reduction, gather, other };
+  void count(Kind kind, std::int64_t bytes);
+
   MessageCounters counters_;
 };
 
