@@ -11,7 +11,7 @@ namespace adjoin {
 namespace {
 
 // In the order of Params::Value.
-constexpr std::array<const char*, 9> type_names = {"tensor", "bool",         "integer",      "number",         "string",
+constexpr std::array<const char*, 9> type_names = {"tensor",  "bool",         "integer",     "number",     "string",
                                                    "tensors", "integer list", "number list", "string list"};
 
 template <class T>

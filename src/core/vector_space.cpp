@@ -18,59 +18,59 @@ using Complex = c10::complex<double>;
 
 constexpr std::int64_t lanes = 16;
 
-#define ADJOIN_DEFINE_KERNELS(T)                                                                        \
-  ADJOIN_SIMD double real_dot(const T* a, const T* b, std::int64_t n) {                                 \
-    double sums[lanes] = {};                                                                            \
-    std::int64_t i = 0;                                                                                 \
-    for (; i + lanes <= n; i += lanes) {                                                                \
-      for (std::int64_t l = 0; l < lanes; ++l) {                                                        \
-        sums[l] += static_cast<double>(a[i + l]) * static_cast<double>(b[i + l]);                       \
-      }                                                                                                 \
-    }                                                                                                   \
-    double total = 0.0;                                                                                 \
-    for (; i < n; ++i) {                                                                                \
-      total += static_cast<double>(a[i]) * static_cast<double>(b[i]);                                   \
-    }                                                                                                   \
-    for (double s : sums) {                                                                             \
-      total += s;                                                                                       \
-    }                                                                                                   \
-    return total;                                                                                       \
-  }                                                                                                     \
-  /* Imaginary part of Σ conj(a) b for n complex numbers stored as pairs. */                            \
-  ADJOIN_SIMD double imaginary_dot(const T* a, const T* b, std::int64_t n) {                            \
-    double sums[lanes] = {};                                                                            \
-    std::int64_t i = 0;                                                                                 \
-    for (; i + lanes <= n; i += lanes) {                                                                \
-      for (std::int64_t l = 0; l < lanes; ++l) {                                                        \
-        const std::int64_t k = 2 * (i + l);                                                             \
-        sums[l] += static_cast<double>(a[k]) * static_cast<double>(b[k + 1]) -                          \
-                   static_cast<double>(a[k + 1]) * static_cast<double>(b[k]);                           \
-      }                                                                                                 \
-    }                                                                                                   \
-    double total = 0.0;                                                                                 \
-    for (; i < n; ++i) {                                                                                \
-      total += static_cast<double>(a[2 * i]) * static_cast<double>(b[2 * i + 1]) -                      \
-               static_cast<double>(a[2 * i + 1]) * static_cast<double>(b[2 * i]);                       \
-    }                                                                                                   \
-    for (double s : sums) {                                                                             \
-      total += s;                                                                                       \
-    }                                                                                                   \
-    return total;                                                                                       \
-  }                                                                                                     \
-  ADJOIN_SIMD void real_axpby(T alpha, const T* x, T beta, T* y, std::int64_t n) {                      \
-    for (std::int64_t i = 0; i < n; ++i) {                                                              \
-      y[i] = alpha * x[i] + beta * y[i];                                                                \
-    }                                                                                                   \
-  }                                                                                                     \
-  ADJOIN_SIMD void complex_axpby(T ar, T ai, const T* x, T br, T bi, T* y, std::int64_t n) {            \
-    for (std::int64_t i = 0; i < n; ++i) {                                                              \
-      const T xr = x[2 * i];                                                                            \
-      const T xi = x[2 * i + 1];                                                                        \
-      const T yr = y[2 * i];                                                                            \
-      const T yi = y[2 * i + 1];                                                                        \
-      y[2 * i] = (ar * xr - ai * xi) + (br * yr - bi * yi);                                             \
-      y[2 * i + 1] = (ar * xi + ai * xr) + (br * yi + bi * yr);                                         \
-    }                                                                                                   \
+#define ADJOIN_DEFINE_KERNELS(T)                                                             \
+  ADJOIN_SIMD double real_dot(const T* a, const T* b, std::int64_t n) {                      \
+    double sums[lanes] = {};                                                                 \
+    std::int64_t i = 0;                                                                      \
+    for (; i + lanes <= n; i += lanes) {                                                     \
+      for (std::int64_t l = 0; l < lanes; ++l) {                                             \
+        sums[l] += static_cast<double>(a[i + l]) * static_cast<double>(b[i + l]);            \
+      }                                                                                      \
+    }                                                                                        \
+    double total = 0.0;                                                                      \
+    for (; i < n; ++i) {                                                                     \
+      total += static_cast<double>(a[i]) * static_cast<double>(b[i]);                        \
+    }                                                                                        \
+    for (double s : sums) {                                                                  \
+      total += s;                                                                            \
+    }                                                                                        \
+    return total;                                                                            \
+  }                                                                                          \
+  /* Imaginary part of Σ conj(a) b for n complex numbers stored as pairs. */                 \
+  ADJOIN_SIMD double imaginary_dot(const T* a, const T* b, std::int64_t n) {                 \
+    double sums[lanes] = {};                                                                 \
+    std::int64_t i = 0;                                                                      \
+    for (; i + lanes <= n; i += lanes) {                                                     \
+      for (std::int64_t l = 0; l < lanes; ++l) {                                             \
+        const std::int64_t k = 2 * (i + l);                                                  \
+        sums[l] += static_cast<double>(a[k]) * static_cast<double>(b[k + 1]) -               \
+                   static_cast<double>(a[k + 1]) * static_cast<double>(b[k]);                \
+      }                                                                                      \
+    }                                                                                        \
+    double total = 0.0;                                                                      \
+    for (; i < n; ++i) {                                                                     \
+      total += static_cast<double>(a[2 * i]) * static_cast<double>(b[2 * i + 1]) -           \
+               static_cast<double>(a[2 * i + 1]) * static_cast<double>(b[2 * i]);            \
+    }                                                                                        \
+    for (double s : sums) {                                                                  \
+      total += s;                                                                            \
+    }                                                                                        \
+    return total;                                                                            \
+  }                                                                                          \
+  ADJOIN_SIMD void real_axpby(T alpha, const T* x, T beta, T* y, std::int64_t n) {           \
+    for (std::int64_t i = 0; i < n; ++i) {                                                   \
+      y[i] = alpha * x[i] + beta * y[i];                                                     \
+    }                                                                                        \
+  }                                                                                          \
+  ADJOIN_SIMD void complex_axpby(T ar, T ai, const T* x, T br, T bi, T* y, std::int64_t n) { \
+    for (std::int64_t i = 0; i < n; ++i) {                                                   \
+      const T xr = x[2 * i];                                                                 \
+      const T xi = x[2 * i + 1];                                                             \
+      const T yr = y[2 * i];                                                                 \
+      const T yi = y[2 * i + 1];                                                             \
+      y[2 * i] = (ar * xr - ai * xi) + (br * yr - bi * yi);                                  \
+      y[2 * i + 1] = (ar * xi + ai * xr) + (br * yi + bi * yr);                              \
+    }                                                                                        \
   }
 
 ADJOIN_DEFINE_KERNELS(float)
@@ -151,9 +151,8 @@ Complex contiguous_dot(const at::Tensor& a, const at::Tensor& b, std::int64_t of
   if (pa == pb) {
     return {real, 0.0};
   }
-  return {real, chunked_sum(n, [&](std::int64_t i, std::int64_t j) {
-            return imaginary_dot(pa + 2 * i, pb + 2 * i, j - i);
-          })};
+  return {real,
+          chunked_sum(n, [&](std::int64_t i, std::int64_t j) { return imaginary_dot(pa + 2 * i, pb + 2 * i, j - i); })};
 }
 
 void add_dot(const at::Tensor& a, const at::Tensor& b, Scalars& result) {
@@ -174,7 +173,8 @@ void add_dot(const at::Tensor& a, const at::Tensor& b, Scalars& result) {
     return;
   }
   const auto type = a.is_complex() || b.is_complex() ? at::kComplexDouble : at::kDouble;
-  const at::Tensor products = (a.conj().to(type) * b.to(type)).reshape({items, n}).sum(1).to(at::kCPU, at::kComplexDouble);
+  const at::Tensor products =
+      (a.conj().to(type) * b.to(type)).reshape({items, n}).sum(1).to(at::kCPU, at::kComplexDouble);
   const auto* sums = static_cast<const Complex*>(products.const_data_ptr());
   for (std::int64_t i = 0; i < items; ++i) {
     result[static_cast<std::size_t>(i)] += sums[i];
@@ -200,9 +200,8 @@ void contiguous_axpby(Complex alpha, const at::Tensor& x, Complex beta, at::Tens
   } else {
     const T ai = static_cast<T>(alpha.imag());
     const T bi = static_cast<T>(beta.imag());
-    chunked_for(n, [&](std::int64_t i, std::int64_t j) {
-      complex_axpby(ar, ai, px + 2 * i, br, bi, py + 2 * i, j - i);
-    });
+    chunked_for(n,
+                [&](std::int64_t i, std::int64_t j) { complex_axpby(ar, ai, px + 2 * i, br, bi, py + 2 * i, j - i); });
   }
 }
 

@@ -1,0 +1,105 @@
+// A stack of linear operators spread over ranks: the heart of adjoin.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "adjoin/distributed/stacked_physics.hpp"
+
+namespace adjoin {
+
+struct DistributedDaggerOptions : DaggerOptions {
+  /// true: (1/n) Σ A_i† y_i, every rank solving for its own operators alone: cheap, one reduction, and only an
+  /// approximation of the pseudoinverse. false: the exact least-squares solution of minimum norm.
+  bool local_only = true;
+  /// With local_only: false gives this rank's part of the sum, without any message.
+  bool gather = true;
+};
+
+struct DistributedSqnormOptions : SqnormOptions {
+  /// true: an upper bound of ‖A‖², Σ ‖A_i‖² made safe. false: ‖A‖² itself, to a relative accuracy of tol.
+  bool local_only = true;
+  /// With local_only: false gives this rank's part of the sum, without any message.
+  bool gather = true;
+};
+
+/// A = [A_1; …; A_n] with linear operators, each owned by one rank. Measurements y are passed as a TensorList that
+/// holds all n tensors or just this rank's, or as a ShardedTensorList. Adjoint-like methods return the sum over all
+/// operators on every rank by one reduction of the image's size; with gather = false this rank's part of it, without
+/// any message (a zero scalar on a rank without operators). With Reduction::mean the measurement space is weighted by
+/// 1/n, so A_adjoint is (1/n) Σ A_iᵀ y_i and stays a true adjoint.
+class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
+ public:
+  DistributedStackedLinearPhysics(DistributedContext& context, std::int64_t num_operators,
+                                  const LinearPhysicsFactory& factory, const DistributedOptions& options = {});
+  ~DistributedStackedLinearPhysics() override;
+
+  Reduction reduction() const { return reduction_; }
+
+  /// Aᵀ y = Σ A_iᵀ y_i.
+  at::Tensor A_adjoint(const TensorList& y, const CallOptions& options = {}) const;
+  at::Tensor A_adjoint(const ShardedTensorList& y, const CallOptions& options = {}) const;
+  /// Σ J_i(x)ᵀ v_i.
+  at::Tensor A_vjp(const at::Tensor& x, const TensorList& v, const CallOptions& options = {}) const;
+  at::Tensor A_vjp(const at::Tensor& x, const ShardedTensorList& v, const CallOptions& options = {}) const;
+  /// Aᵀ A x = Σ A_iᵀ A_i x. Measurements are neither kept nor sent.
+  at::Tensor A_adjoint_A(const at::Tensor& x, const CallOptions& options = {}) const;
+  /// A Aᵀ y = [A_1 Aᵀ y, …, A_n Aᵀ y]. The inner adjoint is always the global one; `gather` concerns the outer step.
+  TensorList A_A_adjoint(const TensorList& y, const CallOptions& options = {}) const;
+  ShardedTensorList A_A_adjoint(const ShardedTensorList& y, const Params& params = {}) const;
+
+  /// This rank's unreduced terms [A_iᵀ y_i], [J_i(x)ᵀ v_i], [A_iᵀ A_i x], without the factor 1/n; with gather, those of
+  /// all ranks.
+  TensorList A_adjoint_each(const TensorList& y, const CallOptions& options = {}) const;
+  TensorList A_vjp_each(const at::Tensor& x, const TensorList& v, const CallOptions& options = {}) const;
+  TensorList A_adjoint_A_each(const at::Tensor& x, const CallOptions& options = {}) const;
+
+  /// Pseudoinverse of the stack, exact or by local approximation. Measurements stay on their ranks; with the solvers CG
+  /// and MINRES an iteration is one image reduction, with LSQR and LSMR one image and one small reduction, with
+  /// BiCGStab two image reductions. `verbose` draws a progress bar on rank 0.
+  at::Tensor A_dagger(const TensorList& y, const DistributedDaggerOptions& options = {}) const;
+  at::Tensor A_dagger(const ShardedTensorList& y, const DistributedDaggerOptions& options = {}) const;
+  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0, in the norm of the measurement space.
+  at::Tensor prox_l2(const at::Tensor& z, const TensorList& y, double gamma, const DaggerOptions& options = {}) const;
+  at::Tensor prox_l2(const at::Tensor& z, const ShardedTensorList& y, double gamma,
+                     const DaggerOptions& options = {}) const;
+
+  /// ‖A‖²: an upper bound by one small reduction, or the value by Lanczos, one image reduction an iteration. `x0` gives
+  /// shape, dtype and device of an image.
+  double compute_sqnorm(const at::Tensor& x0, const DistributedSqnormOptions& options = {}) const;
+  /// max_i ‖A_i‖² from below and Σ ‖A_i‖² from above (both times 1/n for mean), by one small reduction.
+  SqnormBounds sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options = {}) const;
+  /// |⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for random v, which does not depend on the number of ranks.
+  double adjointness_test(const at::Tensor& u, std::uint64_t seed = 0, const Params& params = {}) const;
+
+  /// This rank's measurements, picked from a list of all or of its own, as a vector with a global inner product.
+  ShardedTensorList shard(const TensorList& y) const;
+  /// All measurements on every rank, by one collective.
+  TensorList gather(const ShardedTensorList& y) const;
+
+ protected:
+  TensorList local_step(Step step, const at::Tensor& x, const Params& params) const override;
+  at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const override;
+
+ private:
+  TensorList local_part(const char* argument, const TensorList& y) const;
+  ShardedTensorList sharded(TensorList local) const;
+  at::Tensor adjoint_of_part(const TensorList& part, const at::Tensor& out, const Params& params) const;
+  at::Tensor weighted(at::Tensor sum) const;
+  at::Tensor local_or_zero(at::Tensor sum, const at::Tensor& like) const;
+  template <class Prepare>
+  at::Tensor solve(const char* what, const DaggerOptions& options, double gamma, const at::Tensor& z,
+                   Prepare&& measurements) const;
+  template <class Part>
+  at::Tensor adjoint_by(const char* what, const CallOptions& options, const at::Tensor& like, Part&& part) const;
+
+  Reduction reduction_;
+  double weight_;
+  std::unique_ptr<StackedLinearPhysics> local_;
+  std::unique_ptr<ReducePlan> image_plan_;  // every reduction to an image shares it
+  std::unique_ptr<GatherPlan> each_plan_;
+  std::unique_ptr<GatherPlan> measurement_plan_;
+};
+
+}  // namespace adjoin

@@ -1,0 +1,107 @@
+// A stack of measurement models spread over ranks.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "adjoin/core/sharded_tensor_list.hpp"
+#include "adjoin/distributed/context.hpp"
+#include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/sharding.hpp"
+#include "adjoin/physics/stacked.hpp"
+
+namespace adjoin {
+
+/// Makes the operator `index`; called only for the operators that this rank owns. `shared` holds the options'
+/// factory_kwargs of rank 0, its tensors on `device`.
+using PhysicsFactory = std::function<PhysicsPtr(std::int64_t index, at::Device device, const Params& shared)>;
+using LinearPhysicsFactory =
+    std::function<LinearPhysicsPtr(std::int64_t index, at::Device device, const Params& shared)>;
+
+struct DistributedOptions {
+  /// Values for the factory, broadcast from rank 0 once; what other ranks pass is ignored.
+  Params factory_kwargs;
+  Reduction reduction = Reduction::sum;
+  /// When given, images and measurements must have this precision (the dtype itself or its complex counterpart).
+  std::optional<at::ScalarType> dtype;
+  GatherStrategy gather_strategy = GatherStrategy::concatenated;
+  /// When given, one positive cost an operator: operators are spread to balance them. Round robin otherwise.
+  std::vector<double> costs;
+  /// Use fused forms of the local operators where they exist.
+  bool fuse = true;
+};
+
+struct CallOptions {
+  /// Combine the results of all ranks; false gives this rank's part and sends nothing. Must be equal on every rank.
+  bool gather = true;
+  /// Handed to every operator.
+  Params params;
+};
+
+/// A stack [A_1; …; A_n] of any measurement models, each owned by one rank. Images are replicated: every rank passes
+/// the same x. Creation and every call with `gather` are collective: when an operator, the factory or an argument
+/// fails on one rank, every rank throws the same RankFailure at that call, and the next call works.
+class DistributedStackedPhysics {
+ public:
+  DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const PhysicsFactory& factory,
+                            const DistributedOptions& options = {});
+  virtual ~DistributedStackedPhysics();
+  DistributedStackedPhysics(const DistributedStackedPhysics&) = delete;
+  DistributedStackedPhysics& operator=(const DistributedStackedPhysics&) = delete;
+
+  std::int64_t num_operators() const { return sharding_.num_items(); }
+  /// Global indices of the operators of this rank, ascending.
+  const std::vector<std::int64_t>& local_indices() const { return sharding_.items_of(context_.rank()); }
+  const Sharding& sharding() const { return sharding_; }
+  const DistributedContext& context() const { return context_; }
+
+  /// [A_1 x, …, A_n x] on every rank, by one collective (as the gather strategy has it); or, with gather = false, this
+  /// rank's measurements in the order of local_indices(), without any message.
+  TensorList A(const at::Tensor& x, const CallOptions& options = {}) const;
+  /// The same with noise and sensor response.
+  TensorList forward(const at::Tensor& x, const CallOptions& options = {}) const;
+  /// This rank's measurements as a vector with a global inner product. No message.
+  ShardedTensorList A_sharded(const at::Tensor& x, const Params& params = {}) const;
+  ShardedTensorList forward_sharded(const at::Tensor& x, const Params& params = {}) const;
+  /// Σ A_i x, or (1/n) Σ A_i x, for operators with measurements of one shape: over all operators, or with
+  /// gather = false over this rank's, without any message (a zero scalar on a rank without operators).
+  at::Tensor A_reduced(const at::Tensor& x, Reduction reduction, const CallOptions& options = {}) const;
+  at::Tensor forward_reduced(const at::Tensor& x, Reduction reduction, const CallOptions& options = {}) const;
+
+ protected:
+  /// For derived classes, which build their operators themselves.
+  DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const DistributedOptions& options,
+                            std::string_view kind);
+  /// Calls make(index, shared) for every owned operator; a failure anywhere is thrown everywhere.
+  void build(const DistributedOptions& options,
+             const std::function<void(std::int64_t index, const Params& shared)>& make);
+
+  enum class Step : std::uint8_t { A, forward };
+  virtual TensorList local_step(Step step, const at::Tensor& x, const Params& params) const;
+  virtual at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const;
+
+  void check_input(const char* what, const at::Tensor& x) const;
+  int rank() const { return context_.rank(); }
+
+  DistributedContext& context_;
+  Sharding sharding_;
+  std::optional<at::ScalarType> dtype_;
+  GatherStrategy gather_strategy_;
+  std::shared_ptr<Exchange> exchange_;
+
+ private:
+  TensorList gathered(Step step, const at::Tensor& x, const CallOptions& options) const;
+  at::Tensor reduced(Step step, const at::Tensor& x, Reduction reduction, const CallOptions& options) const;
+
+  std::unique_ptr<StackedPhysics> local_;
+  std::unique_ptr<GatherPlan> gather_plan_;
+  std::unique_ptr<ReducePlan> reduced_plan_;
+};
+
+}  // namespace adjoin
