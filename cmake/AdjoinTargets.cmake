@@ -1,7 +1,8 @@
 # Functions that define adjoin's targets: one static library a room, the shared library of them all, programs and tests.
 
 add_library(adjoin_options INTERFACE)
-target_compile_options(adjoin_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor)
+# -pthread here, since MPI asks for it and the precompiled header must be built with the same options.
+target_compile_options(adjoin_options INTERFACE -pthread -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor)
 if(ADJOIN_WARNINGS_AS_ERRORS)
   target_compile_options(adjoin_options INTERFACE -Werror)
 endif()
@@ -45,10 +46,7 @@ function(adjoin_library)
       target_sources(adjoin PRIVATE $<TARGET_OBJECTS:adjoin_${room}>)
     endif()
   endforeach()
-  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads)
-  if(TARGET PNG::PNG)
-    target_link_libraries(adjoin PRIVATE PNG::PNG)
-  endif()
+  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads PNG::PNG)
   target_include_directories(adjoin PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(adjoin PUBLIC cxx_std_20)
