@@ -5,9 +5,8 @@ set(ADJOIN_GTEST_SOURCES "/usr/src/googletest" CACHE PATH "Sources of GoogleTest
 add_subdirectory("${ADJOIN_GTEST_SOURCES}" "${CMAKE_BINARY_DIR}/googletest" EXCLUDE_FROM_ALL SYSTEM)
 target_link_libraries(gtest PUBLIC torch::torch)
 
-set(adjoin_test_environment "OMP_NUM_THREADS=1;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
-    "OMPI_MCA_osc=^ucx;PRTE_MCA_rmaps_default_mapping_policy=:OVERSUBSCRIBE;OMPI_MCA_rmaps_base_oversubscribe=1"
-    "ASAN_OPTIONS=detect_leaks=0;UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1")
+file(STRINGS "${PROJECT_SOURCE_DIR}/scripts/mpi.env" adjoin_test_environment REGEX "^[A-Z]")
+list(APPEND adjoin_test_environment "ASAN_OPTIONS=detect_leaks=0" "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1")
 
 function(adjoin_test_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES")

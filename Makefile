@@ -1,0 +1,56 @@
+# adjoin's everyday commands. Each sets up what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+include scripts/mpi.env
+export $(shell sed -n 's/=.*//p' scripts/mpi.env)
+
+RANKS ?= 2
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+
+.PHONY: help setup configure build demo test bench bench-peers format check tidy sanitize clean
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+setup: ## what everything needs, into .venv and by apt (idempotent)
+	@scripts/setup.sh
+
+configure: setup
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+
+build: configure ## the library, its programs and tests
+	ninja -C $(BUILD) -j $(JOBS)
+
+demo: configure ## three blurs of a photograph on RANKS ranks (2); pictures in out/
+	@scripts/fetch_data.sh
+	ninja -C $(BUILD) -j $(JOBS) adjoin_cli
+	timeout 600 mpirun -n $(RANKS) $(BUILD)/apps/adjoin demo --image .cache/data/kodim23.png --out out
+
+test: build ## every test
+	ctest --preset $(PRESET) -j $(JOBS)
+
+bench: configure ## our times: a table, and out/bench.json
+	ninja -C $(BUILD) -j $(JOBS) benchmarks
+	python scripts/bench.py --build $(BUILD)
+
+bench-peers: configure ## the same beside deepinv and PyLops-MPI, in turn
+	ninja -C $(BUILD) -j $(JOBS) benchmarks
+	python scripts/bench.py --build $(BUILD) --peers
+
+format: setup ## rewrite the sources in the house style
+	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format -i
+
+check: build ## formatting and the include graph; warnings are errors of the build itself
+	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror
+	python scripts/check_includes.py
+
+tidy: configure ## clang-tidy over our sources
+	scripts/tidy.sh $(BUILD)
+
+sanitize: ## build and test under AddressSanitizer and UBSan
+	$(MAKE) test PRESET=sanitize
+
+clean: ## forget builds and results; .venv and .cache stay
+	rm -rf build out

@@ -1,0 +1,23 @@
+// PNG pictures as tensors, and the peak signal-to-noise ratio.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+
+namespace adjoin {
+
+/// The picture as a float tensor of shape (1, C, H, W) with values in [0, 1]; C is 1 for grey and 3 for colour
+/// pictures. Transparency is dropped, palettes are expanded, 16-bit samples keep their precision. Throws
+/// InvalidArgument naming the file when it is missing, is not a PNG, or is damaged.
+at::Tensor read_png(const std::filesystem::path& path);
+
+/// Writes `image` of shape (C, H, W) or (1, C, H, W), real, C 1 or 3, as an 8-bit PNG; values are clamped to [0, 1].
+/// Throws InvalidArgument for another shape, and Error when the file cannot be written.
+void write_png(const std::filesystem::path& path, const at::Tensor& image);
+
+/// Peak signal-to-noise ratio 10 log10(peak² / mean |a − b|²) in decibels; +infinity for equal images. Shapes must
+/// agree.
+double psnr(const at::Tensor& a, const at::Tensor& b, double peak = 1.0);
+
+}  // namespace adjoin

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Checks that includes go only down the rooms (docs/architecture.md). Prints every include that goes up; exits 1 if any."""
+import pathlib
+import re
+import sys
+
+# What each room may include besides itself.
+MAY_USE = {
+    "core": set(),
+    "comm": {"core"},
+    "solvers": {"core"},
+    "physics": {"core", "solvers"},
+    "distributed": {"core", "comm", "solvers", "physics"},
+    "models": {"core"},
+    "optim": {"core", "comm", "solvers", "physics", "distributed"},
+    "io": {"core"},
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.MULTILINE)
+
+
+def room_of(parts):
+    return parts[0] if len(parts) > 1 else None
+
+
+def violations(root):
+    """Yields one message for each forbidden include under include/adjoin and src."""
+    for folder in (root / "include" / "adjoin", root / "src"):
+        for path in sorted(folder.rglob("*.[hc]pp")):
+            here = path.relative_to(root)
+            room = room_of(path.relative_to(folder).parts)
+            if room is None:  # a header that gathers several rooms
+                continue
+            if room not in MAY_USE:
+                yield f"{here}: the room '{room}' is not in the list of {pathlib.Path(__file__).name}"
+                continue
+            for name in INCLUDE.findall(path.read_text(encoding="utf-8")):
+                if name.startswith(("..", "./")):
+                    yield f"{here}: relative include {name}"
+                if name == "mpi.h" and room != "comm":
+                    yield f"{here}: only the room comm may include {name}"
+                if not name.startswith("adjoin/"):
+                    continue
+                target = room_of(pathlib.PurePosixPath(name).parts[1:])
+                if target != room and target not in MAY_USE[room]:
+                    yield f"{here}: {room} may not include {name}"
+                if not (root / "include" / name).exists():
+                    if not (root / "src" / pathlib.PurePosixPath(name).relative_to("adjoin")).exists():
+                        yield f"{here}: {name} does not exist"
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
+    found = list(violations(root))
+    for message in found:
+        print(message)
+    print(f"include graph: {len(found)} violations")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+#include "adjoin/io/npy.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "adjoin/core/errors.hpp"
+
+// The format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+
+namespace adjoin {
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "npy.cpp copies little-endian data as they are");
+
+constexpr std::string_view kMagic = "\x93NUMPY";
+
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 11> kTypes = {{{"|b1", at::kBool},
+                                                                                 {"|u1", at::kByte},
+                                                                                 {"|i1", at::kChar},
+                                                                                 {"<i2", at::kShort},
+                                                                                 {"<i4", at::kInt},
+                                                                                 {"<i8", at::kLong},
+                                                                                 {"<f2", at::kHalf},
+                                                                                 {"<f4", at::kFloat},
+                                                                                 {"<f8", at::kDouble},
+                                                                                 {"<c8", at::kComplexFloat},
+                                                                                 {"<c16", at::kComplexDouble}}};
+
+struct Header {
+  std::string type;
+  bool fortran_order = false;
+  std::vector<std::int64_t> shape;
+};
+
+// The text after "'key':" in a header such as {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }.
+std::optional<std::string_view> value_of(std::string_view header, std::string_view key) {
+  const auto at_key = header.find(c10::str("'", key, "'"));
+  if (at_key == std::string_view::npos) {
+    return {};
+  }
+  const auto colon = header.find(':', at_key);
+  const auto start = colon == std::string_view::npos ? colon : header.find_first_not_of(' ', colon + 1);
+  return start == std::string_view::npos ? std::optional<std::string_view>{} : header.substr(start);
+}
+
+std::optional<std::vector<std::int64_t>> parse_shape(std::string_view text) {
+  const auto close = text.find(')');
+  if (!text.starts_with('(') || close == std::string_view::npos) {
+    return {};
+  }
+  std::vector<std::int64_t> shape;
+  const char* end = text.data() + close;
+  for (const char* next = text.data() + 1; next != end;) {
+    if (*next == ' ' || *next == ',') {
+      ++next;
+      continue;
+    }
+    const auto parsed = std::from_chars(next, end, shape.emplace_back());
+    if (parsed.ec != std::errc{} || shape.back() < 0) {
+      return {};
+    }
+    next = parsed.ptr;
+  }
+  return shape;
+}
+
+std::optional<Header> parse_header(std::string_view text) {
+  const auto type = value_of(text, "descr");
+  const auto order = value_of(text, "fortran_order");
+  const auto shape = value_of(text, "shape");
+  if (!type || !order || !shape || !type->starts_with('\'')) {
+    return {};
+  }
+  const auto sizes = parse_shape(*shape);
+  const auto quote = type->find('\'', 1);
+  if (!sizes || quote == std::string_view::npos || (!order->starts_with("True") && !order->starts_with("False"))) {
+    return {};
+  }
+  return Header{std::string(type->substr(1, quote - 1)), order->starts_with("True"), *sizes};
+}
+
+std::string read_bytes(std::ifstream& file, std::size_t count) {
+  std::string bytes(count, '\0');
+  file.read(bytes.data(), static_cast<std::streamsize>(count));
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  return bytes;
+}
+
+// The header's text: after the magic string, two bytes of version, and its length in two bytes (version 1) or four.
+std::optional<std::string> read_header(std::ifstream& file) {
+  const std::string start = read_bytes(file, kMagic.size() + 2);
+  if (start.size() != kMagic.size() + 2 || !start.starts_with(kMagic) || start[6] < 1 || start[6] > 3) {
+    return {};
+  }
+  const std::string length_bytes = read_bytes(file, start[6] == 1 ? 2 : 4);
+  std::size_t length = 0;
+  for (auto byte = length_bytes.rbegin(); byte != length_bytes.rend(); ++byte) {
+    length = length * 256 + static_cast<unsigned char>(*byte);
+  }
+  constexpr std::size_t kLongest = 1 << 20;
+  std::string text = length > kLongest ? std::string() : read_bytes(file, length);
+  return text.size() == length && length > 0 ? std::optional(std::move(text)) : std::nullopt;
+}
+
+}  // namespace
+
+at::Tensor read_npy(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  check(file.is_open(), "read_npy: cannot open ", path);
+  const auto text = read_header(file);
+  const auto header = text ? parse_header(*text) : std::nullopt;
+  check(header.has_value(), "read_npy: ", path, " is not an .npy file");
+  const auto* type = std::ranges::find(kTypes, header->type, [](const auto& entry) { return entry.first; });
+  check(type != kTypes.end(), "read_npy: ", path, " has the unsupported type '", header->type, "'");
+
+  std::vector<std::int64_t> stored_shape = header->shape;
+  if (header->fortran_order) {
+    std::ranges::reverse(stored_shape);
+  }
+  // The size is compared before memory is taken, so that a damaged header cannot ask for all of it.
+  const auto here = file.tellg();
+  file.seekg(0, std::ios::end);
+  const std::int64_t available = file.tellg() - here;
+  file.seekg(here);
+  auto expected = static_cast<std::int64_t>(c10::elementSize(type->second));
+  bool fits = true;
+  for (const std::int64_t size : stored_shape) {
+    fits = fits && !__builtin_mul_overflow(expected, size, &expected);
+  }
+  check(fits && expected == available, "read_npy: ", path, " should hold ", fits ? c10::str(expected) : "too many",
+        " bytes of data, but holds ", available);
+  at::Tensor array = at::empty(stored_shape, type->second);
+  file.read(static_cast<char*>(array.mutable_data_ptr()), expected);
+  check(file.gcount() == expected, "read_npy: ", path, " could not be read to its end");
+  if (header->fortran_order) {
+    std::vector<std::int64_t> reversed(stored_shape.size());
+    for (std::size_t i = 0; i < reversed.size(); ++i) {
+      reversed[i] = static_cast<std::int64_t>(reversed.size() - 1 - i);
+    }
+    array = array.permute(reversed).contiguous();
+  }
+  return array;
+}
+
+void write_npy(const std::filesystem::path& path, const at::Tensor& array) {
+  check(array.defined(), "write_npy: array must be defined");
+  const auto* type = std::ranges::find(kTypes, array.scalar_type(), [](const auto& entry) { return entry.second; });
+  check(type != kTypes.end(), "write_npy: array has the unsupported dtype ", array.scalar_type());
+
+  std::string shape;
+  for (const std::int64_t size : array.sizes()) {
+    shape += c10::str(size, ", ");
+  }
+  if (array.dim() > 1) {
+    shape.resize(shape.size() - 2);
+  }
+  std::string header = c10::str("{'descr': '", type->first, "', 'fortran_order': False, 'shape': (", shape, "), }");
+  // Data start at a multiple of 64 bytes; the header ends with a newline.
+  constexpr std::size_t kPreamble = kMagic.size() + 4;
+  header.append(63 - (kPreamble + header.size()) % 64, ' ');
+  header += '\n';
+
+  const at::Tensor data = array.detach().resolve_conj().resolve_neg().to(at::kCPU).contiguous();
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << kMagic << '\x01' << '\x00' << static_cast<char>(header.size() % 256) << static_cast<char>(header.size() / 256)
+       << header;
+  file.write(static_cast<const char*>(data.const_data_ptr()), static_cast<std::streamsize>(data.nbytes()));
+  file.close();
+  if (!file) {
+    throw Error(c10::str("write_npy: cannot write ", path));
+  }
+}
+
+}  // namespace adjoin
