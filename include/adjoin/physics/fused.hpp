@@ -15,11 +15,17 @@ class FusedStack {
   virtual ~FusedStack() = default;
   /// [A_1 x, …, A_n x]; an empty list when not fused.
   virtual TensorList A(const at::Tensor& /*x*/) { return {}; }
-  /// Σ A_iᵀ y_i. `out`, when defined, is a contiguous tensor of the image's shape and dtype that the sum may be written
-  /// into; the sum is wherever the returned tensor is.
+  /// Σ A_iᵀ y_i. `out`, when defined, is a contiguous tensor that the sum may be written into if it has the image's
+  /// shape, dtype and device (see fits); the sum is wherever the returned tensor is.
   virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) { return {}; }
   /// Σ A_iᵀ A_i x; `out` as above.
   virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) { return {}; }
 };
+
+/// Whether `out` is a tensor that a result with these sizes and options can be written into.
+inline bool fits(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
+  return out.defined() && out.sizes() == sizes && out.dtype() == options.dtype() && out.device() == options.device() &&
+         out.is_contiguous();
+}
 
 }  // namespace adjoin

@@ -1,11 +1,15 @@
 // Stacks of operators in one process: A = [A_1; …; A_n].
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
+#include "adjoin/core/sharded_tensor_list.hpp"
 #include "adjoin/core/tensor_list.hpp"
 #include "adjoin/physics/fused.hpp"
+#include "adjoin/physics/least_squares_problem.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 
 namespace adjoin {
@@ -45,6 +49,8 @@ struct StackOptions {
 class StackedLinearPhysics {
  public:
   explicit StackedLinearPhysics(std::vector<LinearPhysicsPtr> operators, const StackOptions& options = {});
+  StackedLinearPhysics(StackedLinearPhysics&&) noexcept;
+  StackedLinearPhysics& operator=(StackedLinearPhysics&&) noexcept;
   ~StackedLinearPhysics();
 
   std::size_t size() const { return operators_.size(); }
@@ -64,22 +70,35 @@ class StackedLinearPhysics {
   TensorList A_adjoint_A_each(const at::Tensor& x, const Params& params = {}) const;
 
   /// The plain sums (no 1/n), written into `out` when it is defined and of the right shape and dtype (its contents are
-  /// overwritten), else into a new tensor; returns where the sum is. Undefined for an empty stack.
+  /// overwritten), else into a new tensor; returns where the sum is, which for one operator is what that returned.
+  /// `out` must not share memory with the other arguments; it is ignored where gradients are recorded. Undefined for an
+  /// empty stack.
   at::Tensor A_adjoint_sum(const TensorList& y, const at::Tensor& out = {}, const Params& params = {}) const;
+  at::Tensor A_vjp_sum(const at::Tensor& x, const TensorList& v, const at::Tensor& out = {},
+                       const Params& params = {}) const;
   at::Tensor A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out = {}, const Params& params = {}) const;
 
-  /// The exact minimum-norm least-squares solution.
+  /// The exact minimum-norm least-squares solution. Cut off from autograd, as are the solutions below.
   at::Tensor A_dagger(const TensorList& y, const DaggerOptions& options = {}) const;
   /// (1/n) Σ A_i† y_i: cheap, and only an approximation of the pseudoinverse.
   at::Tensor A_dagger_mean(const TensorList& y, const DaggerOptions& options = {}) const;
+  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², the norm of measurements being that of the stack's inner product.
   at::Tensor prox_l2(const at::Tensor& z, const TensorList& y, double gamma, const DaggerOptions& options = {}) const;
+  /// ‖A‖² to a relative accuracy of tol; 0 for an empty stack.
   double compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options = {}) const;
   /// Lower: max_i ‖A_i‖². Upper: Σ_i ‖A_i‖². (Both times 1/n for mean reduction.)
   SqnormBounds sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options = {}) const;
+  /// As LinearPhysics::adjointness_test; v_i is drawn with seed + i.
   double adjointness_test(const at::Tensor& u, std::uint64_t seed = 0, const Params& params = {}) const;
 
  private:
   FusedStack* fused() const;  // the current fused form, or null
+  double weight() const;      // of the inner product of measurements
+  at::Tensor weighted(at::Tensor sum) const;
+  ShardedTensorList as_vector(TensorList y) const;
+  LeastSquaresProblem<ShardedTensorList> least_squares_problem(const TensorList& y, const at::Tensor& image,
+                                                               const Params& params) const;
+  void check_solvable(const char* method, const TensorList& y) const;
 
   std::vector<LinearPhysicsPtr> operators_;
   StackOptions options_;

@@ -1,0 +1,46 @@
+// The least-squares problems of linear measurement models, for measurements of any vector type.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "adjoin/physics/linear_physics.hpp"
+#include "adjoin/solvers/solver.hpp"
+
+namespace adjoin {
+
+/// Throws InvalidArgument unless max_iter ≥ 0 and tol ≥ 0 and finite.
+void check_options(const DaggerOptions& options);
+/// Throws InvalidArgument unless gamma > 0 and finite.
+void check_gamma(double gamma);
+
+/// Calls `monitor` after every iteration, below a progress bar when `verbose`.
+Monitor progress_monitor(const char* method, const char* solver, bool verbose, const Monitor& monitor);
+
+/// A linear map as the solvers below see it. Y is at::Tensor, TensorList or ShardedTensorList. All three maps must use
+/// the same inner product of Y, which is that of dot(Y, Y).
+template <class Y>
+struct LeastSquaresProblem {
+  LinearMap<at::Tensor, Y> A;
+  LinearMap<Y, at::Tensor> A_adjoint;
+  LinearMap<at::Tensor, at::Tensor> A_adjoint_A;
+  Y y;
+  /// Independent problems along dimension 0 (common_items of image and y).
+  std::int64_t items = 1;
+  /// Aᵀ y if the caller has it already, else undefined.
+  at::Tensor A_adjoint_y;
+};
+
+/// argmin ‖A x − y‖ by options.solver from options.init, or from zero, which gives the minimum-norm solution. CG,
+/// MINRES and BiCGStab solve AᵀA x = Aᵀ y.
+template <class Y>
+at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options);
+
+/// argmin γ/2 ‖A x − y‖² + 1/2 ‖x − z‖². CG, MINRES and BiCGStab solve (γ AᵀA + I) x = γ Aᵀ y + z from options.init, or
+/// from z; LSQR and LSMR take 1/√γ as damping around z and do not use options.init.
+template <class Y>
+at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, double gamma,
+                         const DaggerOptions& options);
+
+}  // namespace adjoin

@@ -1,0 +1,129 @@
+#include "adjoin/physics/least_squares_problem.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "adjoin/core/errors.hpp"
+#include "adjoin/solvers/krylov.hpp"
+#include "adjoin/solvers/least_squares.hpp"
+#include "adjoin/solvers/progress.hpp"
+
+namespace adjoin {
+
+namespace {
+
+template <class Y>
+SolverOptions solver_options(const char* method, const LeastSquaresProblem<Y>& problem, const DaggerOptions& options) {
+  return {.max_iter = options.max_iter,
+          .tol = options.tol,
+          .items = problem.items,
+          .monitor = progress_monitor(method, to_string(options.solver).data(), options.verbose, options.monitor)};
+}
+
+void check_image(const char* method, const char* argument, const at::Tensor& image, const at::Tensor& expected) {
+  check(image.sizes() == expected.sizes() && image.scalar_type() == expected.scalar_type(), method, ": ", argument,
+        " must have the image's shape and dtype, ", expected.sizes(), " ", expected.scalar_type(), ", got ",
+        image.sizes(), " ", image.scalar_type());
+}
+
+template <class Y>
+at::Tensor adjoint_of_y(const LeastSquaresProblem<Y>& problem) {
+  return problem.A_adjoint_y.defined() ? problem.A_adjoint_y : problem.A_adjoint(problem.y);
+}
+
+at::Tensor solve_hermitian(Solver solver, const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& b,
+                           const SolverOptions& options, const std::optional<at::Tensor>& x0) {
+  switch (solver) {
+    case Solver::BiCGStab:
+      return bicgstab(H, b, options, x0).x;
+    case Solver::MINRES:
+      return minres(H, b, options, x0).x;
+    default:
+      return conjugate_gradient(H, b, options, x0).x;
+  }
+}
+
+bool uses_normal_equations(Solver solver) { return solver != Solver::LSQR && solver != Solver::LSMR; }
+
+template <class Y>
+at::Tensor solve_rectangular(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options,
+                             const SolverOptions& common, double damping, const std::optional<at::Tensor>& x0) {
+  LeastSquaresOptions all;
+  static_cast<SolverOptions&>(all) = common;
+  all.damping = damping;
+  return options.solver == Solver::LSQR ? lsqr(problem.A, problem.A_adjoint, problem.y, all, x0).x
+                                        : lsmr(problem.A, problem.A_adjoint, problem.y, all, x0).x;
+}
+
+}  // namespace
+
+void check_options(const DaggerOptions& options) {
+  check(options.max_iter >= 0, "DaggerOptions: max_iter must be at least 0, got ", options.max_iter);
+  check(std::isfinite(options.tol) && options.tol >= 0.0, "DaggerOptions: tol must be finite and at least 0, got ",
+        options.tol);
+}
+
+void check_gamma(double gamma) {
+  check(std::isfinite(gamma) && gamma > 0.0, "prox_l2: gamma must be finite and above 0, got ", gamma);
+}
+
+Monitor progress_monitor(const char* method, const char* solver, bool verbose, const Monitor& monitor) {
+  if (!verbose) {
+    return monitor;
+  }
+  Monitor bar = progress_bar(std::string(method) + " (" + solver + ")");
+  if (!monitor) {
+    return bar;
+  }
+  return [bar = std::move(bar), monitor](const IterationInfo& info) {
+    bar(info);
+    return monitor(info);
+  };
+}
+
+template <class Y>
+at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options) {
+  check_options(options);
+  const c10::NoGradGuard no_grad;
+  const SolverOptions common = solver_options("A_dagger", problem, options);
+  if (!uses_normal_equations(options.solver)) {
+    return solve_rectangular(problem, options, common, 0.0, options.init);
+  }
+  const at::Tensor b = adjoint_of_y(problem);
+  if (options.init) {
+    check_image("A_dagger", "init", *options.init, b);
+  }
+  return solve_hermitian(options.solver, problem.A_adjoint_A, b, common, options.init);
+}
+
+template <class Y>
+at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, double gamma,
+                         const DaggerOptions& options) {
+  check_options(options);
+  check_gamma(gamma);
+  const c10::NoGradGuard no_grad;
+  const SolverOptions common = solver_options("prox_l2", problem, options);
+  if (!uses_normal_equations(options.solver)) {
+    return solve_rectangular(problem, options, common, 1.0 / std::sqrt(gamma), z);
+  }
+  const at::Tensor adjoint = adjoint_of_y(problem);
+  check_image("prox_l2", "z", z, adjoint);
+  const LinearMap<at::Tensor, at::Tensor> H = [&](const at::Tensor& x) {
+    return at::add(x, problem.A_adjoint_A(x), gamma);
+  };
+  return solve_hermitian(options.solver, H, at::add(z, adjoint, gamma), common, options.init ? *options.init : z);
+}
+
+#define ADJOIN_INSTANTIATE(Y)                                                                   \
+  template at::Tensor solve_least_squares(const LeastSquaresProblem<Y>&, const DaggerOptions&); \
+  template at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>&, const at::Tensor&, double, const DaggerOptions&);
+
+ADJOIN_INSTANTIATE(at::Tensor)
+ADJOIN_INSTANTIATE(TensorList)
+ADJOIN_INSTANTIATE(ShardedTensorList)
+
+}  // namespace adjoin

@@ -1,0 +1,67 @@
+#include "adjoin/physics/physics.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "adjoin/core/errors.hpp"
+
+namespace adjoin {
+
+at::Tensor Physics::A(const at::Tensor& x, const Params& params) const {
+  check_tensor("A", "x", x);
+  ++calls_.A;
+  return A_impl(x, params);
+}
+
+at::Tensor Physics::forward(const at::Tensor& x, const Params& params) const {
+  check_tensor("forward", "x", x);
+  ++calls_.A;
+  at::Tensor y = A_impl(x, params);
+  if (noise_) {
+    y = noise_impl(y, params);
+  }
+  return sensor_ ? sensor_(y) : y;
+}
+
+at::Tensor Physics::A_vjp(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
+  check_tensor("A_vjp", "x", x);
+  check_tensor("A_vjp", "v", v);
+  ++calls_.A_adjoint;
+  return A_vjp_impl(x, v, params);
+}
+
+void Physics::update(const Params& params) {
+  update_impl(params);
+  ++version_;
+}
+
+at::Tensor Physics::A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
+  const bool differentiable = c10::GradMode::is_enabled() && (x.requires_grad() || v.requires_grad());
+  const c10::InferenceMode record(false);
+  at::Tensor input = x.is_inference() ? x.clone() : x;
+  if (!differentiable || !input.requires_grad()) {
+    input = input.detach().requires_grad_();
+  }
+  const at::Tensor y = A_impl(input, params);
+  if (!y.requires_grad()) {
+    throw Error(c10::str(name(), "::A_vjp: A is not differentiable by autograd, so its adjoint must be given"));
+  }
+  check(v.sizes() == y.sizes(), name(), "::A_vjp: v must have the shape of A(x), ", y.sizes(), ", got ", v.sizes());
+  const at::Tensor gradient =
+      torch::autograd::grad({y}, {input}, {v}, differentiable, differentiable, /*allow_unused=*/true)[0];
+  return gradient.defined() ? gradient : at::zeros_like(x);
+}
+
+at::Tensor Physics::noise_impl(const at::Tensor& y, const Params& /*params*/) const { return noise_(y); }
+
+void Physics::update_impl(const Params& /*params*/) {}
+
+void Physics::refuse(const char* method, const char* argument, const at::Tensor& tensor) const {
+  throw InvalidArgument(
+      tensor.defined()
+          ? c10::str(name(), "::", method, ": ", argument, " must be floating or complex, got ", tensor.scalar_type())
+          : c10::str(name(), "::", method, ": ", argument, " must be a tensor, got an undefined one"));
+}
+
+}  // namespace adjoin
