@@ -88,8 +88,8 @@ class Exchange : public ScalarSum {
   /// the result at one local position.
   using LocalResults = c10::function_ref<TensorList()>;
   using LocalResult = c10::function_ref<at::Tensor(std::size_t position)>;
-  TensorList gather(const char* what, GatherPlan& plan, const Sharding& sharding, GatherStrategy strategy,
-                    LocalResults all, LocalResult one);
+  TensorList gather(GatherPlan& plan, const Sharding& sharding, GatherStrategy strategy, LocalResults all,
+                    LocalResult one);
 
   /// Runs `local` on every rank and throws everywhere if it failed anywhere, or if `options` are not equal on all
   /// ranks.

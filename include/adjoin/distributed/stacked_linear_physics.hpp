@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "adjoin/distributed/stacked_physics.hpp"
+#include "adjoin/physics/least_squares_problem.hpp"
 
 namespace adjoin {
 
@@ -32,7 +33,7 @@ struct DistributedSqnormOptions : SqnormOptions {
 class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
  public:
   DistributedStackedLinearPhysics(DistributedContext& context, std::int64_t num_operators,
-                                  const LinearPhysicsFactory& factory, const DistributedOptions& options = {});
+                                  const PhysicsFactory& factory, const DistributedOptions& options = {});
   ~DistributedStackedLinearPhysics() override;
 
   Reduction reduction() const { return reduction_; }
@@ -65,10 +66,10 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor prox_l2(const at::Tensor& z, const ShardedTensorList& y, double gamma,
                      const DaggerOptions& options = {}) const;
 
-  /// ‖A‖²: an upper bound by one small reduction, or the value by Lanczos, one image reduction an iteration. `x0` gives
-  /// shape, dtype and device of an image.
+  /// ‖A‖²: an upper bound, for which only a few numbers are sent, or the value by Lanczos, one image reduction an
+  /// iteration. `x0` gives shape, dtype and device of an image.
   double compute_sqnorm(const at::Tensor& x0, const DistributedSqnormOptions& options = {}) const;
-  /// max_i ‖A_i‖² from below and Σ ‖A_i‖² from above (both times 1/n for mean), by one small reduction.
+  /// max_i ‖A_i‖² from below and Σ ‖A_i‖² from above (both times 1/n for mean). Only a few numbers are sent.
   SqnormBounds sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options = {}) const;
   /// |⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for random v, which does not depend on the number of ranks.
   double adjointness_test(const at::Tensor& u, std::uint64_t seed = 0, const Params& params = {}) const;
@@ -83,23 +84,29 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const override;
 
  private:
+  /// This rank's tensors, picked from `y` and checked; `argument` names it in messages.
   TensorList local_part(const char* argument, const TensorList& y) const;
-  ShardedTensorList sharded(TensorList local) const;
-  at::Tensor adjoint_of_part(const TensorList& part, const at::Tensor& out, const Params& params) const;
-  at::Tensor weighted(at::Tensor sum) const;
-  at::Tensor local_or_zero(at::Tensor sum, const at::Tensor& like) const;
-  template <class Prepare>
-  at::Tensor solve(const char* what, const DaggerOptions& options, double gamma, const at::Tensor& z,
-                   Prepare&& measurements) const;
+  TensorList local_part(const char* argument, const ShardedTensorList& y) const;
+  at::Tensor weighted(const at::Tensor& sum, const at::Tensor& out) const;
   template <class Part>
-  at::Tensor adjoint_by(const char* what, const CallOptions& options, const at::Tensor& like, Part&& part) const;
+  at::Tensor sum_over_ranks(const char* what, bool gather, Part&& part) const;
+  template <class Part>
+  TensorList each_of(bool gather, Part&& part) const;
+  template <class Y>
+  at::Tensor dagger(const Y& y, const DistributedDaggerOptions& options) const;
+  template <class Y>
+  at::Tensor prox(const at::Tensor& z, const Y& y, double gamma, const DaggerOptions& options) const;
+  LeastSquaresProblem<ShardedTensorList> problem(const TensorList& part, const at::Tensor& image,
+                                                 const Params& params) const;
+  DaggerOptions for_this_rank(const DaggerOptions& options) const;
+  SqnormBounds local_bounds(const at::Tensor& x0, const SqnormOptions& options) const;
 
   Reduction reduction_;
-  double weight_;
-  std::unique_ptr<StackedLinearPhysics> local_;
-  std::unique_ptr<ReducePlan> image_plan_;  // every reduction to an image shares it
-  std::unique_ptr<GatherPlan> each_plan_;
-  std::unique_ptr<GatherPlan> measurement_plan_;
+  double weight_;  // of the measurement space: 1 or 1/n
+  StackedLinearPhysics local_;
+  mutable ReducePlan image_plan_;  // every reduction to an image shares it
+  mutable GatherPlan each_plan_;
+  mutable GatherPlan measurement_plan_;
 };
 
 }  // namespace adjoin

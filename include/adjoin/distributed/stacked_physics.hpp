@@ -3,11 +3,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "adjoin/core/sharded_tensor_list.hpp"
@@ -21,8 +21,6 @@ namespace adjoin {
 /// Makes the operator `index`; called only for the operators that this rank owns. `shared` holds the options'
 /// factory_kwargs of rank 0, its tensors on `device`.
 using PhysicsFactory = std::function<PhysicsPtr(std::int64_t index, at::Device device, const Params& shared)>;
-using LinearPhysicsFactory =
-    std::function<LinearPhysicsPtr(std::int64_t index, at::Device device, const Params& shared)>;
 
 struct DistributedOptions {
   /// Values for the factory, broadcast from rank 0 once; what other ranks pass is ignored.
@@ -75,19 +73,24 @@ class DistributedStackedPhysics {
   at::Tensor forward_reduced(const at::Tensor& x, Reduction reduction, const CallOptions& options = {}) const;
 
  protected:
-  /// For derived classes, which build their operators themselves.
-  DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const DistributedOptions& options,
-                            std::string_view kind);
-  /// Calls make(index, shared) for every owned operator; a failure anywhere is thrown everywhere.
-  void build(const DistributedOptions& options,
-             const std::function<void(std::int64_t index, const Params& shared)>& make);
+  /// For derived classes, which keep their operators themselves. Throws on every rank unless the arguments are valid
+  /// and equal on all.
+  DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const DistributedOptions& options);
+  /// The owned operators, in the order of local_indices(). A failure on one rank is thrown on every rank.
+  template <class P>
+  std::vector<std::shared_ptr<P>> make_operators(const PhysicsFactory& factory, const Params& factory_kwargs,
+                                                 const char* expected) const;
 
   enum class Step : std::uint8_t { A, forward };
+  /// This rank's results: all of them, and the one at `position` of local_indices().
   virtual TensorList local_step(Step step, const at::Tensor& x, const Params& params) const;
   virtual at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const;
+  ShardedTensorList sharded(TensorList local, double weight = 1.0) const;
 
-  void check_input(const char* what, const at::Tensor& x) const;
+  /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
+  void check_tensor(const char* argument, const at::Tensor& tensor) const;
   int rank() const { return context_.rank(); }
+  bool owns_all() const { return static_cast<std::int64_t>(local_indices().size()) == num_operators(); }
 
   DistributedContext& context_;
   Sharding sharding_;
@@ -100,8 +103,8 @@ class DistributedStackedPhysics {
   at::Tensor reduced(Step step, const at::Tensor& x, Reduction reduction, const CallOptions& options) const;
 
   std::unique_ptr<StackedPhysics> local_;
-  std::unique_ptr<GatherPlan> gather_plan_;
-  std::unique_ptr<ReducePlan> reduced_plan_;
+  mutable std::array<GatherPlan, 2> gather_plans_;  // by step
+  mutable ReducePlan reduced_plan_;
 };
 
 }  // namespace adjoin

@@ -1,0 +1,75 @@
+#include "adjoin/distributed/context.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+
+#include <array>
+#include <cstdlib>
+
+#include "adjoin/comm/single.hpp"
+#include "adjoin/core/errors.hpp"
+#include "adjoin/distributed/sharding.hpp"
+
+namespace adjoin {
+
+namespace {
+
+int environment_number(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? 0 : std::atoi(value);
+}
+
+// Whether a launcher started this process as one of several: Open MPI, MPICH and other PMI launchers, srun with a
+// PMI plug-in. SLURM_NTASKS alone says nothing: batch scripts and interactive shells have it too.
+bool launched_by_mpi() {
+  int initialised = 0;
+  MPI_Initialized(&initialised);
+  constexpr std::array<const char*, 4> sizes = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS",
+                                                "MV2_COMM_WORLD_SIZE"};
+  return initialised != 0 ||
+         std::any_of(sizes.begin(), sizes.end(), [](const char* s) { return environment_number(s) > 0; }) ||
+         (std::getenv("PMIX_RANK") != nullptr) ||
+         (std::getenv("SLURM_STEP_ID") != nullptr && environment_number("SLURM_STEP_NUM_TASKS") > 1);
+}
+
+at::Device choose_device(DeviceMode mode, int local_rank) {
+  const int gpus =
+      mode != DeviceMode::cpu && at::hasCUDA() ? static_cast<int>(at::detail::getCUDAHooks().deviceCount()) : 0;
+  check(mode != DeviceMode::gpu || gpus > 0, "device_mode: a GPU was asked for, but torch sees none");
+  return gpus > 0 ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank % gpus)) : at::Device(at::kCPU);
+}
+
+}  // namespace
+
+DistributedContext::DistributedContext(const ContextOptions& options) {
+  if (options.communicator) {
+    communicator_ = options.communicator;
+  } else if (options.engine == Engine::mpi || (options.engine == Engine::automatic && launched_by_mpi())) {
+    session_ = std::make_unique<MpiSession>();
+    communicator_ = make_mpi_communicator(MPI_COMM_WORLD, options.mpi);
+  } else {
+    communicator_ = make_single_communicator();
+  }
+  device_ = choose_device(options.device_mode, communicator_->local_rank());
+  if (options.seed) {
+    at::manual_seed(*options.seed + (options.seed_offset ? static_cast<std::uint64_t>(rank()) : 0));
+  }
+  if (options.deterministic) {
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+    at::globalContext().setDeterministicCuDNN(true);
+    at::globalContext().setBenchmarkCuDNN(false);
+  }
+}
+
+DistributedContext::~DistributedContext() = default;
+
+std::vector<std::int64_t> DistributedContext::local_indices(std::int64_t num_items) const {
+  return Sharding::round_robin(num_items, size()).items_of(rank());
+}
+
+std::string DistributedContext::description() const {
+  return c10::str(communicator_->description(), ", rank ", rank(), " of ", size(), ", ", device_);
+}
+
+}  // namespace adjoin

@@ -1,0 +1,342 @@
+#include "adjoin/distributed/stacked_linear_physics.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "adjoin/physics/adjointness.hpp"
+#include "adjoin/physics/sqnorm.hpp"
+
+namespace adjoin {
+
+namespace {
+
+std::string layout(const at::Tensor& tensor) {
+  return tensor.defined() ? c10::str(tensor.scalar_type(), " ", tensor.sizes()) : "none";
+}
+
+std::string describe(const DaggerOptions& options) {
+  return c10::str("solver ", to_string(options.solver), ", max_iter ", options.max_iter, ", tol ", options.tol,
+                  ", init ", layout(options.init.value_or(at::Tensor())), ", monitor ", options.monitor ? "yes" : "no");
+}
+
+std::string describe(const SqnormOptions& options, const at::Tensor& x0) {
+  return c10::str("max_iter ", options.max_iter, ", tol ", options.tol, ", x0 ", layout(x0));
+}
+
+}  // namespace
+
+DistributedStackedLinearPhysics::DistributedStackedLinearPhysics(DistributedContext& context,
+                                                                 std::int64_t num_operators,
+                                                                 const PhysicsFactory& factory,
+                                                                 const DistributedOptions& options)
+    : DistributedStackedPhysics(context, num_operators, options),
+      reduction_(options.reduction),
+      weight_(options.reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators) : 1.0),
+      local_(make_operators<LinearPhysics>(factory, options.factory_kwargs, "a linear operator"),
+             {.reduction = Reduction::sum, .fuse = options.fuse}) {}
+
+DistributedStackedLinearPhysics::~DistributedStackedLinearPhysics() = default;
+
+// ---- Measurements ------------------------------------------------------------------------------------------------
+
+TensorList DistributedStackedLinearPhysics::local_part(const char* argument, const TensorList& y) const {
+  const std::vector<std::int64_t>& indices = local_indices();
+  const bool whole = static_cast<std::int64_t>(y.size()) == num_operators();
+  check(whole || y.size() == indices.size(), argument, ": must hold ", num_operators(),
+        " tensors, one for each operator, or ", indices.size(), ", one for each operator of this rank, got ", y.size());
+  TensorList part;
+  part.reserve(indices.size());
+  for (std::size_t k = 0; k < indices.size(); ++k) {
+    part.push_back(y[whole ? static_cast<std::size_t>(indices[k]) : k]);
+    check_tensor(argument, part[k]);
+  }
+  return part;
+}
+
+TensorList DistributedStackedLinearPhysics::local_part(const char* argument, const ShardedTensorList& y) const {
+  check(y.total == num_operators() && y.indices == local_indices(), argument, ": must be sharded as this stack, over ",
+        num_operators(), " operators, got a list of ", y.total);
+  return local_part(argument, y.local);
+}
+
+ShardedTensorList DistributedStackedLinearPhysics::shard(const TensorList& y) const {
+  return sharded(local_part("y", y), weight_);
+}
+
+TensorList DistributedStackedLinearPhysics::gather(const ShardedTensorList& y) const {
+  return exchange_->gather(
+      measurement_plan_, sharding_, gather_strategy_, [&] { return local_part("y", y); },
+      [&](std::size_t position) { return local_part("y", y)[position]; });
+}
+
+TensorList DistributedStackedLinearPhysics::local_step(Step step, const at::Tensor& x, const Params& params) const {
+  return step == Step::A ? local_.A(x, params) : local_.forward(x, params);
+}
+
+at::Tensor DistributedStackedLinearPhysics::local_step_of(Step step, std::size_t position, const at::Tensor& x,
+                                                          const Params& params) const {
+  const LinearPhysics& physics = local_[position];
+  return step == Step::A ? physics.A(x, params) : physics.forward(x, params);
+}
+
+// ---- Adjoint-like methods ----------------------------------------------------------------------------------------
+
+// The sum times the weight of the measurement space; in place where the sum lies in `out`, never in an operator's own
+// tensor.
+at::Tensor DistributedStackedLinearPhysics::weighted(const at::Tensor& sum, const at::Tensor& out) const {
+  if (!sum.defined() || weight_ == 1.0) {
+    return sum;
+  }
+  if (out.defined() && sum.const_data_ptr() == out.const_data_ptr()) {
+    return at::Tensor(out).mul_(weight_);
+  }
+  return sum * weight_;
+}
+
+// `part(out)` computes this rank's sum, in `out` where that is defined and fits.
+template <class Part>
+at::Tensor DistributedStackedLinearPhysics::sum_over_ranks(const char* what, bool gather, Part&& part) const {
+  if (gather) {
+    return exchange_->reduce(what, image_plan_, [&](const at::Tensor& out) { return weighted(part(out), out); });
+  }
+  const at::Tensor sum = exchange_->local([&] { return weighted(part({}), {}); });
+  return sum.defined() ? sum : at::zeros({}, at::TensorOptions(dtype_.value_or(at::kFloat)).device(context_.device()));
+}
+
+at::Tensor DistributedStackedLinearPhysics::A_adjoint(const TensorList& y, const CallOptions& options) const {
+  return sum_over_ranks("A_adjoint", options.gather, [&](const at::Tensor& out) {
+    return local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, options.params);
+  });
+}
+
+at::Tensor DistributedStackedLinearPhysics::A_adjoint(const ShardedTensorList& y, const CallOptions& options) const {
+  return sum_over_ranks("A_adjoint", options.gather, [&](const at::Tensor& out) {
+    return local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, options.params);
+  });
+}
+
+at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const TensorList& v,
+                                                  const CallOptions& options) const {
+  return sum_over_ranks("A_vjp", options.gather, [&](const at::Tensor& out) {
+    check_tensor("A_vjp: x", x);
+    return local_.A_vjp_sum(x, local_part("A_vjp: v", v), out, options.params);
+  });
+}
+
+at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const ShardedTensorList& v,
+                                                  const CallOptions& options) const {
+  return sum_over_ranks("A_vjp", options.gather, [&](const at::Tensor& out) {
+    check_tensor("A_vjp: x", x);
+    return local_.A_vjp_sum(x, local_part("A_vjp: v", v), out, options.params);
+  });
+}
+
+at::Tensor DistributedStackedLinearPhysics::A_adjoint_A(const at::Tensor& x, const CallOptions& options) const {
+  return sum_over_ranks("A_adjoint_A", options.gather, [&](const at::Tensor& out) {
+    check_tensor("A_adjoint_A: x", x);
+    return local_.A_adjoint_A_sum(x, out, options.params);
+  });
+}
+
+TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, const CallOptions& options) const {
+  return A(A_adjoint(y, {.params = options.params}), options);
+}
+
+ShardedTensorList DistributedStackedLinearPhysics::A_A_adjoint(const ShardedTensorList& y, const Params& params) const {
+  return sharded(A(A_adjoint(y, {.params = params}), {.gather = false, .params = params}), weight_);
+}
+
+template <class Part>
+TensorList DistributedStackedLinearPhysics::each_of(bool gather, Part&& part) const {
+  if (!gather) {
+    return exchange_->local(part);
+  }
+  // Streaming would need the terms one by one, so what would be broadcast is concatenated here.
+  const GatherStrategy strategy =
+      gather_strategy_ == GatherStrategy::naive ? GatherStrategy::naive : GatherStrategy::concatenated;
+  return exchange_->gather(each_plan_, sharding_, strategy, part, [](std::size_t) { return at::Tensor(); });
+}
+
+TensorList DistributedStackedLinearPhysics::A_adjoint_each(const TensorList& y, const CallOptions& options) const {
+  return each_of(options.gather,
+                 [&] { return local_.A_adjoint_each(local_part("A_adjoint_each: y", y), options.params); });
+}
+
+TensorList DistributedStackedLinearPhysics::A_vjp_each(const at::Tensor& x, const TensorList& v,
+                                                       const CallOptions& options) const {
+  return each_of(options.gather, [&] {
+    check_tensor("A_vjp_each: x", x);
+    return local_.A_vjp_each(x, local_part("A_vjp_each: v", v), options.params);
+  });
+}
+
+TensorList DistributedStackedLinearPhysics::A_adjoint_A_each(const at::Tensor& x, const CallOptions& options) const {
+  return each_of(options.gather, [&] {
+    check_tensor("A_adjoint_A_each: x", x);
+    return local_.A_adjoint_A_each(x, options.params);
+  });
+}
+
+// ---- Solves ------------------------------------------------------------------------------------------------------
+
+// The progress bar is rank 0's. A monitor may ask to stop on one rank only: then all stop, at the price of one small
+// message an iteration.
+DaggerOptions DistributedStackedLinearPhysics::for_this_rank(const DaggerOptions& options) const {
+  DaggerOptions own = options;
+  own.verbose = options.verbose && rank() == 0;
+  if (options.monitor && !exchange_->alone()) {
+    own.monitor = [this, monitor = options.monitor](const IterationInfo& info) {
+      const bool more = exchange_->deferring([&] { return monitor(info); }, [] { return false; });
+      return exchange_->agree_min(more ? 1.0 : 0.0) > 0.0;
+    };
+  }
+  return own;
+}
+
+// Failures of the local steps are thrown on every rank by the next reduction. `image` gives the shape of the image, if
+// it is known.
+LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(const TensorList& part,
+                                                                                const at::Tensor& image,
+                                                                                const Params& params) const {
+  LeastSquaresProblem<ShardedTensorList> problem;
+  problem.y = sharded(part, weight_);
+  problem.A = [this, part, &params](const at::Tensor& x) {
+    const auto step = [&] {
+      TensorList Ax = local_.A(x, params);
+      for (std::size_t k = 0; k < Ax.size(); ++k) {
+        check(Ax[k].sizes() == part[k].sizes(), "y: entry ", local_indices()[k], " must have the shape of A x, ",
+              Ax[k].sizes(), ", got ", part[k].sizes());
+      }
+      return Ax;
+    };
+    return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }), weight_);
+  };
+  problem.A_adjoint = [this, &params](const ShardedTensorList& v) { return A_adjoint(v, {.params = params}); };
+  problem.A_adjoint_A = [this, &params](const at::Tensor& x) { return A_adjoint_A(x, {.params = params}); };
+  if (!image.defined()) {
+    problem.A_adjoint_y = A_adjoint(problem.y, {.params = params});
+  }
+  const auto items = common_items(image.defined() ? image : problem.A_adjoint_y, part);
+  problem.items = static_cast<std::int64_t>(exchange_->agree_min(static_cast<double>(items)));
+  return problem;
+}
+
+template <class Y>
+at::Tensor DistributedStackedLinearPhysics::dagger(const Y& y, const DistributedDaggerOptions& options) const {
+  const DaggerOptions own = for_this_rank(options);
+  if (options.local_only) {
+    const double share = static_cast<double>(local_.size()) / static_cast<double>(num_operators());
+    const auto part = [&](const at::Tensor& /*out*/) {
+      const TensorList mine = local_part("A_dagger: y", y);
+      return local_.size() == 0 ? at::Tensor() : local_.A_dagger_mean(mine, own) * share;
+    };
+    if (options.gather) {
+      exchange_->agree("A_dagger", describe(options) + ", local_only", [&] { check_options(options); });
+      return exchange_->reduce("A_dagger", image_plan_, part);
+    }
+    const at::Tensor sum = exchange_->local([&] { return part({}); });
+    return sum.defined() ? sum : at::zeros({}, context_.device());
+  }
+  const c10::NoGradGuard no_grad;
+  TensorList part;
+  exchange_->agree("A_dagger", describe(options), [&] {
+    check_options(options);
+    part = local_part("A_dagger: y", y);
+  });
+  return solve_least_squares(problem(part, options.init.value_or(at::Tensor()), options.params), own);
+}
+
+at::Tensor DistributedStackedLinearPhysics::A_dagger(const TensorList& y,
+                                                     const DistributedDaggerOptions& options) const {
+  return dagger(y, options);
+}
+
+at::Tensor DistributedStackedLinearPhysics::A_dagger(const ShardedTensorList& y,
+                                                     const DistributedDaggerOptions& options) const {
+  return dagger(y, options);
+}
+
+template <class Y>
+at::Tensor DistributedStackedLinearPhysics::prox(const at::Tensor& z, const Y& y, double gamma,
+                                                 const DaggerOptions& options) const {
+  const c10::NoGradGuard no_grad;
+  TensorList part;
+  exchange_->agree("prox_l2", c10::str(describe(options), ", gamma ", gamma, ", z ", layout(z)), [&] {
+    check_options(options);
+    check_gamma(gamma);
+    check_tensor("prox_l2: z", z);
+    part = local_part("prox_l2: y", y);
+  });
+  return solve_prox_l2(problem(part, z, options.params), z, gamma, for_this_rank(options));
+}
+
+at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const TensorList& y, double gamma,
+                                                    const DaggerOptions& options) const {
+  return prox(z, y, gamma, options);
+}
+
+at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const ShardedTensorList& y, double gamma,
+                                                    const DaggerOptions& options) const {
+  return prox(z, y, gamma, options);
+}
+
+// ---- Norms -------------------------------------------------------------------------------------------------------
+
+SqnormBounds DistributedStackedLinearPhysics::local_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
+  check_options(options);
+  check_tensor("x0", x0);
+  SqnormOptions own = options;
+  own.verbose = options.verbose && rank() == 0;
+  const SqnormBounds bounds = local_.sqnorm_bounds(x0, own);
+  return {weight_ * bounds.lower, weight_ * bounds.upper};
+}
+
+SqnormBounds DistributedStackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
+  SqnormBounds bounds;
+  exchange_->agree("sqnorm_bounds", describe(options, x0), [&] { bounds = local_bounds(x0, options); });
+  // One message for both: the sum of the upper bounds, and the lower bounds side by side.
+  Scalars message(1 + static_cast<std::size_t>(context_.size()), 0.0);
+  message[0] = bounds.upper;
+  message[1 + static_cast<std::size_t>(rank())] = bounds.lower;
+  exchange_->sum({message.data(), message.size()});
+  bounds.upper = message[0].real();
+  for (std::size_t r = 1; r < message.size(); ++r) {
+    bounds.lower = std::max(bounds.lower, message[r].real());
+  }
+  return bounds;
+}
+
+double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
+                                                       const DistributedSqnormOptions& options) const {
+  if (options.local_only) {
+    return options.gather ? sqnorm_bounds(x0, options).upper
+                          : exchange_->local([&] { return local_bounds(x0, options).upper; });
+  }
+  exchange_->agree("compute_sqnorm", describe(options, x0), [&] {
+    check_options(options);
+    check_tensor("compute_sqnorm: x0", x0);
+  });
+  SqnormOptions own = options;
+  own.verbose = options.verbose && rank() == 0;
+  return estimate_sqnorm([&](const at::Tensor& x) { return A_adjoint_A(x, {.params = options.params}); }, x0, own);
+}
+
+double DistributedStackedLinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t seed,
+                                                         const Params& params) const {
+  const c10::NoGradGuard no_grad;
+  ShardedTensorList Au = sharded({}, weight_);
+  exchange_->agree("adjointness_test", c10::str("seed ", seed, ", u ", layout(u)), [&] {
+    check_tensor("adjointness_test: u", u);
+    Au.local = local_.A(u, params);
+  });
+  ShardedTensorList v = Au;
+  for (std::size_t k = 0; k < local_.size(); ++k) {
+    v.local[k] = adjoin::randn_like(Au.local[k], seed + static_cast<std::uint64_t>(local_indices()[k]));
+  }
+  return adjoint_mismatch(u, Au, v, A_adjoint(v, {.params = params}));
+}
+
+}  // namespace adjoin

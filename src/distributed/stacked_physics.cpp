@@ -1,0 +1,183 @@
+#include "adjoin/distributed/stacked_physics.hpp"
+
+#include <ATen/ATen.h>
+
+#include <utility>
+
+#include "adjoin/core/serialize.hpp"
+
+namespace adjoin {
+
+namespace {
+
+std::string describe(std::int64_t num_operators, const DistributedOptions& options) {
+  return c10::str("num_operators ", num_operators, ", reduction ", to_string(options.reduction), ", dtype ",
+                  options.dtype ? c10::toString(*options.dtype) : "any", ", gather_strategy ",
+                  to_string(options.gather_strategy), ", costs [", c10::Join(", ", options.costs), "]");
+}
+
+Sharding agreed_sharding(const DistributedContext& context, std::int64_t num_operators,
+                         const DistributedOptions& options) {
+  Exchange(context.shared_communicator(), context.device(), {})
+      .agree("DistributedStackedPhysics", describe(num_operators, options), [&] {
+        check(num_operators >= 1, "num_operators: must be at least 1, got ", num_operators);
+        check(options.costs.empty() || static_cast<std::int64_t>(options.costs.size()) == num_operators,
+              "costs: must hold one cost for each of ", num_operators, " operators, got ", options.costs.size());
+        if (options.dtype) {
+          check(at::isFloatingType(*options.dtype) || at::isComplexType(*options.dtype),
+                "dtype: must be floating-point or complex, got ", *options.dtype);
+        }
+      });
+  return options.costs.empty() ? Sharding::round_robin(num_operators, context.size())
+                               : Sharding::by_cost(options.costs, context.size());
+}
+
+Params on_device(Params params, at::Device device) {
+  for (const auto& [name, value] : Params(params)) {
+    if (const auto* tensor = std::get_if<at::Tensor>(&value)) {
+      params.set(name, tensor->to(device));
+    } else if (const auto* tensors = std::get_if<TensorList>(&value)) {
+      params.set(name, tensors->to(device));
+    }
+  }
+  return params;
+}
+
+}  // namespace
+
+DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators,
+                                                     const DistributedOptions& options)
+    : context_(context),
+      sharding_(agreed_sharding(context, num_operators, options)),
+      dtype_(options.dtype),
+      gather_strategy_(options.gather_strategy),
+      exchange_(std::make_shared<Exchange>(context.shared_communicator(), context.device(), local_indices())) {}
+
+DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators,
+                                                     const PhysicsFactory& factory, const DistributedOptions& options)
+    : DistributedStackedPhysics(context, num_operators, options) {
+  local_ = std::make_unique<StackedPhysics>(make_operators<Physics>(factory, options.factory_kwargs, "an operator"));
+}
+
+DistributedStackedPhysics::~DistributedStackedPhysics() = default;
+
+template <class P>
+std::vector<std::shared_ptr<P>> DistributedStackedPhysics::make_operators(const PhysicsFactory& factory,
+                                                                          const Params& factory_kwargs,
+                                                                          const char* expected) const {
+  Params shared = factory_kwargs;
+  if (!exchange_->alone()) {
+    Communicator& communicator = exchange_->communicator();
+    shared = deserialize_params(communicator.broadcast_bytes(rank() == 0 ? serialize(shared) : std::string(), 0));
+  }
+  std::vector<std::shared_ptr<P>> operators;
+  exchange_->agree("factory", "", [&] {
+    check(static_cast<bool>(factory), "factory: must be callable, got an empty function");
+    shared = on_device(std::move(shared), context_.device());
+    for (const std::int64_t index : local_indices()) {
+      const auto position = static_cast<std::int64_t>(operators.size());
+      try {
+        const PhysicsPtr made = factory(index, context_.device(), shared);
+        check(made != nullptr, "factory: must return ", expected, ", got a null pointer");
+        operators.push_back(std::dynamic_pointer_cast<P>(made));
+        check(operators.back() != nullptr, "factory: must return ", expected, ", got a ", made->name());
+      } catch (const c10::Error& error) {
+        std::throw_with_nested(OperatorFailure(position, error.what_without_backtrace()));
+      } catch (const std::exception& error) {
+        std::throw_with_nested(OperatorFailure(position, error.what()));
+      }
+    }
+  });
+  return operators;
+}
+
+template std::vector<PhysicsPtr> DistributedStackedPhysics::make_operators(const PhysicsFactory&, const Params&,
+                                                                           const char*) const;
+template std::vector<LinearPhysicsPtr> DistributedStackedPhysics::make_operators(const PhysicsFactory&, const Params&,
+                                                                                 const char*) const;
+
+TensorList DistributedStackedPhysics::A(const at::Tensor& x, const CallOptions& options) const {
+  return gathered(Step::A, x, options);
+}
+
+TensorList DistributedStackedPhysics::forward(const at::Tensor& x, const CallOptions& options) const {
+  return gathered(Step::forward, x, options);
+}
+
+ShardedTensorList DistributedStackedPhysics::A_sharded(const at::Tensor& x, const Params& params) const {
+  return sharded(gathered(Step::A, x, {.gather = false, .params = params}));
+}
+
+ShardedTensorList DistributedStackedPhysics::forward_sharded(const at::Tensor& x, const Params& params) const {
+  return sharded(gathered(Step::forward, x, {.gather = false, .params = params}));
+}
+
+at::Tensor DistributedStackedPhysics::A_reduced(const at::Tensor& x, Reduction reduction,
+                                                const CallOptions& options) const {
+  return reduced(Step::A, x, reduction, options);
+}
+
+at::Tensor DistributedStackedPhysics::forward_reduced(const at::Tensor& x, Reduction reduction,
+                                                      const CallOptions& options) const {
+  return reduced(Step::forward, x, reduction, options);
+}
+
+TensorList DistributedStackedPhysics::gathered(Step step, const at::Tensor& x, const CallOptions& options) const {
+  const auto all = [&] {
+    check_tensor("x", x);
+    return local_step(step, x, options.params);
+  };
+  if (!options.gather) {
+    return exchange_->local(all);
+  }
+  return exchange_->gather(gather_plans_[static_cast<std::size_t>(step)], sharding_, gather_strategy_, all,
+                           [&](std::size_t position) {
+                             check_tensor("x", x);
+                             return local_step_of(step, position, x, options.params);
+                           });
+}
+
+at::Tensor DistributedStackedPhysics::reduced(Step step, const at::Tensor& x, Reduction reduction,
+                                              const CallOptions& options) const {
+  const double weight = reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators()) : 1.0;
+  const auto partial = [&](const at::Tensor& /*out*/) {
+    check_tensor("x", x);
+    at::Tensor sum;
+    for (const at::Tensor& y : local_step(step, x, options.params)) {
+      sum = sum.defined() ? sum + y : y;
+    }
+    return sum.defined() && weight != 1.0 ? sum * weight : sum;
+  };
+  if (options.gather) {
+    return exchange_->reduce("A_reduced", reduced_plan_, partial);
+  }
+  at::Tensor sum = exchange_->local([&] { return partial({}); });
+  return sum.defined() ? sum : at::zeros({}, x.options());
+}
+
+TensorList DistributedStackedPhysics::local_step(Step step, const at::Tensor& x, const Params& params) const {
+  return step == Step::A ? local_->A(x, params) : local_->forward(x, params);
+}
+
+at::Tensor DistributedStackedPhysics::local_step_of(Step step, std::size_t position, const at::Tensor& x,
+                                                    const Params& params) const {
+  const Physics& physics = (*local_)[position];
+  return step == Step::A ? physics.A(x, params) : physics.forward(x, params);
+}
+
+ShardedTensorList DistributedStackedPhysics::sharded(TensorList local, double weight) const {
+  return {.local = std::move(local),
+          .indices = local_indices(),
+          .total = num_operators(),
+          .weight = weight,
+          .reducer = exchange_->alone() ? nullptr : exchange_};
+}
+
+void DistributedStackedPhysics::check_tensor(const char* argument, const at::Tensor& tensor) const {
+  check(tensor.defined(), argument, ": must be a tensor, got an undefined one");
+  check(tensor.device() == context_.device(), argument, ": must be on ", context_.device(), ", got ", tensor.device());
+  check(!dtype_ || c10::toRealValueType(tensor.scalar_type()) == c10::toRealValueType(*dtype_), argument,
+        ": must have the precision of ", dtype_.value_or(at::kFloat), ", got ", tensor.scalar_type());
+}
+
+}  // namespace adjoin
