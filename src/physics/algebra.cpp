@@ -1,0 +1,159 @@
+#include "adjoin/physics/algebra.hpp"
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <utility>
+
+#include "adjoin/core/errors.hpp"
+
+namespace adjoin {
+
+namespace {
+
+class Sum final : public LinearPhysics {
+ public:
+  Sum(LinearPhysicsPtr a, LinearPhysicsPtr b) : a_(std::move(a)), b_(std::move(b)) {}
+  std::string name() const override { return c10::str("(", a_->name(), " + ", b_->name(), ")"); }
+  at::Tensor image_like(const at::Tensor& y) const override { return a_->image_like(y); }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override {
+    return add(a_->A(x, params), b_->A(x, params));
+  }
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
+    return add(a_->A_adjoint(y, params), b_->A_adjoint(y, params));
+  }
+  void update_impl(const Params& params) override {
+    a_->update(params);
+    b_->update(params);
+  }
+
+ private:
+  at::Tensor add(const at::Tensor& p, const at::Tensor& q) const {
+    check(p.sizes() == q.sizes(), name(), ": both operators must return the same shape, got ", p.sizes(), " and ",
+          q.sizes());
+    return at::add(p, q);
+  }
+
+  LinearPhysicsPtr a_;
+  LinearPhysicsPtr b_;
+};
+
+class Composition final : public LinearPhysics {
+ public:
+  Composition(LinearPhysicsPtr a, LinearPhysicsPtr b) : a_(std::move(a)), b_(std::move(b)) {}
+  std::string name() const override { return c10::str("(", a_->name(), " * ", b_->name(), ")"); }
+  at::Tensor image_like(const at::Tensor& y) const override {
+    const at::Tensor between = a_->image_like(y);
+    return between.defined() ? b_->image_like(between) : between;
+  }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override {
+    return a_->A(b_->A(x, params), params);
+  }
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
+    return b_->A_adjoint(a_->A_adjoint(y, params), params);
+  }
+  at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
+    return b_->A_adjoint(a_->A_adjoint_A(b_->A(x, params), params), params);
+  }
+  at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
+    return a_->A(b_->A_A_adjoint(a_->A_adjoint(y, params), params), params);
+  }
+  void update_impl(const Params& params) override {
+    a_->update(params);
+    b_->update(params);
+  }
+
+ private:
+  LinearPhysicsPtr a_;
+  LinearPhysicsPtr b_;
+};
+
+class Scaled final : public LinearPhysics {
+ public:
+  Scaled(const at::Scalar& factor, LinearPhysicsPtr a)
+      : factor_(factor), squared_(std::norm(factor.toComplexDouble())), a_(std::move(a)) {}
+  std::string name() const override { return c10::str("(", factor_, " * ", a_->name(), ")"); }
+  at::Tensor image_like(const at::Tensor& y) const override { return a_->image_like(y); }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override {
+    return at::mul(a_->A(x, params), factor_);
+  }
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
+    return at::mul(a_->A_adjoint(y, params), factor_.conj());
+  }
+  at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
+    return at::mul(a_->A_adjoint_A(x, params), squared_);
+  }
+  at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
+    return at::mul(a_->A_A_adjoint(y, params), squared_);
+  }
+  at::Tensor A_dagger_impl(const at::Tensor& y, const Params& params) const override {
+    const at::Tensor x = squared_ > 0.0 ? closed_dagger(*a_, y, params) : at::Tensor();
+    return x.defined() ? at::mul(at::div(x, squared_), factor_.conj()) : x;
+  }
+  std::optional<double> sqnorm_impl(const at::Tensor& x0, const Params& params) const override {
+    const auto exact = closed_sqnorm(*a_, x0, params);
+    return exact ? squared_ * *exact : exact;
+  }
+  void update_impl(const Params& params) override { a_->update(params); }
+
+ private:
+  at::Scalar factor_;
+  double squared_;
+  LinearPhysicsPtr a_;
+};
+
+class Adjoint final : public LinearPhysics {
+ public:
+  explicit Adjoint(LinearPhysicsPtr a) : a_(std::move(a)) {}
+  std::string name() const override { return c10::str("adjoint(", a_->name(), ")"); }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return a_->A_adjoint(x, params); }
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override { return a_->A(y, params); }
+  at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
+    return a_->A_A_adjoint(x, params);
+  }
+  at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
+    return a_->A_adjoint_A(y, params);
+  }
+  void update_impl(const Params& params) override { a_->update(params); }
+
+ private:
+  LinearPhysicsPtr a_;
+};
+
+void check_operand(const char* function, const char* argument, const LinearPhysicsPtr& operand) {
+  check(operand != nullptr, function, ": ", argument, " must be an operator, got a null pointer");
+}
+
+}  // namespace
+
+LinearPhysicsPtr sum(const LinearPhysicsPtr& a, const LinearPhysicsPtr& b) {
+  check_operand("sum", "a", a);
+  check_operand("sum", "b", b);
+  return std::make_shared<Sum>(a, b);
+}
+
+LinearPhysicsPtr compose(const LinearPhysicsPtr& a, const LinearPhysicsPtr& b) {
+  check_operand("compose", "a", a);
+  check_operand("compose", "b", b);
+  return std::make_shared<Composition>(a, b);
+}
+
+LinearPhysicsPtr scale(const at::Scalar& factor, const LinearPhysicsPtr& a) {
+  check_operand("scale", "a", a);
+  return std::make_shared<Scaled>(factor, a);
+}
+
+LinearPhysicsPtr adjoint(const LinearPhysicsPtr& a) {
+  check_operand("adjoint", "a", a);
+  return std::make_shared<Adjoint>(a);
+}
+
+}  // namespace adjoin
