@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "adjoin/comm/communicator.hpp"
@@ -22,6 +23,9 @@ struct MpiOptions {
   /// Treat every `ranks_per_node` consecutive ranks as a node of their own; 0: ask MPI. Lets the hierarchical
   /// reduction be tested on one machine.
   int ranks_per_node = 0;
+  /// Most elements handed to one MPI call, whose counts are int; larger tensors go in pieces. Smaller values are for
+  /// tests. The same on every rank.
+  std::int64_t max_count = std::numeric_limits<int>::max();
 };
 
 /// A communicator over a duplicate of `comm`. Collective. MPI must be initialised.

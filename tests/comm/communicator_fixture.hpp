@@ -1,0 +1,63 @@
+// What the tests of the communicators share: a communicator over all ranks, and data that tells ranks apart.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <mpi.h>
+
+#include <memory>
+
+#include "adjoin/comm/mpi.hpp"
+
+namespace adjoin::testing {
+
+class MpiTest : public ::testing::Test {
+ protected:
+  MpiTest() : comm(make_mpi_communicator(MPI_COMM_WORLD)), rank(comm->rank()), size(comm->size()) {}
+
+  std::unique_ptr<Communicator> comm;
+  int rank;
+  int size;
+};
+
+/// Small integers, exact in every dtype, that differ between ranks, positions and rounds: values 0 … 3.
+inline at::Tensor sample(at::IntArrayRef shape, at::ScalarType dtype, int rank, std::int64_t round = 0) {
+  std::int64_t numel = 1;
+  for (const std::int64_t length : shape) {
+    numel *= length;
+  }
+  const at::Tensor values = (at::arange(numel, at::kLong) * 7 + 3 * rank + 5 * round + rank * round) % 4;
+  return values.reshape(shape).to(dtype);
+}
+
+/// What an all_reduce of sample() over `size` ranks gives, computed here.
+inline at::Tensor expected_reduction(at::IntArrayRef shape, at::ScalarType dtype, int size, ReduceOp op,
+                                     std::int64_t round = 0) {
+  const at::ScalarType exact = at::isComplexType(dtype) ? at::kComplexDouble : at::kDouble;
+  at::Tensor result = sample(shape, dtype, 0, round).to(exact);
+  for (int r = 1; r < size; ++r) {
+    const at::Tensor next = sample(shape, dtype, r, round).to(exact);
+    switch (op) {
+      case ReduceOp::sum:
+        result = result + next;
+        break;
+      case ReduceOp::product:
+        result = result * next;
+        break;
+      case ReduceOp::min:
+        result = at::minimum(result, next);
+        break;
+      case ReduceOp::max:
+        result = at::maximum(result, next);
+        break;
+    }
+  }
+  return result.to(dtype);
+}
+
+constexpr std::array real_dtypes = {at::kFloat, at::kDouble, at::kHalf,  at::kBFloat16, at::kBool,
+                                    at::kByte,  at::kChar,   at::kShort, at::kInt,      at::kLong};
+constexpr std::array complex_dtypes = {at::kComplexFloat, at::kComplexDouble, at::kComplexHalf};
+constexpr std::array all_ops = {ReduceOp::sum, ReduceOp::product, ReduceOp::min, ReduceOp::max};
+
+}  // namespace adjoin::testing
