@@ -181,8 +181,10 @@ void add_dot(const at::Tensor& a, const at::Tensor& b, Scalars& result) {
   }
 }
 
-bool all_real(const Scalars& s) {
-  return std::all_of(s.begin(), s.end(), [](const Complex& z) { return z.imag() == 0.0; });
+Scalars ones(std::size_t items) {
+  Scalars result(items, 0.0);
+  std::fill(result.begin(), result.end(), Complex(1.0));
+  return result;
 }
 
 template <class T>
@@ -313,9 +315,21 @@ void axpby(const Scalars& alpha, const ShardedTensorList& x, const Scalars& beta
   axpby(alpha, x.local, beta, y.local);
 }
 
+void axpy(const Scalars& alpha, const at::Tensor& x, at::Tensor& y) { adjoin::axpby(alpha, x, ones(alpha.size()), y); }
+void axpy(const Scalars& alpha, const TensorList& x, TensorList& y) { adjoin::axpby(alpha, x, ones(alpha.size()), y); }
+void axpy(const Scalars& alpha, const ShardedTensorList& x, ShardedTensorList& y) {
+  adjoin::axpy(alpha, x.local, y.local);
+}
+
+void xpby(const at::Tensor& x, const Scalars& beta, at::Tensor& y) { adjoin::axpby(ones(beta.size()), x, beta, y); }
+void xpby(const TensorList& x, const Scalars& beta, TensorList& y) { adjoin::axpby(ones(beta.size()), x, beta, y); }
+void xpby(const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y) {
+  adjoin::xpby(x.local, beta, y.local);
+}
+
 void scale(const Scalars& alpha, at::Tensor& y) {
-  if (alpha.size() == 1 && all_real(alpha)) {
-    y.mul_(alpha[0].real());
+  if (has_kernel(y)) {
+    adjoin::axpby(alpha, y, Scalars(alpha.size(), 0.0), y);
   } else {
     y.mul_(broadcast_factors(alpha, y));
   }

@@ -53,15 +53,13 @@ void axpby(const Scalars& alpha, const TensorList& x, const Scalars& beta, Tenso
 void axpby(const Scalars& alpha, const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y);
 
 /// y ← y + alpha x.
-template <class V>
-void axpy(const Scalars& alpha, const V& x, V& y) {
-  adjoin::axpby(alpha, x, Scalars(alpha.size(), 1.0), y);
-}
+void axpy(const Scalars& alpha, const at::Tensor& x, at::Tensor& y);
+void axpy(const Scalars& alpha, const TensorList& x, TensorList& y);
+void axpy(const Scalars& alpha, const ShardedTensorList& x, ShardedTensorList& y);
 /// y ← x + beta y.
-template <class V>
-void xpby(const V& x, const Scalars& beta, V& y) {
-  adjoin::axpby(Scalars(beta.size(), 1.0), x, beta, y);
-}
+void xpby(const at::Tensor& x, const Scalars& beta, at::Tensor& y);
+void xpby(const TensorList& x, const Scalars& beta, TensorList& y);
+void xpby(const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y);
 /// y ← alpha y.
 void scale(const Scalars& alpha, at::Tensor& y);
 void scale(const Scalars& alpha, TensorList& y);

@@ -1,0 +1,35 @@
+// Machine precision of the numbers that a vector holds.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "adjoin/core/vector_space.hpp"
+
+namespace adjoin {
+
+inline double precision(const at::Tensor& a) {
+  switch (c10::toRealValueType(a.scalar_type())) {
+    case at::kDouble:
+      return std::numeric_limits<double>::epsilon();
+    case at::kHalf:
+      return static_cast<double>(std::numeric_limits<at::Half>::epsilon());
+    case at::kBFloat16:
+      return static_cast<double>(std::numeric_limits<at::BFloat16>::epsilon());
+    default:
+      return static_cast<double>(std::numeric_limits<float>::epsilon());
+  }
+}
+
+/// The coarsest of the entries' precisions.
+inline double precision(const TensorList& a) {
+  double worst = std::numeric_limits<double>::epsilon();
+  for (const at::Tensor& entry : a) {
+    worst = std::max(worst, precision(entry));
+  }
+  return worst;
+}
+
+}  // namespace adjoin
