@@ -31,14 +31,14 @@ struct ContextOptions {
   DeviceMode device_mode = DeviceMode::automatic;
   /// Seeds torch's default generators: with seed + rank, so that ranks draw different numbers, or with the same seed
   /// everywhere when `seed_offset` is false.
-  std::optional<std::uint64_t> seed;
+  std::optional<std::uint64_t> seed = {};
   bool seed_offset = true;
   /// Ask torch for deterministic algorithms.
   bool deterministic = false;
   /// How the MPI engine reduces.
-  MpiOptions mpi;
+  MpiOptions mpi = {};
   /// A communicator to use in place of `engine`.
-  std::shared_ptr<Communicator> communicator;
+  std::shared_ptr<Communicator> communicator = {};
 };
 
 /// The group of ranks, and this rank's place in it. Creation and destruction are collective; it must outlive every

@@ -24,13 +24,13 @@ using PhysicsFactory = std::function<PhysicsPtr(std::int64_t index, at::Device d
 
 struct DistributedOptions {
   /// Values for the factory, broadcast from rank 0 once; what other ranks pass is ignored.
-  Params factory_kwargs;
+  Params factory_kwargs = {};
   Reduction reduction = Reduction::sum;
   /// When given, images and measurements must have this precision (the dtype itself or its complex counterpart).
-  std::optional<at::ScalarType> dtype;
+  std::optional<at::ScalarType> dtype = {};
   GatherStrategy gather_strategy = GatherStrategy::concatenated;
   /// When given, one positive cost an operator: operators are spread to balance them. Round robin otherwise.
-  std::vector<double> costs;
+  std::vector<double> costs = {};
   /// Use fused forms of the local operators where they exist.
   bool fuse = true;
 };
@@ -39,7 +39,7 @@ struct CallOptions {
   /// Combine the results of all ranks; false gives this rank's part and sends nothing. Must be equal on every rank.
   bool gather = true;
   /// Handed to every operator.
-  Params params;
+  Params params = {};
 };
 
 /// A stack [A_1; …; A_n] of any measurement models, each owned by one rank. Images are replicated: every rank passes

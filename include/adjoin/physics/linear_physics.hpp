@@ -27,16 +27,16 @@ struct DaggerOptions {
   bool verbose = false;
   /// Start of the iteration, of the image's shape and dtype; zero gives the minimum-norm solution. When it is given,
   /// closed forms are not used.
-  std::optional<at::Tensor> init;
-  Params params;
-  Monitor monitor;
+  std::optional<at::Tensor> init = {};
+  Params params = {};
+  Monitor monitor = {};
 };
 
 struct SqnormOptions {
   int max_iter = 50;
   double tol = 1e-3;
   bool verbose = false;
-  Params params;
+  Params params = {};
 };
 
 /// Lower and upper bound of a squared spectral norm.
