@@ -31,5 +31,6 @@ inline double precision(const TensorList& a) {
   }
   return worst;
 }
+inline double precision(const ShardedTensorList& a) { return precision(a.local); }
 
 }  // namespace adjoin

@@ -1,0 +1,187 @@
+#include "adjoin/solvers/lanczos.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <utility>
+
+#include "adjoin/core/errors.hpp"
+#include "precision.hpp"
+
+namespace adjoin {
+
+namespace {
+
+// The k × k tridiagonal matrix of the Lanczos process, with the β_k that couples it to the next vector.
+class Tridiagonal {
+ public:
+  void append(double alpha, double beta) {
+    alpha_.push_back(alpha);
+    beta_.push_back(beta);
+    pivots_.resize(alpha_.size());
+  }
+
+  // The largest eigenvalue, found by Newton's method on the characteristic polynomial from the right, where it
+  // converges monotonically. `above` must not lie below it.
+  double largest_eigenvalue(double above) const {
+    double x = above;
+    for (int i = 0; i < 200; ++i) {
+      // With q_i = p_i / p_{i−1}, the ratios of the leading minors of x − T: Σ q_i' / q_i = p' / p.
+      double q = 1.0;
+      double q_slope = 0.0;
+      double log_slope = 0.0;
+      for (std::size_t j = 0; j < alpha_.size(); ++j) {
+        const double coupling = j == 0 ? 0.0 : beta_[j - 1] * beta_[j - 1] / q;
+        q_slope = 1.0 + (j == 0 ? 0.0 : coupling * q_slope / q);
+        q = x - alpha_[j] - coupling;
+        if (!(q > 0.0)) {
+          return x;  // round-off has carried x to the eigenvalue
+        }
+        log_slope += q_slope / q;
+      }
+      const double next = x - 1.0 / log_slope;
+      if (!(next < x)) {
+        return x;
+      }
+      x = next;
+    }
+    return x;
+  }
+
+  // |last entry| of the unit eigenvector of the largest eigenvalue θ, by a twisted factorisation (Parlett and Dhillon,
+  // Linear Algebra Appl. 267, 1997), which stays accurate when that entry is tiny.
+  double last_entry(double theta) {
+    const std::size_t k = alpha_.size();
+    const auto safe = [](double q) { return q == 0.0 ? std::numeric_limits<double>::min() : q; };
+    pivots_[0] = safe(theta - alpha_[0]);
+    for (std::size_t i = 1; i < k; ++i) {
+      pivots_[i] = safe(theta - alpha_[i] - beta_[i - 1] * beta_[i - 1] / pivots_[i - 1]);
+    }
+    double backward = safe(theta - alpha_[k - 1]);
+    double best = std::abs(pivots_[k - 1]);
+    double below_squared = 0.0;  // Σ of the squared entries below the twist, whose own entry is 1
+    double last = 1.0;
+    double best_below = 0.0;
+    double best_last = 1.0;
+    std::size_t twist = k - 1;
+    for (std::size_t i = k - 1; i-- > 0;) {
+      const double step = beta_[i] / backward;  // entry i + 1 over entry i
+      last *= step;
+      below_squared = step * step * (1.0 + below_squared);
+      backward = safe(theta - alpha_[i] - beta_[i] * beta_[i] / backward);
+      const double gamma = std::abs(pivots_[i] + backward - (theta - alpha_[i]));
+      if (gamma < best) {
+        best = gamma;
+        twist = i;
+        best_below = below_squared;
+        best_last = last;
+      }
+    }
+    double squared = 1.0 + best_below;
+    double entry = 1.0;
+    for (std::size_t i = twist; i-- > 0;) {
+      entry *= beta_[i] / pivots_[i];
+      squared += entry * entry;
+    }
+    return std::abs(best_last) / std::sqrt(squared);
+  }
+
+  // The λ above θ, the largest eigenvalue, where |p_k(λ)| / (β_1 … β_k) reaches `limit`.
+  double where_polynomial_reaches(double limit, double theta) const {
+    const double log_limit = std::log(limit);
+    const auto exceeds = [&](double lambda) {
+      double q = 1.0;
+      double log_value = 0.0;
+      for (std::size_t i = 0; i < alpha_.size(); ++i) {
+        q = lambda - alpha_[i] - (i == 0 ? 0.0 : beta_[i - 1] * beta_[i - 1] / q);
+        if (!(q > 0.0)) {
+          return false;
+        }
+        log_value += std::log(q / beta_[i]);
+      }
+      return log_value >= log_limit;
+    };
+    double gap = std::abs(theta) * std::numeric_limits<double>::epsilon() + std::numeric_limits<double>::min();
+    while (std::isfinite(gap) && !exceeds(theta + gap)) {
+      gap *= 2.0;
+    }
+    double low = 0.5 * gap;
+    for (int i = 0; i < 20; ++i) {
+      const double middle = 0.5 * (low + gap);
+      (exceeds(theta + middle) ? gap : low) = middle;
+    }
+    return theta + gap;
+  }
+
+ private:
+  std::vector<double> alpha_;
+  std::vector<double> beta_;
+  std::vector<double> pivots_;
+};
+
+void check_options(const LanczosOptions& options) {
+  check(options.max_iter >= 1, "max_iter: must be at least 1, got ", options.max_iter);
+  check(options.tol >= 0.0 && std::isfinite(options.tol), "tol: must be finite and at least 0, got ", options.tol);
+  check(options.failure_probability > 0.0 && options.failure_probability < 1.0,
+        "failure_probability: must lie between 0 and 1, got ", options.failure_probability);
+}
+
+}  // namespace
+
+LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& like,
+                                 const LanczosOptions& options) {
+  const c10::NoGradGuard no_grad;
+  check_options(options);
+  LanczosResult result;
+  if (like.numel() == 0) {
+    result.reason = StopReason::converged;
+    return result;
+  }
+  at::Tensor v = adjoin::randn_like(like, options.seed);
+  adjoin::scale({1.0 / adjoin::norm(v)}, v);
+  at::Tensor v_old = adjoin::zeros_like(v);
+  const double epsilon = precision(v);
+  Tridiagonal T;
+  double beta = 0.0;
+  double& theta = result.lower;
+  while (result.iterations < options.max_iter && result.reason == StopReason::max_iterations) {
+    ++result.iterations;
+    // v_old becomes H v − β v_old − α v, the next vector before its normalisation.
+    adjoin::axpby({1.0}, H(v), {-beta}, v_old);
+    const double alpha = adjoin::dot(v, v_old)[0].real();
+    adjoin::axpy({-alpha}, v, v_old);
+    const double next_beta = adjoin::norm(v_old);
+    if (!std::isfinite(alpha) || !std::isfinite(next_beta)) {
+      throw Error(
+          c10::str("largest_eigenvalue: the operator returned NaN or infinity at iteration ", result.iterations));
+    }
+    T.append(alpha, next_beta);
+    // Of the bordered matrix, the largest eigenvalue is at most max(θ, α) + β.
+    theta = T.largest_eigenvalue(result.iterations == 1 ? alpha : std::max(theta, alpha) + beta);
+    beta = next_beta;
+    result.residual = beta * T.last_entry(theta);
+    const double relative = theta == 0.0 ? 0.0 : result.residual / std::abs(theta);
+    const bool exhausted = beta <= 10.0 * epsilon * std::abs(theta);
+    if (exhausted || (options.tol > 0.0 && relative <= options.tol)) {
+      result.reason = StopReason::converged;
+    } else {
+      adjoin::scale({1.0 / beta}, v_old);
+      std::swap(v, v_old);
+    }
+    if (options.monitor && !options.monitor({result.iterations, options.max_iter, relative}) &&
+        result.reason != StopReason::converged) {
+      result.reason = StopReason::stopped_by_monitor;
+    }
+  }
+  // A coordinate of a random unit vector of dimension n is below t with a probability of at most t √(2n/π).
+  const double dimension = static_cast<double>(like.numel()) * (like.is_complex() ? 2.0 : 1.0);
+  const double overlap = options.failure_probability * std::sqrt(std::numbers::pi / (2.0 * dimension));
+  const double bound = beta > 0.0 ? T.where_polynomial_reaches(1.0 / overlap, theta) : theta;
+  result.upper = bound + 32.0 * epsilon * std::abs(bound);
+  return result;
+}
+
+}  // namespace adjoin
