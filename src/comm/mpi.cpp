@@ -4,13 +4,17 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "mpi_support.hpp"
 #include "private_reduce_buffer.hpp"
+#include "shared_window.hpp"
 #include "staging.hpp"
+#include "window_reduce_buffer.hpp"
 
 namespace adjoin {
 
@@ -84,6 +88,13 @@ class MpiCommunicator : public Communicator {
     local_size_ = node_.size();
     nodes_ = local_rank_ == 0 ? 1 : 0;
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
+    if (options.node_reduction != NodeReduction::mpi && nodes_ < size_) {
+      leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
+      group_ = NodeGroup::make(node_);
+      if (!mpi::all_succeeded(comm_, group_ != nullptr)) {
+        group_.reset();
+      }
+    }
   }
 
   int rank() const override { return rank_; }
@@ -93,7 +104,7 @@ class MpiCommunicator : public Communicator {
 
   std::string description() const override {
     return c10::str("MPI (", mpi::library_version(), "), ", size_, size_ == 1 ? " rank, " : " ranks, ", nodes_,
-                    nodes_ == 1 ? " node" : " nodes");
+                    nodes_ == 1 ? " node" : " nodes", group_ ? ", shared-memory reductions" : "");
   }
 
   std::unique_ptr<Communicator> split(int color, int key) override {
@@ -101,15 +112,17 @@ class MpiCommunicator : public Communicator {
     return std::make_unique<MpiCommunicator>(comm_.split(color, key), options_);
   }
 
-  /// `output` ← reduction of `input`, which may be MPI_IN_PLACE.
-  void all_reduce_memory(const void* input, void* output, std::int64_t numel, at::ScalarType dtype, ReduceOp op) const {
+  MPI_Comm communicator() const { return comm_.get(); }
+
+  /// `output` ← reduction over `comm` of `input`, which may be MPI_IN_PLACE.
+  void all_reduce_memory(const void* input, void* output, std::int64_t numel, at::ScalarType dtype, ReduceOp op,
+                         MPI_Comm comm) const {
     const std::size_t item = c10::elementSize(dtype);
     const MPI_Datatype type = mpi::reduction_type(dtype);
     const MPI_Op operation = mpi::operation(dtype, op);
     in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
       const void* const from = input == MPI_IN_PLACE ? MPI_IN_PLACE : element(input, begin, item);
-      check_code(MPI_Allreduce(from, element(output, begin, item), count, type, operation, comm_.get()),
-                 "MPI_Allreduce");
+      check_code(MPI_Allreduce(from, element(output, begin, item), count, type, operation, comm), "MPI_Allreduce");
     });
   }
 
@@ -117,11 +130,21 @@ class MpiCommunicator : public Communicator {
   bool reaches(at::Device device) const override { return device.is_cpu() || (device.is_cuda() && cuda_aware_); }
 
   void all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
-    all_reduce_memory(MPI_IN_PLACE, tensor.mutable_data_ptr(), tensor.numel(), tensor.scalar_type(), op);
+    if (tensor.is_cpu() && takes_few(tensor.numel(), tensor.scalar_type())) {
+      group_->all_reduce_few(tensor.scalar_type(), op, tensor.mutable_data_ptr(),
+                             static_cast<std::size_t>(tensor.numel()));
+    } else {
+      all_reduce_memory(MPI_IN_PLACE, tensor.mutable_data_ptr(), tensor.numel(), tensor.scalar_type(), op, comm_.get());
+    }
   }
 
   void all_reduce_values_impl(std::span<double> values, ReduceOp op) override {
-    all_reduce_memory(MPI_IN_PLACE, values.data(), static_cast<std::int64_t>(values.size()), at::kDouble, op);
+    const auto numel = static_cast<std::int64_t>(values.size());
+    if (takes_few(numel, at::kDouble)) {
+      group_->all_reduce_few(at::kDouble, op, values.data(), values.size());
+    } else {
+      all_reduce_memory(MPI_IN_PLACE, values.data(), numel, at::kDouble, op, comm_.get());
+    }
   }
 
   Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
@@ -208,6 +231,22 @@ class MpiCommunicator : public Communicator {
                                                    at::Device device) override;
 
  private:
+  /// Whether so little is to be reduced that it is quickest through the signals of the node.
+  bool takes_few(std::int64_t numel, at::ScalarType dtype) const {
+    return group_ && nodes_ == 1 && static_cast<std::size_t>(numel) * c10::elementSize(dtype) <= NodeGroup::few_bytes;
+  }
+
+  /// Throws InvalidArgument on every rank unless all ask for the same buffer.
+  void check_agreement(std::int64_t numel, at::ScalarType dtype) const {
+    const auto type = static_cast<std::int64_t>(dtype);
+    std::array<std::int64_t, 4> limits = {numel, -numel, type, -type};
+    check_code(MPI_Allreduce(MPI_IN_PLACE, limits.data(), limits.size(), MPI_INT64_T, MPI_MAX, comm_.get()),
+               "MPI_Allreduce");
+    check(limits[0] == -limits[1] && limits[2] == -limits[3],
+          "reduce_buffer: numel and dtype must be equal on all ranks; this rank asks for ", numel, " of ", dtype,
+          ", others for up to ", limits[0], " elements");
+  }
+
   /// Calls `transfer(root, begin, numel)` for the segment of each rank that is not empty.
   template <class Transfer>
   void in_segments(const std::vector<std::int64_t>& counts, const Transfer& transfer) const {
@@ -240,6 +279,10 @@ class MpiCommunicator : public Communicator {
   MpiOptions options_;
   OwnedComm comm_;
   OwnedComm node_;
+  /// The first rank of each node; null on the others.
+  OwnedComm leaders_;
+  /// Null where reductions within a node go through MPI.
+  std::unique_ptr<NodeGroup> group_;
   int rank_ = 0;
   int size_ = 1;
   int local_rank_ = 0;
@@ -265,7 +308,7 @@ class MpiReduceBuffer : public ReduceBuffer {
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
     synchronize_stream(input_.device());
     communicator_.all_reduce_memory(input_.const_data_ptr(), output.mutable_data_ptr(), input_.numel(),
-                                    input_.scalar_type(), op);
+                                    input_.scalar_type(), op, communicator_.communicator());
   }
 
  private:
@@ -303,10 +346,30 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
-  if (!reaches(device)) {
-    return std::make_unique<StagedReduceBuffer<MpiReduceBuffer>>(device, *this, numel, dtype, at::kCPU);
+  check_agreement(numel, dtype);
+  if (reaches(device) && !device.is_cpu()) {
+    return std::make_unique<MpiReduceBuffer>(*this, numel, dtype, device);
   }
-  return std::make_unique<MpiReduceBuffer>(*this, numel, dtype, device);
+  const auto on_device = [&]<class HostBuffer>(std::type_identity<HostBuffer>, auto&&... arguments) {
+    return device.is_cpu() ? std::unique_ptr<ReduceBuffer>(std::make_unique<HostBuffer>(arguments...))
+                           : std::make_unique<StagedReduceBuffer<HostBuffer>>(device, arguments...);
+  };
+  if (takes_few(numel, dtype)) {
+    return on_device(std::type_identity<FewReduceBuffer>(), *this, *group_, numel, dtype);
+  }
+  if (group_) {
+    std::shared_ptr<SharedWindow> window = group_->acquire(WindowReduceBuffer::bytes_needed(numel, dtype));
+    if (mpi::all_succeeded(comm_, window != nullptr)) {
+      AcrossNodes across_nodes;
+      if (nodes_ > 1) {
+        across_nodes = [this](void* values, std::int64_t count, at::ScalarType type, ReduceOp op) {
+          all_reduce_memory(MPI_IN_PLACE, values, count, type, op, leaders_.get());
+        };
+      }
+      return on_device(std::type_identity<WindowReduceBuffer>(), *this, *group_, window, across_nodes, numel, dtype);
+    }
+  }
+  return on_device(std::type_identity<MpiReduceBuffer>(), *this, numel, dtype, at::kCPU);
 }
 
 }  // namespace

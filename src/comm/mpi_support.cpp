@@ -162,6 +162,12 @@ bool is_active() {
   return initialized != 0 && finalized == 0;
 }
 
+bool all_succeeded(const OwnedComm& comm, bool success) {
+  int result = success ? 1 : 0;
+  check_code(MPI_Allreduce(MPI_IN_PLACE, &result, 1, MPI_INT, MPI_MIN, comm.get()), "MPI_Allreduce");
+  return result == 1;
+}
+
 OwnedComm::OwnedComm(MPI_Comm comm) : comm_(comm) {
   if (comm_ != MPI_COMM_NULL) {
     check_code(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");

@@ -55,6 +55,9 @@ class OwnedComm {
   MPI_Comm comm_ = MPI_COMM_NULL;
 };
 
+/// Whether `success` holds on every rank of `comm`. Collective.
+bool all_succeeded(const OwnedComm& comm, bool success);
+
 /// Whether MPI is there to be called: initialised and not yet finalised.
 bool is_active();
 

@@ -5,11 +5,17 @@
 #include <c10/util/complex.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/simd.hpp"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 // Everything is inlined into one function, which is then compiled for each instruction set.
 #if defined(__GNUC__)
@@ -21,6 +27,13 @@
 namespace adjoin {
 
 namespace {
+
+/// Short blocks: the result of one stays in the first-level cache while further sources are added.
+constexpr std::size_t block_bytes = 8192;
+constexpr std::size_t vector_bytes = 16;
+/// Results larger than this leave the caches before they are read again: they are written past them, which spares
+/// reading them first.
+constexpr std::size_t stream_bytes = std::size_t{16} << 20;
 
 template <ReduceOp op, class T>
 ADJOIN_INLINE T combine(T a, T b) {
@@ -125,12 +138,42 @@ ADJOIN_SIMD bool reduce_block(at::ScalarType dtype, ReduceOp op, void* output, c
   }
 }
 
+/// Copies a multiple of 16 bytes to aligned memory, past the caches.
+void stream_copy(std::byte* output, const std::byte* input, std::size_t bytes) {
+#if defined(__SSE2__)
+  for (std::size_t i = 0; i < bytes; i += sizeof(__m128i)) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(output + i),
+                     _mm_load_si128(reinterpret_cast<const __m128i*>(input + i)));
+  }
+#else
+  std::memcpy(output, input, bytes);
+#endif
+}
+
 }  // namespace
 
 void reduce_arrays(at::ScalarType dtype, ReduceOp op, void* output, std::span<const void* const> sources,
                    std::size_t begin, std::size_t numel) {
-  check(reduce_block(dtype, op, output, sources.data(), sources.size(), begin, numel), "reduce_arrays: dtype ", dtype,
-        " cannot be reduced");
+  const std::size_t item = c10::elementSize(dtype);
+  const std::size_t block = block_bytes / item;
+  const bool streams = numel * item >= stream_bytes && reinterpret_cast<std::uintptr_t>(output) % vector_bytes == 0;
+  auto* target = static_cast<std::byte*>(output);
+  const std::size_t end = begin + numel;
+  alignas(64) std::array<std::byte, block_bytes> scratch;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  for (; begin < end; begin += block, target += block_bytes) {
+    const std::size_t length = std::min(block, end - begin);
+    const bool streamed = streams && length == block;
+    check(reduce_block(dtype, op, streamed ? scratch.data() : target, sources.data(), sources.size(), begin, length),
+          "reduce_arrays: dtype ", dtype, " cannot be reduced");
+    if (streamed) {
+      stream_copy(target, scratch.data(), block_bytes);
+    }
+  }
+#if defined(__SSE2__)
+  if (streams) {
+    _mm_sfence();
+  }
+#endif
 }
 
 }  // namespace adjoin

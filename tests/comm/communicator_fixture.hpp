@@ -55,9 +55,9 @@ inline at::Tensor expected_reduction(at::IntArrayRef shape, at::ScalarType dtype
   return result.to(dtype);
 }
 
-constexpr std::array real_dtypes = {at::kFloat, at::kDouble, at::kHalf,  at::kBFloat16, at::kBool,
-                                    at::kByte,  at::kChar,   at::kShort, at::kInt,      at::kLong};
-constexpr std::array complex_dtypes = {at::kComplexFloat, at::kComplexDouble, at::kComplexHalf};
-constexpr std::array all_ops = {ReduceOp::sum, ReduceOp::product, ReduceOp::min, ReduceOp::max};
+inline constexpr std::array real_dtypes = {at::kFloat, at::kDouble, at::kHalf,  at::kBFloat16, at::kBool,
+                                           at::kByte,  at::kChar,   at::kShort, at::kInt,      at::kLong};
+inline constexpr std::array complex_dtypes = {at::kComplexFloat, at::kComplexDouble, at::kComplexHalf};
+inline constexpr std::array all_ops = {ReduceOp::sum, ReduceOp::product, ReduceOp::min, ReduceOp::max};
 
 }  // namespace adjoin::testing

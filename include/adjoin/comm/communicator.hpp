@@ -58,8 +58,8 @@ class Communicator;
 
 /// Memory from which the ranks of a communicator reduce fastest: each rank writes its contribution into input(), then
 /// all call all_reduce. Among the ranks of a node it lies in a shared-memory window, which every rank reads in place.
-/// Made collectively by Communicator::reduce_buffer. Its destruction is local, at any time before the communicator's;
-/// the tensors that input() gave must not be used after it.
+/// Made collectively by Communicator::reduce_buffer. Its destruction is local, at any time before the communicator's.
+/// The tensors that input() gave may outlive it, but not the communicator.
 class ReduceBuffer {
  public:
   ReduceBuffer(const ReduceBuffer&) = delete;

@@ -1,0 +1,61 @@
+// Reduce buffers among the ranks of a node.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "adjoin/comm/communicator.hpp"
+#include "shared_window.hpp"
+
+namespace adjoin {
+
+/// Combines host memory in place with that of the other nodes; called by one rank of each node.
+using AcrossNodes = std::function<void(void* values, std::int64_t numel, at::ScalarType dtype, ReduceOp op)>;
+
+/// Each rank's contribution lies in a window, in one of two halves in turn: a rank that arrives at a reduction has
+/// finished reading the one before, so the half of that may be written again.
+class WindowReduceBuffer : public ReduceBuffer {
+ public:
+  /// `window` has at least bytes_needed() a rank; `across_nodes` is empty where all ranks share one node.
+  WindowReduceBuffer(Communicator& communicator, NodeGroup& group, std::shared_ptr<SharedWindow> window,
+                     AcrossNodes across_nodes, std::int64_t numel, at::ScalarType dtype);
+
+  static std::size_t bytes_needed(std::int64_t numel, at::ScalarType dtype);
+
+  const at::Tensor& input() const override { return inputs_[half_]; }
+
+ protected:
+  void all_reduce_impl(at::Tensor& output, ReduceOp op) override;
+
+ private:
+  NodeGroup& group_;
+  AcrossNodes across_nodes_;
+  std::int64_t numel_;
+  at::ScalarType dtype_;
+  std::size_t half_ = 0;
+  std::array<at::Tensor, 2> inputs_;
+  /// For each half, that of every rank.
+  std::array<std::vector<void*>, 2> halves_;
+};
+
+/// For contributions of at most NodeGroup::few_bytes, which travel with their signal.
+class FewReduceBuffer : public ReduceBuffer {
+ public:
+  FewReduceBuffer(Communicator& communicator, NodeGroup& group, std::int64_t numel, at::ScalarType dtype);
+
+  const at::Tensor& input() const override { return input_; }
+
+ protected:
+  void all_reduce_impl(at::Tensor& output, ReduceOp op) override;
+
+ private:
+  NodeGroup& group_;
+  at::Tensor input_;
+};
+
+}  // namespace adjoin

@@ -1,0 +1,199 @@
+// Repeated reductions from a ReduceBuffer, through shared memory, plain MPI and both (pretended nodes).
+#include <ATen/ATen.h>
+
+#include <tuple>
+
+#include "adjoin/comm/mpi.hpp"
+#include "adjoin/core/errors.hpp"
+#include "communicator_fixture.hpp"
+
+namespace adjoin::testing {
+
+namespace {
+
+class ReduceBuffers : public ::testing::TestWithParam<MpiOptions> {
+ protected:
+  ReduceBuffers() : comm(make_mpi_communicator(MPI_COMM_WORLD, GetParam())), rank(comm->rank()), size(comm->size()) {}
+
+  std::unique_ptr<Communicator> comm;
+  int rank;
+  int size;
+};
+
+std::string name_of(const ::testing::TestParamInfo<MpiOptions>& test) {
+  constexpr std::array names = {"automatic", "shared_memory", "mpi"};
+  return std::string(names[static_cast<std::size_t>(test.param.node_reduction)]) + "_" +
+         std::to_string(test.param.ranks_per_node) + "_a_node_" + std::to_string(test.param.max_count) + "_a_call";
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, ReduceBuffers,
+                         ::testing::Values(MpiOptions{}, MpiOptions{.node_reduction = NodeReduction::shared_memory},
+                                           MpiOptions{.node_reduction = NodeReduction::mpi},
+                                           MpiOptions{.ranks_per_node = 2}, MpiOptions{.ranks_per_node = 3},
+                                           MpiOptions{.ranks_per_node = 2, .max_count = 1000}),
+                         name_of);
+
+TEST_P(ReduceBuffers, CombineEveryDtypeAndOperation) {
+  const auto run = [&](at::ScalarType dtype, ReduceOp op) {
+    for (const std::int64_t numel : {1, 17, 1000, 9001}) {
+      const auto buffer = comm->reduce_buffer(numel, dtype, at::kCPU);
+      ASSERT_EQ(buffer->input().sizes(), at::IntArrayRef({numel}));
+      buffer->input().copy_(sample({numel}, dtype, rank));
+      at::Tensor output = at::empty({numel}, dtype);
+      buffer->all_reduce(output, op);
+      // In double precision, as complex half tensors cannot be compared.
+      const at::ScalarType exact = at::isComplexType(dtype) ? at::kComplexDouble : at::kDouble;
+      EXPECT_TRUE(at::equal(output.to(exact), expected_reduction({numel}, dtype, size, op).to(exact)))
+          << dtype << " " << int(op);
+    }
+  };
+  for (const ReduceOp op : all_ops) {
+    for (const at::ScalarType dtype : real_dtypes) {
+      run(dtype, op);
+    }
+  }
+  for (const at::ScalarType dtype : complex_dtypes) {
+    run(dtype, ReduceOp::sum);
+    run(dtype, ReduceOp::product);
+  }
+}
+
+// The next contribution is written at once, while slower ranks may still be reading the last.
+TEST_P(ReduceBuffers, SuccessiveRoundsDoNotMix) {
+  for (const std::int64_t numel : {3, 5000}) {
+    const auto buffer = comm->reduce_buffer(numel, at::kFloat, at::kCPU);
+    at::Tensor output = at::empty({numel});
+    const at::Tensor base = at::arange(numel, at::kFloat);
+    for (int round = 0; round < 200; ++round) {
+      buffer->input().copy_(base).add_(rank * 1000.0 + round);
+      buffer->all_reduce(output);
+      const double offset = 500.0 * size * (size - 1) + static_cast<double>(size) * round;
+      ASSERT_TRUE(at::equal(output, base * size + offset)) << "round " << round;
+    }
+  }
+}
+
+TEST_P(ReduceBuffers, LargeResultsOfAnyAlignment) {
+  const std::int64_t numel = (std::int64_t{5} << 20) + 3;
+  const auto buffer = comm->reduce_buffer(numel, at::kFloat, at::kCPU);
+  const at::Tensor memory = at::empty({numel + 1});
+  for (const std::int64_t offset : {0, 1}) {
+    buffer->input().copy_(sample({numel}, at::kFloat, rank, offset));
+    at::Tensor output = memory.narrow(0, offset, numel);
+    buffer->all_reduce(output);
+    EXPECT_TRUE(at::equal(output, expected_reduction({numel}, at::kFloat, size, ReduceOp::sum, offset)));
+  }
+}
+
+TEST_P(ReduceBuffers, RanksGetTheSameBits) {
+  const auto buffer = comm->reduce_buffer(10000, at::kFloat, at::kCPU);
+  buffer->input().copy_(at::sin(at::arange(10000, at::kFloat) * (1.0 + rank)));
+  at::Tensor output = at::empty({100, 100});
+  buffer->all_reduce(output);
+  at::Tensor of_root = output.clone();
+  comm->broadcast(of_root, 0);
+  EXPECT_TRUE(at::equal(output, of_root));
+}
+
+TEST_P(ReduceBuffers, InterleaveWithEachOtherAndWithOtherCollectives) {
+  const auto a = comm->reduce_buffer(3000, at::kDouble, at::kCPU);
+  const auto b = comm->reduce_buffer(40, at::kComplexFloat, at::kCPU);
+  at::Tensor a_sum = at::empty({3000}, at::kDouble);
+  at::Tensor b_sum = at::empty({40}, at::kComplexFloat);
+  for (int round = 0; round < 20; ++round) {
+    a->input().copy_(sample({3000}, at::kDouble, rank, round));
+    b->input().copy_(sample({40}, at::kComplexFloat, rank, round));
+    std::array<double, 2> numbers = {1.0, rank * 1.0};
+    if (round % 3 != 0) {
+      b->all_reduce(b_sum);
+    }
+    comm->all_reduce(numbers);
+    a->all_reduce(a_sum);
+    if (round % 3 == 0) {
+      b->all_reduce(b_sum);
+    }
+    ASSERT_TRUE(at::equal(a_sum, expected_reduction({3000}, at::kDouble, size, ReduceOp::sum, round)));
+    ASSERT_TRUE(at::equal(b_sum, expected_reduction({40}, at::kComplexFloat, size, ReduceOp::sum, round)));
+    ASSERT_EQ(numbers[0], size);
+    ASSERT_EQ(numbers[1], size * (size - 1) / 2.0);
+  }
+}
+
+TEST_P(ReduceBuffers, AreDroppedInAnyOrderAndMadeAnew) {
+  std::vector<std::unique_ptr<ReduceBuffer>> buffers;
+  for (const std::int64_t numel : {1000, 2000, 4000}) {
+    buffers.push_back(comm->reduce_buffer(numel, at::kFloat, at::kCPU));
+  }
+  // Each rank drops another one, and one rank keeps a tensor of it.
+  const auto dropped = static_cast<std::size_t>(rank % 3);
+  const at::Tensor kept = buffers[dropped]->input();
+  kept.fill_(42);
+  buffers[dropped].reset();
+  for (const std::int64_t numel : {500, 1500, 6000}) {
+    buffers.push_back(comm->reduce_buffer(numel, at::kFloat, at::kCPU));
+  }
+  for (std::size_t i = 3; i < buffers.size(); ++i) {
+    const std::int64_t numel = buffers[i]->input().numel();
+    buffers[i]->input().copy_(sample({numel}, at::kFloat, rank));
+    at::Tensor output = at::empty({numel});
+    buffers[i]->all_reduce(output);
+    EXPECT_TRUE(at::equal(output, expected_reduction({numel}, at::kFloat, size, ReduceOp::sum)));
+  }
+  EXPECT_TRUE(at::equal(kept, at::full_like(kept, 42)));
+}
+
+TEST_P(ReduceBuffers, MemoryIsReused) {
+  for (int i = 0; i < 50; ++i) {
+    const auto buffer = comm->reduce_buffer(1 << 16, at::kFloat, at::kCPU);
+    buffer->input().fill_(i);
+    at::Tensor output = at::empty({1 << 16});
+    buffer->all_reduce(output);
+    ASSERT_EQ(output[i].item<float>(), static_cast<float>(i * size));
+  }
+}
+
+TEST_P(ReduceBuffers, CountAsOneReduction) {
+  const auto buffer = comm->reduce_buffer(1000, at::kFloat, at::kCPU);
+  at::Tensor output = at::empty({1000});
+  comm->reset_counters();
+  buffer->all_reduce(output);
+  EXPECT_EQ(comm->counters().collectives, 1);
+  EXPECT_EQ(comm->counters().reductions, 1);
+  EXPECT_EQ(comm->counters().bytes, 4000);
+}
+
+TEST_P(ReduceBuffers, MayBeEmpty) {
+  const auto buffer = comm->reduce_buffer(0, at::kFloat, at::kCPU);
+  at::Tensor output = at::empty({0, 2});
+  buffer->all_reduce(output);
+  EXPECT_EQ(buffer->input().numel(), 0);
+}
+
+TEST_P(ReduceBuffers, CheckTheirArguments) {
+  const auto buffer = comm->reduce_buffer(10, at::kFloat, at::kCPU);
+  at::Tensor undefined;
+  at::Tensor longer = at::empty({11});
+  at::Tensor wider = at::empty({10}, at::kDouble);
+  at::Tensor strided = at::empty({20}).slice(0, 0, 20, 2);
+  at::Tensor itself = buffer->input();
+  for (at::Tensor* output : {&undefined, &longer, &wider, &strided, &itself}) {
+    EXPECT_THROW(buffer->all_reduce(*output), InvalidArgument);
+  }
+  const auto complex = comm->reduce_buffer(10, at::kComplexFloat, at::kCPU);
+  at::Tensor output = at::empty({10}, at::kComplexFloat);
+  EXPECT_THROW(complex->all_reduce(output, ReduceOp::max), InvalidArgument);
+  if (size > 1) {
+    EXPECT_THROW(comm->reduce_buffer(rank == 0 ? 10 : 11, at::kFloat, at::kCPU), InvalidArgument);
+    EXPECT_THROW(comm->reduce_buffer(10, rank == 0 ? at::kFloat : at::kDouble, at::kCPU), InvalidArgument);
+  }
+}
+
+TEST_P(ReduceBuffers, LocalRanksFollowTheNodes) {
+  const int per_node = GetParam().ranks_per_node > 0 ? GetParam().ranks_per_node : size;
+  EXPECT_EQ(comm->local_rank(), rank % per_node);
+  EXPECT_EQ(comm->local_size(), std::min(per_node, size - rank / per_node * per_node));
+}
+
+}  // namespace
+
+}  // namespace adjoin::testing
