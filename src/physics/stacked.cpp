@@ -115,7 +115,7 @@ void check_image(const char* method, const char* argument, const at::Tensor& ima
 
 void check_count(const char* method, const char* argument, const TensorList& list, std::size_t n) {
   check(list.size() == n, method, ": ", argument, " must hold ", n, n == 1 ? " tensor" : " tensors",
-        ", one for each of the operators, got ", list.size());
+        ", one for each operator, got ", list.size());
 }
 
 template <class P>

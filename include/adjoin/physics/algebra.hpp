@@ -3,6 +3,7 @@
 
 #include <c10/core/Scalar.h>
 
+#include <utility>
 #include <vector>
 
 #include "adjoin/physics/linear_physics.hpp"

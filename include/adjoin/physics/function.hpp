@@ -42,9 +42,9 @@ class TensorFunction {
 struct FunctionOptions {
   /// Shape of the image, batch included; a first extent of −1 stands for that of the measurements. Needed by A_adjoint
   /// when it is left to automatic differentiation.
-  std::vector<std::int64_t> image_shape;
+  std::vector<std::int64_t> image_shape = {};
   /// Dtype of the image; that of the measurements by default.
-  std::optional<at::ScalarType> image_dtype;
+  std::optional<at::ScalarType> image_dtype = {};
   std::string name = "Function";
 };
 
