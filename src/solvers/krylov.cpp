@@ -209,7 +209,9 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions
     b_squared = x0 ? adjoin::dot(b, preconditioner(b), options.items) : r_squared;
     status.check_finite(r_squared, "the preconditioner returned NaN or infinity");
   }
-  const double smallest = 10.0 * precision(b);
+  // ‖H r‖ / (‖H‖ ‖r‖) at which r counts as orthogonal to the range of H: round-off lets inconsistent singular systems
+  // come down to about this and no further. tol = 0 asks to go on until nothing at all is left.
+  const double orthogonal = options.tol > 0.0 ? std::pow(precision(b), 0.6) : 10.0 * precision(b);
   c10::SmallVector<Item, 2> items(status.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
     items[i].b_norm = std::sqrt(std::max(b_squared[i].real(), 0.0));
@@ -272,8 +274,8 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions
       const double gamma_bar = item.s * item.delta_bar - item.c * alpha;
       item.epsilon = item.s * next_beta;
       item.delta_bar = -item.c * next_beta;
-      // ‖H r‖ / ‖r‖ of the current iterate: where it vanishes the iterate is a least-squares solution.
-      if (std::hypot(gamma_bar, item.delta_bar) <= smallest * std::sqrt(item.H_squared)) {
+      // ‖H r‖ / ‖r‖ of the current iterate: where it vanishes, x is a least-squares solution.
+      if (std::hypot(gamma_bar, item.delta_bar) <= orthogonal * std::sqrt(item.H_squared)) {
         status.stop(i, StopReason::stagnated);
         continue;
       }
