@@ -475,9 +475,6 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
       mine[position] = one(position);
     } catch (...) {
       failure = describe(std::current_exception());
-      if (failure->operator_index < 0) {
-        failure->operator_index = indices_[position];
-      }
     }
   };
   if (!plan.agreed) {

@@ -187,7 +187,7 @@ TensorList DistributedStackedLinearPhysics::A_adjoint_A_each(const at::Tensor& x
 DaggerOptions DistributedStackedLinearPhysics::for_this_rank(const DaggerOptions& options) const {
   DaggerOptions own = options;
   own.verbose = options.verbose && rank() == 0;
-  if (options.monitor && !exchange_->alone()) {
+  if (options.monitor) {
     own.monitor = [this, monitor = options.monitor](const IterationInfo& info) {
       const bool more = exchange_->deferring([&] { return monitor(info); }, [] { return false; });
       return exchange_->agree_min(more ? 1.0 : 0.0) > 0.0;
@@ -226,7 +226,13 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
 
 template <class Y>
 at::Tensor DistributedStackedLinearPhysics::dagger(const Y& y, const DistributedDaggerOptions& options) const {
-  const DaggerOptions own = for_this_rank(options);
+  const DaggerOptions own = for_this_rank({.solver = options.solver,
+                                           .max_iter = options.max_iter,
+                                           .tol = options.tol,
+                                           .verbose = options.verbose,
+                                           .init = options.init,
+                                           .params = options.params,
+                                           .monitor = options.monitor});
   if (options.local_only) {
     const double share = static_cast<double>(local_.size()) / static_cast<double>(num_operators());
     const auto part = [&](const at::Tensor& /*out*/) {
@@ -234,7 +240,7 @@ at::Tensor DistributedStackedLinearPhysics::dagger(const Y& y, const Distributed
       return local_.size() == 0 ? at::Tensor() : local_.A_dagger_mean(mine, own) * share;
     };
     if (options.gather) {
-      exchange_->agree("A_dagger", describe(options) + ", local_only", [&] { check_options(options); });
+      exchange_->agree("A_dagger", describe(own) + ", local_only", [&] { check_options(own); });
       return exchange_->reduce("A_dagger", image_plan_, part);
     }
     const at::Tensor sum = exchange_->local([&] { return part({}); });
@@ -242,11 +248,11 @@ at::Tensor DistributedStackedLinearPhysics::dagger(const Y& y, const Distributed
   }
   const c10::NoGradGuard no_grad;
   TensorList part;
-  exchange_->agree("A_dagger", describe(options), [&] {
-    check_options(options);
+  exchange_->agree("A_dagger", describe(own), [&] {
+    check_options(own);
     part = local_part("A_dagger: y", y);
   });
-  return solve_least_squares(problem(part, options.init.value_or(at::Tensor()), options.params), own);
+  return solve_least_squares(problem(part, own.init.value_or(at::Tensor()), own.params), own);
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_dagger(const TensorList& y,
@@ -311,16 +317,18 @@ SqnormBounds DistributedStackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0
 
 double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
                                                        const DistributedSqnormOptions& options) const {
+  const SqnormOptions own{.max_iter = options.max_iter,
+                          .tol = options.tol,
+                          .verbose = options.verbose && rank() == 0,
+                          .params = options.params};
   if (options.local_only) {
-    return options.gather ? sqnorm_bounds(x0, options).upper
-                          : exchange_->local([&] { return local_bounds(x0, options).upper; });
+    return options.gather ? sqnorm_bounds(x0, own).upper
+                          : exchange_->local([&] { return local_bounds(x0, own).upper; });
   }
-  exchange_->agree("compute_sqnorm", describe(options, x0), [&] {
-    check_options(options);
+  exchange_->agree("compute_sqnorm", describe(own, x0), [&] {
+    check_options(own);
     check_tensor("compute_sqnorm: x0", x0);
   });
-  SqnormOptions own = options;
-  own.verbose = options.verbose && rank() == 0;
   return estimate_sqnorm([&](const at::Tensor& x) { return A_adjoint_A(x, {.params = options.params}); }, x0, own);
 }
 

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "adjoin/core/operator_failure.hpp"
 #include "adjoin/core/serialize.hpp"
 
 namespace adjoin {
@@ -75,17 +76,12 @@ std::vector<std::shared_ptr<P>> DistributedStackedPhysics::make_operators(const 
     check(static_cast<bool>(factory), "factory: must be callable, got an empty function");
     shared = on_device(std::move(shared), context_.device());
     for (const std::int64_t index : local_indices()) {
-      const auto position = static_cast<std::int64_t>(operators.size());
-      try {
+      for_operator(static_cast<std::int64_t>(operators.size()), [&] {
         const PhysicsPtr made = factory(index, context_.device(), shared);
         check(made != nullptr, "factory: must return ", expected, ", got a null pointer");
         operators.push_back(std::dynamic_pointer_cast<P>(made));
         check(operators.back() != nullptr, "factory: must return ", expected, ", got a ", made->name());
-      } catch (const c10::Error& error) {
-        std::throw_with_nested(OperatorFailure(position, error.what_without_backtrace()));
-      } catch (const std::exception& error) {
-        std::throw_with_nested(OperatorFailure(position, error.what()));
-      }
+      });
     }
   });
   return operators;
@@ -133,7 +129,8 @@ TensorList DistributedStackedPhysics::gathered(Step step, const at::Tensor& x, c
   return exchange_->gather(gather_plans_[static_cast<std::size_t>(step)], sharding_, gather_strategy_, all,
                            [&](std::size_t position) {
                              check_tensor("x", x);
-                             return local_step_of(step, position, x, options.params);
+                             return for_operator(static_cast<std::int64_t>(position),
+                                                 [&] { return local_step_of(step, position, x, options.params); });
                            });
 }
 

@@ -3,14 +3,22 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <memory>
+#include <optional>
 
 #include "adjoin/distributed/stacked_physics.hpp"
 #include "adjoin/physics/least_squares_problem.hpp"
 
 namespace adjoin {
 
-struct DistributedDaggerOptions : DaggerOptions {
+/// DaggerOptions, and how the ranks take part. Flat, so that every field can be named in a designated initialiser.
+struct DistributedDaggerOptions {
+  Solver solver = Solver::CG;
+  int max_iter = 100;
+  double tol = 1e-6;
+  bool verbose = false;
+  std::optional<at::Tensor> init = {};
+  Params params = {};
+  Monitor monitor = {};
   /// true: (1/n) Σ A_i† y_i, every rank solving for its own operators alone: cheap, one reduction, and only an
   /// approximation of the pseudoinverse. false: the exact least-squares solution of minimum norm.
   bool local_only = true;
@@ -18,7 +26,12 @@ struct DistributedDaggerOptions : DaggerOptions {
   bool gather = true;
 };
 
-struct DistributedSqnormOptions : SqnormOptions {
+/// SqnormOptions, and how the ranks take part.
+struct DistributedSqnormOptions {
+  int max_iter = 50;
+  double tol = 1e-3;
+  bool verbose = false;
+  Params params = {};
   /// true: an upper bound of ‖A‖², Σ ‖A_i‖² made safe. false: ‖A‖² itself, to a relative accuracy of tol.
   bool local_only = true;
   /// With local_only: false gives this rank's part of the sum, without any message.
