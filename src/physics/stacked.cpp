@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -46,9 +47,12 @@ TensorList each(std::size_t n, const F& f) {
 
 bool records_gradients(const at::Tensor& t) { return t.defined() && t.requires_grad() && c10::GradMode::is_enabled(); }
 
-bool records_gradients(const TensorList& list) {
-  return c10::GradMode::is_enabled() &&
-         std::any_of(list.begin(), list.end(), [](const at::Tensor& t) { return t.defined() && t.requires_grad(); });
+// Whether fused forms may see these arguments; the plain stack reports what is wrong with others.
+bool fusable(const at::Tensor& x, const Params& params) { return params.empty() && !records_gradients(x); }
+
+bool fusable(const TensorList& y, const Params& params) {
+  return params.empty() &&
+         std::all_of(y.begin(), y.end(), [](const at::Tensor& t) { return t.defined() && !records_gradients(t); });
 }
 
 // Sums the operators' images without ever writing into one: a term may share memory with the operator's input.
@@ -63,8 +67,8 @@ class Sum {
     }
     check(term.sizes() == sum_.sizes(), "its image must have the shape of operator 0's, ", sum_.sizes(), ", got ",
           term.sizes());
-    const bool in_place =
-        at::result_type(sum_, term) == sum_.scalar_type() && !records_gradients(sum_) && !records_gradients(term);
+    const bool in_place = c10::promoteTypes(sum_.scalar_type(), term.scalar_type()) == sum_.scalar_type() &&
+                          !records_gradients(sum_) && !records_gradients(term);
     if (in_place && owned_) {
       sum_.add_(term);
     } else if (in_place && fits(out_, sum_.sizes(), sum_.options())) {
@@ -188,7 +192,7 @@ FusedStack* StackedLinearPhysics::fused() const {
 
 TensorList StackedLinearPhysics::A(const at::Tensor& x, const Params& params) const {
   check_image("A", "x", x);
-  if (params.empty() && !records_gradients(x)) {
+  if (fusable(x, params)) {
     if (FusedStack* stack = fused()) {
       if (TensorList y = stack->A(x); !y.empty()) {
         return y;
@@ -238,7 +242,7 @@ TensorList StackedLinearPhysics::A_adjoint_A_each(const at::Tensor& x, const Par
 
 at::Tensor StackedLinearPhysics::A_adjoint_sum(const TensorList& y, const at::Tensor& out, const Params& params) const {
   check_count("A_adjoint", "y", y, size());
-  if (params.empty() && !records_gradients(y)) {
+  if (fusable(y, params)) {
     if (FusedStack* stack = fused()) {
       if (at::Tensor image = stack->A_adjoint(y, out); image.defined()) {
         return image;
@@ -252,7 +256,7 @@ at::Tensor StackedLinearPhysics::A_vjp_sum(const at::Tensor& x, const TensorList
                                            const Params& params) const {
   check_image("A_vjp", "x", x);
   check_count("A_vjp", "v", v, size());
-  if (params.empty() && !records_gradients(x) && !records_gradients(v)) {
+  if (fusable(x, params) && fusable(v, params)) {
     if (FusedStack* stack = fused()) {
       if (at::Tensor image = stack->A_adjoint(v, out); image.defined()) {
         return image.is_complex() && !x.is_complex() ? at::real(image).contiguous() : image;
@@ -265,7 +269,7 @@ at::Tensor StackedLinearPhysics::A_vjp_sum(const at::Tensor& x, const TensorList
 at::Tensor StackedLinearPhysics::A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out,
                                                  const Params& params) const {
   check_image("A_adjoint_A", "x", x);
-  if (params.empty() && !records_gradients(x)) {
+  if (fusable(x, params)) {
     if (FusedStack* stack = fused()) {
       if (at::Tensor image = stack->A_adjoint_A(x, out); image.defined()) {
         return image;

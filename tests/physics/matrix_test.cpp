@@ -162,6 +162,7 @@ TEST(Matrix, FusedStackFallsBackToThePlainErrors) {
   EXPECT_THROW(stack.A(random({2, 4})), OperatorFailure);
   EXPECT_THROW(stack.A(random({2, 5}, at::kFloat)), OperatorFailure);
   EXPECT_THROW(stack.A_adjoint({random({2, 3}), random({2, 4})}), OperatorFailure);
+  EXPECT_THROW(stack.A_adjoint({random({2, 3}), {}}), OperatorFailure);
 }
 
 TEST(Matrix, RefusesWhatItCannotMultiply) {
