@@ -152,20 +152,27 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptio
       status.check_finite(product);
     }
     Scalars next_rho = r_hat_s;
+    const auto digits_lost = [&](std::size_t i) {
+      return status.running(i) && r_squared[i].real() < cancelled * ss[i].real();
+    };
     bool recompute = false;
     for (std::size_t i = 0; i < status.size(); ++i) {
       omega[i] = status.running(i) && tt[i].real() > 0.0 ? ts[i] / tt[i].real() : 0.0;
       next_rho[i] -= omega[i] * r_hat_t[i];
       r_squared[i] = ss[i].real() - (omega[i] * std::conj(ts[i])).real();
-      recompute = recompute || (status.running(i) && r_squared[i].real() < cancelled * ss[i].real());
+      recompute = recompute || digits_lost(i);
     }
     negate(omega, minus);
     adjoin::axpy(omega, s_hat, x);
     adjoin::axpy(minus, t, r);
     if (recompute) {
-      auto exact = adjoin::dots({{&r_hat, &r}, {&r, &r}}, options.items);
-      next_rho = std::move(exact[0]);
-      r_squared = std::move(exact[1]);
+      const auto exact = adjoin::dots({{&r_hat, &r}, {&r, &r}}, options.items);
+      for (std::size_t i = 0; i < status.size(); ++i) {
+        if (digits_lost(i)) {
+          next_rho[i] = exact[0][i];
+          r_squared[i] = exact[1][i];
+        }
+      }
     }
     for (std::size_t i = 0; i < status.size(); ++i) {
       beta[i] = 0.0;

@@ -24,31 +24,24 @@ class Tridiagonal {
     pivots_.resize(alpha_.size());
   }
 
-  // The largest eigenvalue, found by Newton's method on the characteristic polynomial from the right, where it
-  // converges monotonically. `above` must not lie below it.
-  double largest_eigenvalue(double above) const {
-    double x = above;
-    for (int i = 0; i < 200; ++i) {
-      // With q_i = p_i / p_{i−1}, the ratios of the leading minors of x − T: Σ q_i' / q_i = p' / p.
-      double q = 1.0;
-      double q_slope = 0.0;
-      double log_slope = 0.0;
-      for (std::size_t j = 0; j < alpha_.size(); ++j) {
-        const double coupling = j == 0 ? 0.0 : beta_[j - 1] * beta_[j - 1] / q;
-        q_slope = 1.0 + (j == 0 ? 0.0 : coupling * q_slope / q);
-        q = x - alpha_[j] - coupling;
-        if (!(q > 0.0)) {
-          return x;  // round-off has carried x to the eigenvalue
-        }
-        log_slope += q_slope / q;
+  // The largest eigenvalue, which lies in [low, high]: by Newton's method on the characteristic polynomial, which comes
+  // down monotonically from the right, helped by bisection where eigenvalues cluster.
+  double largest_eigenvalue(double low, double high) const {
+    const double smallest_step = std::numeric_limits<double>::epsilon() * std::max(std::abs(low), std::abs(high));
+    double step = newton_step(high);
+    while (step > 0.0 && high - low > smallest_step) {
+      const double middle = 0.5 * (low + high);
+      if (const double next = high - step; next < middle) {
+        high = next;
+        step = newton_step(high);
+      } else if (const double middle_step = newton_step(middle); middle_step > 0.0) {
+        high = middle;
+        step = middle_step;
+      } else {
+        low = middle;
       }
-      const double next = x - 1.0 / log_slope;
-      if (!(next < x)) {
-        return x;
-      }
-      x = next;
     }
-    return x;
+    return high;
   }
 
   // |last entry| of the unit eigenvector of the largest eigenvalue θ, by a twisted factorisation (Parlett and Dhillon,
@@ -117,6 +110,25 @@ class Tridiagonal {
   }
 
  private:
+  // p(x) / p'(x) of the characteristic polynomial where x exceeds all eigenvalues, 0 elsewhere.
+  double newton_step(double x) const {
+    // q_i = p_i / p_{i−1}, the ratios of the leading minors of x − T, are positive if and only if x is above; and
+    // Σ q_i' / q_i = p' / p.
+    double q = 1.0;
+    double q_slope = 0.0;
+    double log_slope = 0.0;
+    for (std::size_t i = 0; i < alpha_.size(); ++i) {
+      const double coupling = i == 0 ? 0.0 : beta_[i - 1] * beta_[i - 1] / q;
+      q_slope = 1.0 + (i == 0 ? 0.0 : coupling * q_slope / q);
+      q = x - alpha_[i] - coupling;
+      if (!(q > 0.0)) {
+        return 0.0;
+      }
+      log_slope += q_slope / q;
+    }
+    return 1.0 / log_slope;
+  }
+
   std::vector<double> alpha_;
   std::vector<double> beta_;
   std::vector<double> pivots_;
@@ -159,8 +171,9 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
           c10::str("largest_eigenvalue: the operator returned NaN or infinity at iteration ", result.iterations));
     }
     T.append(alpha, next_beta);
-    // Of the bordered matrix, the largest eigenvalue is at most max(θ, α) + β.
-    theta = T.largest_eigenvalue(result.iterations == 1 ? alpha : std::max(theta, alpha) + beta);
+    // A border (β, α) raises the largest eigenvalue to at least α and at most max(θ, α) + β.
+    theta =
+        result.iterations == 1 ? alpha : T.largest_eigenvalue(std::max(theta, alpha), std::max(theta, alpha) + beta);
     beta = next_beta;
     result.residual = beta * T.last_entry(theta);
     const double relative = theta == 0.0 ? 0.0 : result.residual / std::abs(theta);

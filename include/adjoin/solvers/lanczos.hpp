@@ -9,7 +9,8 @@ namespace adjoin {
 
 struct LanczosOptions {
   int max_iter = 50;
-  /// Stops when the residual of the leading Ritz pair is at most tol times its value; 0 runs all iterations.
+  /// Stops when the residual of the leading Ritz pair is at most tol times its value; 0 runs all iterations unless the
+  /// Krylov space is exhausted.
   double tol = 1e-3;
   /// Seed of the random start vector.
   std::uint64_t seed = 0;
@@ -21,10 +22,11 @@ struct LanczosOptions {
 struct LanczosResult {
   /// Leading Ritz value: never above the largest eigenvalue, apart from round-off.
   double lower = 0.0;
-  /// Not below the largest eigenvalue, except with the failure probability: θ / (1 − ε), where
-  /// √ε = ln(1.648 √n / δ) / (2k − 1) after k steps in dimension n (Kuczyński and Woźniakowski, SIAM J. Matrix Anal.
-  /// Appl. 13, 1992, Theorem 4.2). +infinity while k is too small for the theorem to say anything, unless a better
-  /// bound is known. Equals `lower` (times a round-off margin) when the Krylov space is exhausted.
+  /// Not below the largest eigenvalue, except with the failure probability: the λ at which the Lanczos polynomial
+  /// reaches the inverse of the overlap that the random start has at least with the leading eigenvector (van
+  /// Dorsselaer, Hochstenbach and van der Vorst, SIAM J. Matrix Anal. Appl. 22, 2000). Always finite, sharper than the
+  /// a-priori bound of Kuczyński and Woźniakowski (1992), and equal to `lower` up to round-off once the Krylov space is
+  /// exhausted.
   double upper = 0.0;
   /// Residual norm of the leading Ritz pair.
   double residual = 0.0;
@@ -33,7 +35,8 @@ struct LanczosResult {
 };
 
 /// Lanczos without reorthogonalisation from a random start of the layout of `like` (its values are ignored); three
-/// vectors of memory, one application of H an iteration.
+/// vectors of memory, one application of H an iteration. Throws InvalidArgument for options out of range, Error when H
+/// returns NaN or infinity.
 LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& like,
                                  const LanczosOptions& options = {});
 
