@@ -80,7 +80,10 @@ at::Tensor fold(const at::Tensor& z, std::int64_t axis, std::int64_t before, std
 
 /// y_i = Σ_m x_{i+m} w_m for every channel of every item.
 at::Tensor correlate(const at::Tensor& x, const at::Tensor& weights) {
-  if (x.is_complex() && !weights.is_complex()) {
+  if (weights.is_complex()) {
+    return correlate(x, at::real(weights)) + c10::complex<double>(0.0, 1.0) * correlate(x, at::imag(weights));
+  }
+  if (x.is_complex()) {
     const at::Tensor parts = at::cat({at::real(x), at::imag(x)}, 1);
     const at::Tensor doubled = weights.size(1) == 1 ? weights : at::cat({weights, weights}, 1);
     const auto halves = correlate(parts, doubled).chunk(2, 1);

@@ -1,0 +1,569 @@
+#include "adjoin/physics/multi_coil_mri.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "adjoin/core/errors.hpp"
+#include "adjoin/physics/fused.hpp"
+#include "coil_kernels.hpp"
+#include "fft.hpp"
+
+namespace adjoin {
+namespace {
+
+/// How many plans an operator keeps: dtypes and devices that take turns.
+constexpr std::size_t plans_kept = 4;
+/// Coil images are transformed together up to this size, which the cache of a core holds.
+constexpr std::int64_t batch_bytes = 512 * 1024;
+
+bool records_gradient(const at::Tensor& tensor) { return at::GradMode::is_enabled() && tensor.requires_grad(); }
+
+std::int64_t axes_of(const MultiCoilMRIOptions& options) { return options.three_d ? 3 : 2; }
+std::int64_t image_axes_of(const MultiCoilMRIOptions& options) { return axes_of(options) + (options.dynamic ? 1 : 0); }
+
+at::Tensor with_leading_axes(at::Tensor tensor, std::int64_t axes) {
+  while (tensor.dim() < axes) {
+    tensor = tensor.unsqueeze(0);
+  }
+  return tensor;
+}
+
+/// The coil maps as (b, N, spatial).
+at::Tensor checked_maps(const at::Tensor& maps, const MultiCoilMRIOptions& options) {
+  check(maps.defined() && maps.is_complex(), "MultiCoilMRI: coil_maps must be a complex tensor, got ",
+        maps.defined() ? c10::toString(maps.scalar_type()) : "an undefined one");
+  const auto axes = axes_of(options);
+  check(maps.dim() >= axes && maps.dim() <= axes + 2 && maps.numel() > 0, "MultiCoilMRI: coil_maps must be ",
+        options.three_d ? "(b, N, D, H, W)" : "(b, N, H, W)", ", leading axes left out or not, got ", maps.sizes());
+  return with_leading_axes(maps, axes + 2);
+}
+
+/// The mask as (b, 1, image), for maps as checked.
+at::Tensor checked_mask(const at::Tensor& mask, const at::Tensor& maps, const MultiCoilMRIOptions& options) {
+  const auto image_axes = image_axes_of(options);
+  if (!mask.defined()) {
+    return with_leading_axes(at::ones({}, maps.options().dtype(at::toRealValueType(maps.scalar_type()))),
+                             image_axes + 2);
+  }
+  check(!mask.is_complex(), "MultiCoilMRI: mask must be real, got ", mask.scalar_type());
+  check(mask.dim() <= image_axes + 2 && mask.numel() > 0, "MultiCoilMRI: mask must have at most ", image_axes + 2,
+        " dimensions, got ", mask.sizes());
+  at::Tensor whole = with_leading_axes(mask, image_axes + 2);
+  check(whole.size(1) == 1 || (whole.size(1) == 2 && at::equal(whole.select(1, 0), whole.select(1, 1))),
+        "MultiCoilMRI: mask must have one channel or two equal ones, got ", mask.sizes());
+  whole = whole.narrow(1, 0, 1);
+  for (std::int64_t axis = 1; axis <= axes_of(options); ++axis) {
+    check(whole.size(-axis) == 1 || whole.size(-axis) == maps.size(-axis),
+          "MultiCoilMRI: mask must match the coil maps ", maps.sizes(), ", got ", mask.sizes());
+  }
+  check(whole.size(0) == 1 || maps.size(0) == 1 || whole.size(0) == maps.size(0),
+        "MultiCoilMRI: mask and coil_maps must have equally many items, got ", mask.sizes(), " and ", maps.sizes());
+  return whole;
+}
+
+/// Phase factors over the axes of `sizes`: e^{2πi sign Σ_a c_a (j_a − c_a · shift) / n_a}, c = n / 2; ±1 for even n.
+at::Tensor phase(at::IntArrayRef sizes, std::int64_t shift, at::ScalarType dtype, at::Device device) {
+  at::Tensor product = at::ones({}, at::kComplexDouble);
+  for (std::size_t a = 0; a < sizes.size(); ++a) {
+    const std::int64_t n = sizes[a];
+    const std::int64_t centre = n / 2;
+    // Reduced modulo n while still integers: exact for any size.
+    const at::Tensor turns = at::remainder(centre * (at::arange(n, at::kLong) - centre * shift), n).to(at::kDouble);
+    const at::Tensor angles = turns * (2.0 * std::numbers::pi / static_cast<double>(n));
+    at::Tensor factors = at::complex(angles.cos(), angles.sin());
+    if (n % 2 == 0) {
+      factors = at::complex(at::round(at::real(factors)), at::zeros_like(angles));
+    }
+    product = product.unsqueeze(-1) * factors;
+  }
+  return product.to(device, dtype);
+}
+
+}  // namespace
+
+/// Mask and coil maps with the centring of the transform folded in, for one dtype and device. With c = n / 2, the
+/// centred transform is Σ_j x_j e^{−2πi (j − c)(k − c) / n} = e^{2πi c (k − c) / n} Σ_j (x_j e^{2πi c j / n}) e^{−2πi
+/// jk / n}: a plain transform between two phase factors. One goes into the maps, the other and the scale into the mask.
+class MultiCoilMRI::Plan {
+ public:
+  Plan(const at::Tensor& mask, const at::Tensor& maps, const MultiCoilMRIOptions& options, const at::Tensor& like)
+      : options_(options),
+        real_(at::toRealValueType(like.scalar_type())),
+        device_(like.device()),
+        spatial_(maps.sizes().begin() + 2, maps.sizes().end()),
+        pixels_(c10::multiply_integers(spatial_)) {
+    const auto complex = at::toComplexType(real_);
+    maps_ = (maps.to(device_, complex) * phase(spatial_, 0, complex, device_)).contiguous();
+    std::vector<std::int64_t> mask_sizes = mask.sizes().vec();
+    std::copy(spatial_.begin(), spatial_.end(), mask_sizes.end() - axes_of(options));
+    mask_ = mask.to(device_, real_).expand(mask_sizes).contiguous();
+    const bool even = std::ranges::all_of(spatial_, [](std::int64_t n) { return n % 2 == 0; });
+    const at::Tensor factors = phase(spatial_, 1, complex, device_) / std::sqrt(static_cast<double>(pixels_));
+    weights_ = (mask_ * (even ? at::real(factors) : factors)).contiguous();
+    power_ = mask_.square() / static_cast<double>(pixels_);
+    if (options.dynamic) {
+      maps_ = maps_.unsqueeze(2);
+    }
+  }
+
+  bool serves(const at::Tensor& tensor) const {
+    return at::toRealValueType(tensor.scalar_type()) == real_ && tensor.device() == device_;
+  }
+  const at::Tensor& mask() const { return mask_; }
+  std::int64_t coils() const { return maps_.size(1); }
+  std::int64_t axes() const { return axes_of(options_); }
+  at::IntArrayRef spatial() const { return spatial_; }
+  std::int64_t pixels() const { return pixels_; }
+
+  /// Throw unless the tensor is an image or a measurement of this operator.
+  void check_image(const at::Tensor& x) const { check_tensor("x", x, x.is_complex() ? 1 : 2, {}); }
+  void check_measurement(const at::Tensor& y) const {
+    const std::int64_t coil_count = coils();
+    y.is_complex() ? check_tensor("y", y, coil_count, {}) : check_tensor("y", y, 2, coil_count);
+  }
+
+  /// Shape of the image that belongs to measurements y.
+  std::vector<std::int64_t> image_sizes(const at::Tensor& y) const;
+  at::Tensor empty_image(const at::Tensor& y) const { return at::empty(image_sizes(y), y.options()); }
+  at::Tensor empty_measurement(const at::Tensor& x) const;
+
+  // Differentiable, on any device.
+  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor adjoint(const at::Tensor& y) const;
+  at::Tensor normal(const at::Tensor& x) const;
+
+  /// The work on one coil, item and frame, as the CPU kernels see it.
+  template <class T>
+  struct Unit {
+    const T* map;
+    const T* weights;
+    const T* power;
+    coil::Complex<const T> source;
+    coil::Complex<T> target;
+    bool first;  // of the coils that are added up in the target
+  };
+  enum class Space : std::uint8_t { Image, Measurement };
+  /// Appends the units that lead from the contiguous `source` to `target`. `first`: whether the target is yet unset.
+  template <class T>
+  void append_units(const at::Tensor& source, Space source_space, const at::Tensor& target, Space target_space,
+                    bool first, std::vector<Unit<T>>& units) const;
+  bool complex_weights() const { return weights_.is_complex(); }
+  /// Whether the CPU kernels serve: nothing is differentiated.
+  bool has_kernels_for(const at::Tensor& tensor) const {
+    return device_.is_cpu() && !records_gradient(tensor) && !records_gradient(maps_) && !records_gradient(weights_);
+  }
+
+ private:
+  void check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
+                    std::optional<std::int64_t> coil_count) const;
+
+  MultiCoilMRIOptions options_;
+  at::ScalarType real_;
+  at::Device device_;
+  std::vector<std::int64_t> spatial_;
+  std::int64_t pixels_;
+  at::Tensor maps_;     // (b, N, [1,] spatial)
+  at::Tensor mask_;     // (b, 1, [T or 1,] spatial)
+  at::Tensor weights_;  // mask, phase and scale; real when all sizes are even
+  at::Tensor power_;    // mask² and the scale of a transform and its inverse
+};
+
+void MultiCoilMRI::Plan::check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
+                                      std::optional<std::int64_t> coil_count) const {
+  const auto image_axes = image_axes_of(options_);
+  bool fits = tensor.dim() == image_axes + (coil_count ? 3 : 2) && tensor.size(1) == channels &&
+              (!coil_count || tensor.size(2) == *coil_count) &&
+              tensor.sizes().slice(static_cast<std::size_t>(tensor.dim() - axes())) == at::IntArrayRef(spatial_);
+  if (fits) {
+    for (const at::Tensor* own : {&maps_, &mask_}) {
+      fits = fits && (own->size(0) == 1 || own->size(0) == tensor.size(0));
+    }
+    fits = fits && (!options_.dynamic || mask_.size(2) == 1 || mask_.size(2) == tensor.size(-axes() - 1));
+  }
+  check(fits, "MultiCoilMRI: ", argument, " must be (B, ", channels, coil_count ? c10::str(", ", *coil_count) : "",
+        ", image) with coil maps ", maps_.sizes(), " and mask ", mask_.sizes(), ", got ", tensor.sizes());
+}
+
+std::vector<std::int64_t> MultiCoilMRI::Plan::image_sizes(const at::Tensor& y) const {
+  std::vector<std::int64_t> sizes = {y.size(0), y.is_complex() ? 1 : 2};
+  sizes.insert(sizes.end(), y.sizes().end() - image_axes_of(options_), y.sizes().end());
+  return sizes;
+}
+
+at::Tensor MultiCoilMRI::Plan::empty_measurement(const at::Tensor& x) const {
+  std::vector<std::int64_t> sizes = {x.size(0)};
+  if (!x.is_complex()) {
+    sizes.push_back(2);
+  }
+  sizes.push_back(coils());
+  sizes.insert(sizes.end(), x.sizes().begin() + 2, x.sizes().end());
+  return at::empty(sizes, x.options());
+}
+
+namespace {
+
+/// (B, 2, …) real to (B, 1, …) complex, or (B, 2, N, …) to (B, N, …) when `keep_axis` is false; complex as it is.
+at::Tensor joined(const at::Tensor& t, bool keep_axis) {
+  if (t.is_complex()) {
+    return t;
+  }
+  const at::Tensor z = at::complex(t.select(1, 0).contiguous(), t.select(1, 1).contiguous());
+  return keep_axis ? z.unsqueeze(1) : z;
+}
+
+at::Tensor split(const at::Tensor& z) { return at::stack({at::real(z), at::imag(z)}, 1); }
+
+}  // namespace
+
+at::Tensor MultiCoilMRI::Plan::forward(const at::Tensor& x) const {
+  const at::Tensor y = fft::forward(joined(x, true) * maps_, axes()) * weights_;
+  return x.is_complex() ? y : split(y);
+}
+
+at::Tensor MultiCoilMRI::Plan::adjoint(const at::Tensor& y) const {
+  const at::Tensor coil_images = fft::backward(joined(y, false) * weights_.conj(), axes());
+  const at::Tensor x = (maps_.conj() * coil_images).sum(1, true);
+  return y.is_complex() ? x : split(x.squeeze(1));
+}
+
+at::Tensor MultiCoilMRI::Plan::normal(const at::Tensor& x) const {
+  const at::Tensor coil_images = fft::backward(fft::forward(joined(x, true) * maps_, axes()) * power_, axes());
+  const at::Tensor z = (maps_.conj() * coil_images).sum(1, true);
+  return x.is_complex() ? z : split(z.squeeze(1));
+}
+
+template <class T>
+void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_space, const at::Tensor& target,
+                                      Space target_space, bool first, std::vector<Unit<T>>& units) const {
+  const bool complex = source.is_complex();
+  const int step = complex ? 2 : 1;
+  const std::int64_t items = source.size(0);
+  const std::int64_t frames = options_.dynamic ? source.size(-axes() - 1) : 1;
+  const std::int64_t coil_count = coils();
+  const std::int64_t mask_frames = options_.dynamic ? mask_.size(2) : 1;
+  const auto* maps = static_cast<const T*>(maps_.const_data_ptr());
+  const auto* weights = static_cast<const T*>(weights_.const_data_ptr());
+  const auto* power = static_cast<const T*>(power_.const_data_ptr());
+  // The part of a tensor that belongs to one item, coil and frame.
+  const auto part = [&]<class U>(U* base, Space space, std::int64_t item, std::int64_t n, std::int64_t frame) {
+    const std::int64_t count = space == Space::Image ? frames : coil_count * frames;
+    const std::int64_t index = space == Space::Image ? frame : n * frames + frame;
+    U* re = base + (item * count * 2 + index * step) * pixels_;
+    return coil::Complex<U>{re, complex ? re + 1 : re + count * pixels_, step};
+  };
+  const auto* from = static_cast<const T*>(source.const_data_ptr());
+  auto* to = static_cast<T*>(target.data_ptr());
+  for (std::int64_t b = 0; b < items; ++b) {
+    for (std::int64_t n = 0; n < coil_count; ++n) {
+      for (std::int64_t t = 0; t < frames; ++t) {
+        const std::int64_t map_index = (maps_.size(0) == 1 ? 0 : b) * coil_count + n;
+        const std::int64_t mask_index = (mask_.size(0) == 1 ? 0 : b) * mask_frames + (mask_frames == 1 ? 0 : t);
+        units.push_back({maps + 2 * map_index * pixels_, weights + (complex_weights() ? 2 : 1) * mask_index * pixels_,
+                         power + mask_index * pixels_, part(from, source_space, b, n, t),
+                         part(to, target_space, b, n, t), first && n == 0});
+      }
+    }
+  }
+}
+
+namespace {
+
+/// Runs `before(unit, coil)` for each unit, `transform(coils, start)` on batches of coil images (m, spatial) that stay
+/// in cache, then `after(unit, coil)` in order.
+template <class T, class Plan, class Unit, class Before, class Transform, class After>
+void for_batches(const Plan& plan, const std::vector<Unit>& units, const Before& before, const Transform& transform,
+                 const After& after) {
+  const std::int64_t pixels = plan.pixels();
+  const auto bytes = pixels * static_cast<std::int64_t>(2 * sizeof(T));
+  const auto count = static_cast<std::int64_t>(units.size());
+  const std::int64_t batch = std::min(count, std::max<std::int64_t>({1, batch_bytes / bytes, at::get_num_threads()}));
+  std::vector<std::int64_t> sizes = {batch};
+  sizes.insert(sizes.end(), plan.spatial().begin(), plan.spatial().end());
+  const at::Tensor buffer = at::empty(sizes, at::TensorOptions(at::toComplexType(c10::CppTypeToScalarType<T>::value)));
+  for (std::int64_t start = 0; start < count; start += batch) {
+    const std::int64_t size = std::min(batch, count - start);
+    const at::Tensor input = size == batch ? buffer : buffer.narrow(0, 0, size);
+    auto* in = static_cast<T*>(input.data_ptr());
+    for (std::int64_t k = 0; k < size; ++k) {
+      before(units[static_cast<std::size_t>(start + k)], in + 2 * k * pixels);
+    }
+    const at::Tensor output = transform(input, start);
+    const auto* out = static_cast<const T*>(output.const_data_ptr());
+    for (std::int64_t k = 0; k < size; ++k) {
+      after(units[static_cast<std::size_t>(start + k)], out + 2 * k * pixels);
+    }
+  }
+}
+
+template <class T, class Plan, class Unit>
+void run_forward(const Plan& plan, const std::vector<Unit>& units) {
+  for_batches<T>(
+      plan, units, [&](const Unit& unit, T* coil) { coil::weight_by_map(unit.source, unit.map, coil, plan.pixels()); },
+      [&](const at::Tensor& coils, std::int64_t) { return fft::forward(coils, plan.axes()); },
+      [&](const Unit& unit, const T* coil) {
+        coil::sample(unit.weights, plan.complex_weights(), coil, unit.target, plan.pixels());
+      });
+}
+
+template <class T, class Plan, class Unit>
+void run_adjoint(const Plan& plan, const std::vector<Unit>& units) {
+  for_batches<T>(
+      plan, units,
+      [&](const Unit& unit, T* coil) {
+        coil::unsample(unit.weights, plan.complex_weights(), unit.source, coil, plan.pixels());
+      },
+      [&](const at::Tensor& coils, std::int64_t) { return fft::backward(coils, plan.axes()); },
+      [&](const Unit& unit, const T* coil) {
+        coil::add_conjugate_weighted(unit.map, coil, unit.target, unit.first, plan.pixels());
+      });
+}
+
+template <class T, class Plan, class Unit>
+void run_normal(const Plan& plan, const std::vector<Unit>& units) {
+  for_batches<T>(
+      plan, units, [&](const Unit& unit, T* coil) { coil::weight_by_map(unit.source, unit.map, coil, plan.pixels()); },
+      [&](const at::Tensor& coils, std::int64_t start) {
+        const at::Tensor spectra = fft::forward(coils, plan.axes());
+        auto* data = static_cast<T*>(spectra.data_ptr());
+        for (std::int64_t k = 0; k < spectra.size(0); ++k) {
+          coil::scale(units[static_cast<std::size_t>(start + k)].power, data + 2 * k * plan.pixels(), plan.pixels());
+        }
+        return fft::backward(spectra, plan.axes());
+      },
+      [&](const Unit& unit, const T* coil) {
+        coil::add_conjugate_weighted(unit.map, coil, unit.target, unit.first, plan.pixels());
+      });
+}
+
+/// Calls run(T{}) with T the precision of `like`.
+template <class Run>
+void with_precision_of(const at::Tensor& like, const Run& run) {
+  if (at::toRealValueType(like.scalar_type()) == at::kFloat) {
+    run(float{});
+  } else {
+    run(double{});
+  }
+}
+
+at::Tensor plain(const at::Tensor& t) { return t.resolve_conj().resolve_neg().contiguous(); }
+
+}  // namespace
+
+MultiCoilMRI::MultiCoilMRI(const at::Tensor& mask, const at::Tensor& coil_maps, MultiCoilMRIOptions options)
+    : options_(options) {
+  check(!options.three_d || !options.dynamic, "MultiCoilMRI: images cannot be both three_d and dynamic");
+  coil_maps_ = checked_maps(coil_maps, options).detach();
+  mask_ = checked_mask(mask, coil_maps_, options).detach();
+}
+
+MultiCoilMRI::~MultiCoilMRI() = default;
+
+void MultiCoilMRI::update_impl(const Params& params) {
+  if (!params.contains("mask") && !params.contains("coil_maps")) {
+    return;
+  }
+  const at::Tensor maps = checked_maps(params.get_or("coil_maps", coil_maps_), options_).detach();
+  mask_ = checked_mask(params.get_or("mask", mask_), maps, options_).detach();
+  coil_maps_ = maps;
+  plans_.clear();
+}
+
+std::shared_ptr<const MultiCoilMRI::Plan> MultiCoilMRI::plan(const at::Tensor& tensor, const Params& params) const {
+  const auto real = at::toRealValueType(tensor.scalar_type());
+  check(real == at::kFloat || real == at::kDouble, "MultiCoilMRI: tensors must be of single or double precision, got ",
+        tensor.scalar_type());
+  if (!params.empty() && (params.contains("mask") || params.contains("coil_maps"))) {
+    const at::Tensor maps = checked_maps(params.get_or("coil_maps", coil_maps_), options_);
+    return std::make_shared<const Plan>(checked_mask(params.get_or("mask", mask_), maps, options_), maps, options_,
+                                        tensor);
+  }
+  for (const auto& known : plans_) {
+    if (known->serves(tensor)) {
+      return known;
+    }
+  }
+  if (plans_.size() == plans_kept) {
+    plans_.erase(plans_.begin());
+  }
+  plans_.push_back(std::make_shared<const Plan>(mask_, coil_maps_, options_, tensor));
+  return plans_.back();
+}
+
+at::Tensor MultiCoilMRI::A_impl(const at::Tensor& x, const Params& params) const {
+  const auto plan = this->plan(x, params);
+  plan->check_image(x);
+  if (!plan->has_kernels_for(x)) {
+    return plan->forward(x);
+  }
+  const at::Tensor source = plain(x);
+  const at::Tensor y = plan->empty_measurement(x);
+  with_precision_of(x, [&]<class T>(T) {
+    std::vector<Plan::Unit<T>> units;
+    plan->append_units(source, Plan::Space::Image, y, Plan::Space::Measurement, true, units);
+    run_forward<T>(*plan, units);
+  });
+  return y;
+}
+
+at::Tensor MultiCoilMRI::A_adjoint_impl(const at::Tensor& y, const Params& params) const {
+  const auto plan = this->plan(y, params);
+  plan->check_measurement(y);
+  if (!plan->has_kernels_for(y)) {
+    return plan->adjoint(y);
+  }
+  const at::Tensor source = plain(y);
+  const at::Tensor x = plan->empty_image(y);
+  with_precision_of(y, [&]<class T>(T) {
+    std::vector<Plan::Unit<T>> units;
+    plan->append_units(source, Plan::Space::Measurement, x, Plan::Space::Image, true, units);
+    run_adjoint<T>(*plan, units);
+  });
+  return x;
+}
+
+at::Tensor MultiCoilMRI::A_adjoint_A_impl(const at::Tensor& x, const Params& params) const {
+  const auto plan = this->plan(x, params);
+  plan->check_image(x);
+  if (!plan->has_kernels_for(x)) {
+    return plan->normal(x);
+  }
+  const at::Tensor source = plain(x);
+  const at::Tensor z = at::empty(x.sizes(), x.options());
+  with_precision_of(x, [&]<class T>(T) {
+    std::vector<Plan::Unit<T>> units;
+    plan->append_units(source, Plan::Space::Image, z, Plan::Space::Image, true, units);
+    run_normal<T>(*plan, units);
+  });
+  return z;
+}
+
+at::Tensor MultiCoilMRI::noise_impl(const at::Tensor& y, const Params& params) const {
+  const at::Tensor sampled = plan(y, params)->mask() != 0;
+  return Physics::noise_impl(y, params) * (y.is_complex() ? sampled : sampled.unsqueeze(2));
+}
+
+at::Tensor MultiCoilMRI::image_like(const at::Tensor& y) const {
+  const auto plan = this->plan(y, {});
+  plan->check_measurement(y);
+  return plan->empty_image(y).zero_();
+}
+
+/// Coils of several operators on images of one layout.
+class FusedCoils final : public FusedStack {
+ public:
+  explicit FusedCoils(std::vector<std::shared_ptr<const MultiCoilMRI>> operators)
+      : operators_(std::move(operators)), plans_(operators_.size()) {}
+
+  TensorList A(const at::Tensor& x) override {
+    if (!prepare(x) || !fits([&] { check_images(x); })) {
+      return {};
+    }
+    TensorList y;
+    y.reserve(plans_.size());
+    const at::Tensor source = plain(x);
+    with_precision_of(x, [&]<class T>(T) {
+      std::vector<Plan::Unit<T>> units;
+      for (const auto& plan : plans_) {
+        y.push_back(plan->empty_measurement(x));
+        plan->append_units(source, Plan::Space::Image, y[y.size() - 1], Plan::Space::Measurement, true, units);
+      }
+      run_forward<T>(*plans_[0], units);
+    });
+    return y;
+  }
+
+  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) override {
+    if (y.size() != plans_.size() || !prepare(y[0]) || !fits([&] { check_measurements(y); })) {
+      return {};
+    }
+    const at::Tensor x = out.defined() ? out : plans_[0]->empty_image(y[0]);
+    std::vector<at::Tensor> sources;
+    with_precision_of(x, [&]<class T>(T) {
+      std::vector<Plan::Unit<T>> units;
+      for (std::size_t i = 0; i < plans_.size(); ++i) {
+        sources.push_back(plain(y[i]));
+        plans_[i]->append_units(sources[i], Plan::Space::Measurement, x, Plan::Space::Image, i == 0, units);
+      }
+      run_adjoint<T>(*plans_[0], units);
+    });
+    return x;
+  }
+
+  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
+    if (!prepare(x) || !fits([&] { check_images(x); })) {
+      return {};
+    }
+    const at::Tensor z = out.defined() ? out : at::empty(x.sizes(), x.options());
+    const at::Tensor source = plain(x);
+    with_precision_of(x, [&]<class T>(T) {
+      std::vector<Plan::Unit<T>> units;
+      for (std::size_t i = 0; i < plans_.size(); ++i) {
+        plans_[i]->append_units(source, Plan::Space::Image, z, Plan::Space::Image, i == 0, units);
+      }
+      run_normal<T>(*plans_[0], units);
+    });
+    return z;
+  }
+
+ private:
+  using Plan = MultiCoilMRI::Plan;
+
+  /// Finds the plans for tensors like this one. False when there is no gain or the images' sizes differ.
+  bool prepare(const at::Tensor& tensor) {
+    if (!tensor.defined()) {
+      return false;
+    }
+    for (std::size_t i = 0; i < plans_.size(); ++i) {
+      plans_[i] = operators_[i]->plan(tensor, {});
+    }
+    return std::ranges::all_of(plans_, [&](const auto& plan) {
+      return plan->has_kernels_for(tensor) && plan->spatial() == plans_[0]->spatial();
+    });
+  }
+  void check_images(const at::Tensor& x) const {
+    for (const auto& plan : plans_) {
+      plan->check_image(x);
+    }
+  }
+  void check_measurements(const TensorList& y) const {
+    for (std::size_t i = 0; i < plans_.size(); ++i) {
+      check(y[i].defined() && y[i].scalar_type() == y[0].scalar_type() && plans_[i]->has_kernels_for(y[i]),
+            "MultiCoilMRI: y must be measurements of one dtype on the CPU");
+      plans_[i]->check_measurement(y[i]);
+      check(plans_[i]->image_sizes(y[i]) == plans_[0]->image_sizes(y[0]), "MultiCoilMRI: y must be of one image");
+    }
+  }
+  /// Whether a check passes. What does not fit is the plain stack's to report.
+  template <class Check>
+  static bool fits(const Check& check_all) {
+    try {
+      check_all();
+      return true;
+    } catch (const InvalidArgument&) {
+      return false;
+    }
+  }
+
+  std::vector<std::shared_ptr<const MultiCoilMRI>> operators_;
+  std::vector<std::shared_ptr<const Plan>> plans_;
+};
+
+std::unique_ptr<FusedStack> MultiCoilMRI::fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const {
+  std::vector<std::shared_ptr<const MultiCoilMRI>> coils;
+  for (const auto& one : operators) {
+    auto mri = std::dynamic_pointer_cast<const MultiCoilMRI>(one);
+    if (!mri || mri->options_.three_d != options_.three_d || mri->options_.dynamic != options_.dynamic) {
+      return nullptr;
+    }
+    coils.push_back(std::move(mri));
+  }
+  return coils.empty() ? nullptr : std::make_unique<FusedCoils>(std::move(coils));
+}
+
+}  // namespace adjoin
