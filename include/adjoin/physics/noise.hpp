@@ -19,9 +19,11 @@ using SensorModel = std::function<at::Tensor(const at::Tensor& y)>;
 /// Draws from a generator of its own when `seed` is given (so that results depend neither on the number of ranks nor on
 /// other draws), else from the device's default generator. Throws InvalidArgument unless sigma is finite and ≥ 0.
 NoiseModel gaussian_noise(double sigma, std::optional<std::uint64_t> seed = {});
-/// gain · Poisson(y / gain); negative y counts as 0 when `clip` is set, else it throws. Real y only. gain > 0.
+/// gain · Poisson(y / gain) for real y, gain > 0 and finite; stream as above. Negative y counts as 0 when `clip` is
+/// set, else it throws InvalidArgument.
 NoiseModel poisson_noise(double gain, std::optional<std::uint64_t> seed = {}, bool clip = true);
-/// y + u, u uniform in [−a, a]. a ≥ 0.
+/// y + u, u uniform in [−a, a], for complex y in each part; stream as above. Throws InvalidArgument unless a is finite
+/// and ≥ 0.
 NoiseModel uniform_noise(double a, std::optional<std::uint64_t> seed = {});
 
 }  // namespace adjoin
