@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "adjoin/distributed/autograd.hpp"
 #include "adjoin/physics/adjointness.hpp"
 #include "adjoin/physics/sqnorm.hpp"
 
@@ -82,6 +83,11 @@ at::Tensor DistributedStackedLinearPhysics::local_step_of(Step step, std::size_t
   return step == Step::A ? physics.A(x, params) : physics.forward(x, params);
 }
 
+at::Tensor DistributedStackedLinearPhysics::local_vjp(const at::Tensor& x, const TensorList& v,
+                                                      const Params& params) const {
+  return local_.A_vjp_sum(x, v, {}, params);
+}
+
 // ---- Adjoint-like methods ----------------------------------------------------------------------------------------
 
 // The sum times the weight of the measurement space; in place where the sum lies in `out`, never in an operator's own
@@ -106,13 +112,32 @@ at::Tensor DistributedStackedLinearPhysics::sum_over_ranks(const char* what, boo
   return sum.defined() ? sum : at::zeros({}, at::TensorOptions(dtype_.value_or(at::kFloat)).device(context_.device()));
 }
 
+// The gradient of a whole list is a whole list, so that replicated measurements have replicated gradients; that of the
+// owned part is the owned part, and needs no message.
+at::Tensor DistributedStackedLinearPhysics::adjoint_with_gradients(const std::function<at::Tensor()>& adjoint,
+                                                                   const TensorList& y,
+                                                                   const CallOptions& options) const {
+  const bool whole = static_cast<std::int64_t>(y.size()) == num_operators();
+  const auto forward = [&] { return std::vector<at::Tensor>{adjoint()}; };
+  const auto backward = [this, whole, params = options.params](const std::vector<at::Tensor>& gradients) {
+    return (A(gradients[0], {.gather = whole, .params = params}) * weight_).tensors();
+  };
+  return differentiable(y.tensors(), forward, backward)[0];
+}
+
 at::Tensor DistributedStackedLinearPhysics::A_adjoint(const TensorList& y, const CallOptions& options) const {
+  if (options.gather && records_gradients(y)) {
+    return adjoint_with_gradients([&] { return A_adjoint(y, options); }, y, options);
+  }
   return sum_over_ranks("A_adjoint", options.gather, [&](const at::Tensor& out) {
     return local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, options.params);
   });
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_adjoint(const ShardedTensorList& y, const CallOptions& options) const {
+  if (options.gather && records_gradients(y.local)) {
+    return adjoint_with_gradients([&] { return A_adjoint(y, options); }, y.local, options);
+  }
   return sum_over_ranks("A_adjoint", options.gather, [&](const at::Tensor& out) {
     return local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, options.params);
   });
@@ -120,6 +145,9 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint(const ShardedTensorList& y
 
 at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const TensorList& v,
                                                   const CallOptions& options) const {
+  if (options.gather && records_gradients(v)) {
+    return adjoint_with_gradients([&] { return A_vjp(x, v, options); }, v, options);
+  }
   return sum_over_ranks("A_vjp", options.gather, [&](const at::Tensor& out) {
     check_tensor("A_vjp: x", x);
     return local_.A_vjp_sum(x, local_part("A_vjp: v", v), out, options.params);
@@ -128,6 +156,9 @@ at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const Ten
 
 at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const ShardedTensorList& v,
                                                   const CallOptions& options) const {
+  if (options.gather && records_gradients(v.local)) {
+    return adjoint_with_gradients([&] { return A_vjp(x, v, options); }, v.local, options);
+  }
   return sum_over_ranks("A_vjp", options.gather, [&](const at::Tensor& out) {
     check_tensor("A_vjp: x", x);
     return local_.A_vjp_sum(x, local_part("A_vjp: v", v), out, options.params);
@@ -135,6 +166,13 @@ at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const Sha
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_adjoint_A(const at::Tensor& x, const CallOptions& options) const {
+  if (options.gather && records_gradients(x)) {
+    const auto forward = [&] { return std::vector<at::Tensor>{A_adjoint_A(x, options)}; };
+    const auto backward = [this, options](const std::vector<at::Tensor>& gradients) {
+      return std::vector<at::Tensor>{A_adjoint_A(gradients[0], options)};
+    };
+    return differentiable({x}, forward, backward)[0];
+  }
   return sum_over_ranks("A_adjoint_A", options.gather, [&](const at::Tensor& out) {
     check_tensor("A_adjoint_A: x", x);
     return local_.A_adjoint_A_sum(x, out, options.params);

@@ -1,11 +1,13 @@
 #include "adjoin/distributed/stacked_physics.hpp"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <utility>
 
 #include "adjoin/core/operator_failure.hpp"
 #include "adjoin/core/serialize.hpp"
+#include "adjoin/distributed/autograd.hpp"
 
 namespace adjoin {
 
@@ -118,7 +120,60 @@ at::Tensor DistributedStackedPhysics::forward_reduced(const at::Tensor& x, Reduc
   return reduced(Step::forward, x, reduction, options);
 }
 
+// The measurements of all ranks as one differentiable operation. That of A needs J(x)ᵀ only; that of forward, whose
+// noise could not be drawn again, keeps the local graph.
+TensorList DistributedStackedPhysics::gathered_with_gradients(Step step, const at::Tensor& x,
+                                                              const CallOptions& options) const {
+  struct LocalGraph {
+    at::Tensor x;
+    TensorList y;
+  };
+  const auto graph = std::make_shared<LocalGraph>();
+  const auto forward = [&] {
+    if (step == Step::A) {
+      return gathered(step, x, options).tensors();
+    }
+    graph->x = x.detach().requires_grad_();
+    const auto one = [&](std::size_t position) {
+      const at::AutoGradMode recording(true);
+      graph->y.push_back(for_operator(static_cast<std::int64_t>(position),
+                                      [&] { return local_step_of(step, position, graph->x, options.params); }));
+      return graph->y[position].detach();
+    };
+    const auto all = [&] {
+      check_tensor("x", x);
+      TensorList values;
+      for (std::size_t position = 0; position < local_indices().size(); ++position) {
+        values.push_back(one(position));
+      }
+      return values;
+    };
+    return exchange_
+        ->gather(gather_plans_[static_cast<std::size_t>(step)], sharding_, GatherStrategy::concatenated, all, one)
+        .tensors();
+  };
+  const auto backward = [=, this, params = options.params](const std::vector<at::Tensor>& gradients) {
+    const auto partial = [&](const at::Tensor& /*out*/) {
+      TensorList own;
+      for (const std::int64_t i : local_indices()) {
+        own.push_back(gradients[static_cast<std::size_t>(i)]);
+      }
+      if (step == Step::A) {
+        return local_vjp(x, own, params);
+      }
+      return own.empty()
+                 ? at::Tensor()
+                 : torch::autograd::grad(graph->y.tensors(), {graph->x}, own.tensors(), /*retain_graph=*/true)[0];
+    };
+    return std::vector<at::Tensor>{exchange_->reduce("gradient", gradient_plan_, partial)};
+  };
+  return TensorList(differentiable({x}, forward, backward));
+}
+
 TensorList DistributedStackedPhysics::gathered(Step step, const at::Tensor& x, const CallOptions& options) const {
+  if (options.gather && records_gradients(x)) {
+    return gathered_with_gradients(step, x, options);
+  }
   const auto all = [&] {
     check_tensor("x", x);
     return local_step(step, x, options.params);
@@ -145,6 +200,15 @@ at::Tensor DistributedStackedPhysics::reduced(Step step, const at::Tensor& x, Re
     }
     return sum.defined() && weight != 1.0 ? sum * weight : sum;
   };
+  if (options.gather && records_gradients(x)) {
+    // Sums what autograd follows already: one gather more than needed, and none of the rules for parts twice.
+    const TensorList y = gathered(step, x, options);
+    at::Tensor sum = y[0];
+    for (std::size_t i = 1; i < y.size(); ++i) {
+      sum = sum + y[i];
+    }
+    return sum * weight;
+  }
   if (options.gather) {
     return exchange_->reduce("A_reduced", reduced_plan_, partial);
   }
@@ -160,6 +224,10 @@ at::Tensor DistributedStackedPhysics::local_step_of(Step step, std::size_t posit
                                                     const Params& params) const {
   const Physics& physics = (*local_)[position];
   return step == Step::A ? physics.A(x, params) : physics.forward(x, params);
+}
+
+at::Tensor DistributedStackedPhysics::local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const {
+  return local_->A_vjp(x, v, params);
 }
 
 ShardedTensorList DistributedStackedPhysics::sharded(TensorList local, double weight) const {

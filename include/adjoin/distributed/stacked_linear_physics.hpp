@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 
 #include "adjoin/distributed/stacked_physics.hpp"
@@ -95,6 +96,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
  protected:
   TensorList local_step(Step step, const at::Tensor& x, const Params& params) const override;
   at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const override;
+  at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const override;
 
  private:
   /// This rank's tensors, picked from `y` and checked; `argument` names it in messages.
@@ -105,6 +107,8 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor sum_over_ranks(const char* what, bool gather, Part&& part) const;
   template <class Part>
   TensorList each_of(bool gather, Part&& part) const;
+  at::Tensor adjoint_with_gradients(const std::function<at::Tensor()>& adjoint, const TensorList& y,
+                                    const CallOptions& options) const;
   template <class Y>
   at::Tensor dagger(const Y& y, const DistributedDaggerOptions& options) const;
   template <class Y>

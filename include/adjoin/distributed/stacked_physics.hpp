@@ -45,6 +45,9 @@ struct CallOptions {
 /// A stack [A_1; …; A_n] of any measurement models, each owned by one rank. Images are replicated: every rank passes
 /// the same x. Creation and every call with `gather` are collective: when an operator, the factory or an argument
 /// fails on one rank, every rank throws the same RankFailure at that call, and the next call works.
+///
+/// Calls differentiate with respect to images and measurements (docs/gradients.md); the stack must outlive the backward
+/// pass, which is collective where the call was.
 class DistributedStackedPhysics {
  public:
   DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const PhysicsFactory& factory,
@@ -85,6 +88,8 @@ class DistributedStackedPhysics {
   /// This rank's results: all of them, and the one at `position` of local_indices().
   virtual TensorList local_step(Step step, const at::Tensor& x, const Params& params) const;
   virtual at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const;
+  /// Σ J_i(x)ᵀ v_i over this rank's operators; undefined where there are none.
+  virtual at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const;
   ShardedTensorList sharded(TensorList local, double weight = 1.0) const;
 
   /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
@@ -100,11 +105,13 @@ class DistributedStackedPhysics {
 
  private:
   TensorList gathered(Step step, const at::Tensor& x, const CallOptions& options) const;
+  TensorList gathered_with_gradients(Step step, const at::Tensor& x, const CallOptions& options) const;
   at::Tensor reduced(Step step, const at::Tensor& x, Reduction reduction, const CallOptions& options) const;
 
   std::unique_ptr<StackedPhysics> local_;
   mutable std::array<GatherPlan, 2> gather_plans_;  // by step
   mutable ReducePlan reduced_plan_;
+  mutable ReducePlan gradient_plan_;
 };
 
 }  // namespace adjoin

@@ -1,0 +1,24 @@
+// Lets torch's automatic differentiation pass through collective calls.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <vector>
+
+#include "adjoin/core/tensor_list.hpp"
+
+namespace adjoin {
+
+/// Whether autograd is recording operations on the tensor, or on any tensor of the list.
+bool records_gradients(const at::Tensor& tensor);
+bool records_gradients(const TensorList& tensors);
+
+/// Evaluates forward(), which is not recorded itself, as one differentiable operation of `inputs`: `backward` maps
+/// gradients of the outputs to gradients of the inputs, and may be differentiable in turn. The differential of a
+/// collective is a collective: every rank must run it, in the same order.
+std::vector<at::Tensor> differentiable(
+    const std::vector<at::Tensor>& inputs, std::function<std::vector<at::Tensor>()> forward,
+    std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& gradients)> backward);
+
+}  // namespace adjoin
