@@ -6,6 +6,7 @@ include scripts/mpi.env
 export $(shell sed -n 's/=.*//p' scripts/mpi.env)
 
 RANKS ?= 2
+ROUNDS ?= 3
 PRESET ?= release
 BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
@@ -33,21 +34,22 @@ test: build ## every test
 
 bench: configure ## our times: a table, and out/bench.json
 	ninja -C $(BUILD) -j $(JOBS) benchmarks
-	python scripts/bench.py --build $(BUILD)
+	python scripts/bench.py --build $(BUILD) --rounds $(ROUNDS)
 
 bench-peers: configure ## the same beside deepinv and PyLops-MPI, in turn
 	ninja -C $(BUILD) -j $(JOBS) benchmarks
-	python scripts/bench.py --build $(BUILD) --peers
+	python scripts/bench.py --build $(BUILD) --rounds $(ROUNDS) --peers
 
 format: setup ## rewrite the sources in the house style
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format -i
 
-check: build ## formatting and the include graph; warnings are errors of the build itself
+check: configure ## formatting, the include graph, and that every public header stands alone
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror
 	python scripts/check_includes.py
+	ninja -C $(BUILD) -j $(JOBS) adjoin_headers
 
 tidy: configure ## clang-tidy over our sources
-	scripts/tidy.sh $(BUILD)
+	python scripts/tidy.py $(BUILD)
 
 sanitize: ## build and test under AddressSanitizer and UBSan
 	$(MAKE) test PRESET=sanitize

@@ -41,3 +41,23 @@ function(adjoin_mpi_test name)
     endforeach()
   endif()
 endfunction()
+
+# adjoin_header_test(): the target adjoin_headers, which compiles every public header by itself.
+function(adjoin_header_test)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
+       "${PROJECT_SOURCE_DIR}/include/adjoin/*.hpp")
+  foreach(header IN LISTS headers)
+    set(source "${CMAKE_CURRENT_BINARY_DIR}/headers/${header}.cpp")
+    file(CONFIGURE OUTPUT "${source}" CONTENT "#include \"${header}\"\n")
+    list(APPEND sources "${source}")
+  endforeach()
+  add_library(adjoin_headers OBJECT EXCLUDE_FROM_ALL ${sources})
+  target_compile_options(adjoin_headers PRIVATE -O0)
+  target_link_libraries(adjoin_headers PRIVATE adjoin_options adjoin)
+endfunction()
+
+# adjoin_run_test(NAME RANKS command…): a program under mpirun that must exit with 0.
+function(adjoin_run_test name ranks)
+  add_test(NAME ${name} COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${ARGN})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300 PROCESSORS 2 ENVIRONMENT "${adjoin_test_environment}")
+endfunction()

@@ -64,7 +64,7 @@ struct Samples {
 };
 
 bool read_samples(png_structp png, png_infop info, std::FILE* file, Samples& samples) {
-  if (setjmp(png_jmpbuf(png)) != 0) {
+  if (setjmp(png_jmpbuf(png)) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp): libpng's way
     return false;
   }
   png_init_io(png, file);
@@ -92,7 +92,7 @@ bool read_samples(png_structp png, png_infop info, std::FILE* file, Samples& sam
 }
 
 bool write_samples(png_structp png, png_infop info, std::FILE* file, Samples& samples) {
-  if (setjmp(png_jmpbuf(png)) != 0) {
+  if (setjmp(png_jmpbuf(png)) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp): libpng's way
     return false;
   }
   png_init_io(png, file);
@@ -114,7 +114,7 @@ at::Tensor read_png(const std::filesystem::path& path) {
   const bool is_png = std::fread(signature.data(), 1, signature.size(), file.get()) == signature.size() &&
                       png_sig_cmp(signature.data(), 0, signature.size()) == 0;
   check(is_png, "read_png: ", path, " is not a PNG file");
-  std::rewind(file.get());
+  std::fseek(file.get(), 0, SEEK_SET);
 
   Png reader(true);
   Samples samples;

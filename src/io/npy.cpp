@@ -8,6 +8,7 @@
 #include <charconv>
 #include <fstream>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -105,8 +106,8 @@ std::optional<std::string> read_header(std::ifstream& file) {
   }
   const std::string length_bytes = read_bytes(file, start[6] == 1 ? 2 : 4);
   std::size_t length = 0;
-  for (auto byte = length_bytes.rbegin(); byte != length_bytes.rend(); ++byte) {
-    length = length * 256 + static_cast<unsigned char>(*byte);
+  for (const char byte : std::views::reverse(length_bytes)) {
+    length = length * 256 + static_cast<unsigned char>(byte);
   }
   constexpr std::size_t kLongest = 1 << 20;
   std::string text = length > kLongest ? std::string() : read_bytes(file, length);

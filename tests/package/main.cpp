@@ -29,9 +29,7 @@ int main() {
     return std::make_shared<Scaling>(1.0 + static_cast<double>(index));
   });
   const at::Tensor x = at::rand({1, 1, 8, 8}, at::kDouble);
-  adjoin::DistributedDaggerOptions exact;
-  exact.local_only = false;
-  const double error = (stack.A_dagger(stack.A(x), exact) - x).abs().max().item<double>();
+  const double error = (stack.A_dagger(stack.A(x), {.local_only = false}) - x).abs().max().item<double>();
   const double sqnorm = (stack.A_adjoint_A(x) / x).max().item<double>();
   std::printf("pseudoinverse off by %.1e, norm^2 %.1f\n", error, sqnorm);
   return error < 1e-6 && std::abs(sqnorm - 14.0) < 1e-9 ? 0 : 1;

@@ -1,0 +1,104 @@
+"""Times deepinv's distributed operators on adjoin's workloads (benchmarks/workloads.cpp).
+
+torchrun --standalone --nproc-per-node 2 deepinv_workloads.py FILE writes the medians, in seconds, as JSON.
+"""
+import functools
+import json
+import statistics
+import sys
+import time
+import warnings
+
+import torch
+from deepinv.distributed import DistributedContext, distribute
+from deepinv.physics import Blur, LinearPhysics, MultiCoilMRI, stack
+from deepinv.physics.blur import gaussian_blur
+
+
+class Scaling(LinearPhysics):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def A(self, x, **kwargs):
+        return x * self.factor
+
+    def A_adjoint(self, y, **kwargs):
+        return y * self.factor
+
+
+def median_seconds(context, repetitions, call):
+    for _ in range(2):
+        call()
+    times = []
+    for _ in range(repetitions):
+        if context.use_dist:
+            torch.distributed.barrier()
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def measure(context):
+    figures = {}
+
+    def record(name, repetitions, call):
+        figures[name] = median_seconds(context, repetitions, call)
+
+    def record_solve(name, repetitions, physics, y, solver, iterations):
+        options = {"solver": solver, "max_iter": iterations, "tol": 0.0, "local_only": False}
+        record(name, repetitions, functools.partial(physics.A_dagger, y, **options))
+
+    physics = distribute([Scaling(1.0 + 0.1 * i) for i in range(8)], context, type_object="linear_physics")
+    x = torch.rand(1, 1, 16, 16)
+    y = physics.A(x)
+    record("tiny.A", 50, lambda: physics.A(x))
+    record("tiny.A_adjoint", 50, lambda: physics.A_adjoint(y))
+    record("tiny.A_adjoint_A", 50, lambda: physics.A_adjoint_A(x))
+    record("tiny.A_A_adjoint", 50, lambda: physics.A_A_adjoint(y))
+    record_solve("tiny.cg20", 5, physics, y, "CG", 20)
+    record_solve("tiny.lsqr20", 5, physics, y, "lsqr", 20)
+
+    kernels = [gaussian_blur(sigma=(0.5 + 0.3 * i, 0.7 + 0.2 * i), angle=20.0 * i) for i in range(8)]
+    blurs = distribute(stack(*[Blur(filter=kernel, padding="circular") for kernel in kernels]), context)
+    image = torch.rand(1, 3, 512, 512)
+    views = blurs.A(image)
+    record("blur.A", 5, lambda: blurs.A(image))
+    record("blur.A_adjoint", 5, lambda: blurs.A_adjoint(views))
+    record("blur.A_adjoint_A", 5, lambda: blurs.A_adjoint_A(image))
+    record_solve("blur.cg10", 1, blurs, views, "CG", 10)
+    record_solve("blur.lsqr10", 1, blurs, views, "lsqr", 10)
+    record(
+        "blur.sqnorm20",
+        1,
+        lambda: blurs.compute_sqnorm(image, max_iter=20, tol=0.0, verbose=False, local_only=False),
+    )
+
+    random = torch.Generator().manual_seed(0)
+    maps = torch.randn(1, 12, 256, 256, dtype=torch.cfloat, generator=random)
+    maps /= torch.linalg.vector_norm(maps, dim=1, keepdim=True)
+    mask = (torch.rand(1, 1, 256, 256, generator=random) < 0.3).float()
+    groups = [MultiCoilMRI(mask=mask, coil_maps=part, img_size=(2, 256, 256)) for part in maps.split(3, dim=1)]
+    coils = distribute(groups, context, type_object="linear_physics")
+    spins = torch.randn(1, 2, 256, 256, generator=random)
+    echoes = coils.A(spins)
+    record("mri.A", 10, lambda: coils.A(spins))
+    record("mri.A_adjoint", 10, lambda: coils.A_adjoint(echoes))
+    record("mri.A_adjoint_A", 10, lambda: coils.A_adjoint_A(spins))
+    record_solve("mri.cg20", 2, coils, echoes, "CG", 20)
+    return figures
+
+
+def main():
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    with DistributedContext(seed=0, device_mode="cpu") as context, torch.no_grad():
+        figures = measure(context)
+        if context.rank == 0:
+            with open(sys.argv[1], "w", encoding="utf-8") as file:
+                json.dump(figures, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()

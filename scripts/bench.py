@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Times adjoin, prints a table and writes out/bench.json: bench.py [--build FOLDER] [--peers] [--rounds N].
+
+With --peers, deepinv and PyLops-MPI are timed on the same workloads in turn with adjoin (A B C A B C …), in virtual
+environments of their own under .peers; a figure is the median over the rounds. One thread a rank, two ranks.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PEERS = ROOT / "benchmarks" / "peers"
+TIMEOUT = 300  # seconds a run
+
+
+def environment(python_folder):
+    """The environment of a run: that of scripts/mpi.env, with the programs of one virtual environment first."""
+    result = dict(os.environ)
+    for line in (ROOT / "scripts" / "mpi.env").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, value = line.split("=", 1)
+            result[name] = value
+    result["PATH"] = f"{python_folder / 'bin'}{os.pathsep}{result['PATH']}"
+    return result
+
+
+def run(command, python_folder):
+    """Runs a command whose last argument, the file it writes, is supplied here; returns that file's JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "figures.json"
+        command = [str(part) for part in command] + [str(path)]
+        finished = subprocess.run(
+            command,
+            env=environment(python_folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        if finished.returncode != 0:
+            sys.exit(f"bench: {' '.join(command)} failed:\n{finished.stdout}")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def own_python():
+    python_folder = ROOT / ".venv"
+    return python_folder if python_folder.exists() else pathlib.Path(sys.prefix)
+
+
+def peer_python(name):
+    """The virtual environment of a peer, made when it is missing or its requirements changed."""
+    folder = ROOT / ".peers" / name
+    requirements = PEERS / f"{name}.txt"
+    stamp = folder / "requirements.txt"
+    if not stamp.exists() or stamp.read_text() != requirements.read_text():
+        print(f"bench: installing {name} into {folder.relative_to(ROOT)}", flush=True)
+        if not (folder / "bin" / "python").exists():
+            venv.create(folder, with_pip=True)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", requirements], check=True, timeout=1800)
+        stamp.write_text(requirements.read_text())
+    return folder
+
+
+def median_of(rounds):
+    """Figure by figure over a list of dictionaries."""
+    return {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
+
+
+def counterpart(name):
+    """Our figure to compare a peer's figure with: CGLS is CG on the normal equations."""
+    return name.replace("cgls", "cg")
+
+
+def print_table(results):
+    columns = [name for name in ("adjoin@1", "deepinv", "pylops-mpi") if name in results]
+    print(f"\n{'seconds':20}{'adjoin':>12}" + "".join(f"{name:>20}" for name in columns))
+    for name, ours in results["adjoin"].items():
+        line = f"{name:20}{ours:12.6f}"
+        for column in columns:
+            theirs = [value for key, value in results[column].items() if counterpart(key) == name]
+            line += f"{theirs[0]:12.6f} {theirs[0] / ours:5.1f} x" if theirs else f"{'':20}"
+        print(line)
+    print("(2 ranks, 1 thread each; adjoin@1: 1 rank; 'x': how many times as long as adjoin at 2 ranks)")
+    print("\nThe framework's own time: adjoin less the same arithmetic on bare tensors")
+    for name, plain in results["plain"].items():
+        ours = results["adjoin"][name]
+        print(f"{name:20}{ours * 1e6:10.1f} us -{plain * 1e6:10.1f} us ={(ours - plain) * 1e6:10.1f} us")
+    print("\nAll-reduce between 2 ranks of this machine, microseconds (medians)")
+    for name, figures in results["collectives"].items():
+        if isinstance(figures, dict):
+            window, mpi = figures["window"]["median"], figures["mpi"]["median"]
+            print(f"{name:30}{window * 1e6:12.2f} by window{mpi * 1e6:12.2f} by MPI{mpi / window:8.1f} x")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "out")
+    parser.add_argument("--peers", action="store_true", help="time deepinv and PyLops-MPI as well")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+
+    own = own_python()
+    benchmark = arguments.build / "benchmarks" / "adjoin_benchmark"
+    collectives = arguments.build / "benchmarks" / "collectives_benchmark"
+    runs = {
+        "adjoin": ([*"mpirun -n 2".split(), benchmark], own),
+        "adjoin@1": ([*"mpirun -n 1".split(), benchmark], own),
+    }
+    if arguments.peers:
+        deepinv, pylops_mpi = peer_python("deepinv"), peer_python("pylops-mpi")
+        torchrun = "torchrun --standalone --nproc-per-node 2".split()
+        runs["deepinv"] = ([*torchrun, PEERS / "deepinv_workloads.py"], deepinv)
+        runs["pylops-mpi"] = ([*"mpirun -n 2 python".split(), PEERS / "pylops_mpi_workloads.py"], pylops_mpi)
+
+    rounds = {name: [] for name in runs}
+    for number in range(arguments.rounds):
+        for name, (command, python_folder) in runs.items():
+            print(f"bench: round {number + 1} of {arguments.rounds}: {name}", flush=True)
+            rounds[name].append(run(command, python_folder))
+
+    results = {
+        "adjoin": median_of([figures["adjoin"] for figures in rounds["adjoin"]]),
+        "adjoin@1": median_of([figures["adjoin"] for figures in rounds["adjoin@1"]]),
+    }
+    for name in ("deepinv", "pylops-mpi"):
+        if name in rounds:
+            results[name] = median_of(rounds[name])
+    results["plain"] = median_of([figures["plain"] for figures in rounds["adjoin"]])
+    results["collectives"] = run([*"mpirun -n 2".split(), collectives, "--json"], own)["collectives"]
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "bench.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print_table(results)
+    print(f"\nwritten to {arguments.out / 'bench.json'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Runs clang-tidy over adjoin's sources: tidy.py BUILD [PATH_PREFIX …]. Exits 1 when it finds anything.
+
+The build folder must be configured. GCC's precompiled headers are of no use to clang, so its commands run without.
+"""
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+FOLDERS = ("src/", "apps/", "benchmarks/", "examples/", "tests/")
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    prefixes = tuple(sys.argv[2:]) or FOLDERS
+    commands = {}
+    for entry in json.loads((pathlib.Path(sys.argv[1]) / "compile_commands.json").read_text(encoding="utf-8")):
+        name = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
+        if name.startswith(prefixes):
+            entry["command"] = re.sub(r" -Winvalid-pch| -include \S*cmake_pch\S*", "", entry["command"])
+            commands[name] = entry
+
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "compile_commands.json").write_text(json.dumps(list(commands.values())))
+
+        def tidy(name):
+            command = ["clang-tidy", "--quiet", "-p", folder, "--extra-arg=-Wno-unknown-warning-option", str(root / name)]
+            return name, subprocess.run(command, capture_output=True, text=True, check=False)
+
+        failed = 0
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for name, result in pool.map(tidy, sorted(commands)):
+                if result.returncode:
+                    failed += 1
+                    print(result.stdout or f"{name}: {result.stderr}", flush=True)
+    print(f"clang-tidy: {len(commands)} files, {failed} with findings")
+    return 1 if failed or not commands else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
