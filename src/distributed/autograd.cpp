@@ -1,10 +1,8 @@
 #include "adjoin/distributed/autograd.hpp"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace adjoin {
@@ -38,16 +36,6 @@ struct Collective : torch::autograd::Function<Collective> {
 };
 
 }  // namespace
-
-bool records_gradients(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.requires_grad() && c10::GradMode::is_enabled();
-}
-
-bool records_gradients(const TensorList& tensors) {
-  return c10::GradMode::is_enabled() && std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& t) {
-           return t.defined() && t.requires_grad();
-         });
-}
 
 std::vector<at::Tensor> differentiable(const std::vector<at::Tensor>& inputs, Forward forward, Backward backward) {
   return Collective::apply(at::ArrayRef<at::Tensor>(inputs), forward, std::move(backward));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/autograd.hpp"
 #include "adjoin/physics/adjointness.hpp"
 #include "adjoin/physics/sqnorm.hpp"

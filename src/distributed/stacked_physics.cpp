@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "adjoin/core/gradients.hpp"
 #include "adjoin/core/operator_failure.hpp"
 #include "adjoin/core/serialize.hpp"
 #include "adjoin/distributed/autograd.hpp"

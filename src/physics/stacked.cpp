@@ -3,14 +3,14 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/ScalarType.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <exception>
 #include <typeinfo>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/gradients.hpp"
+#include "adjoin/core/operator_failure.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/adjointness.hpp"
 #include "adjoin/physics/least_squares_problem.hpp"
@@ -20,32 +20,15 @@ namespace adjoin {
 
 namespace {
 
-// Calls f for operator i; whatever it throws becomes an OperatorFailure around it.
-template <class F>
-auto for_operator(std::size_t i, const F& f) {
-  const auto index = static_cast<std::int64_t>(i);
-  try {
-    return f();
-  } catch (const c10::Error& error) {
-    std::throw_with_nested(OperatorFailure(index, error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    std::throw_with_nested(OperatorFailure(index, error.what()));
-  } catch (...) {
-    std::throw_with_nested(OperatorFailure(index, "unknown exception"));
-  }
-}
-
 // [f(0), …, f(n − 1)].
 template <class F>
 TensorList each(std::size_t n, const F& f) {
   TensorList results(n);
   for (std::size_t i = 0; i < n; ++i) {
-    results[i] = for_operator(i, [&] { return f(i); });
+    results[i] = for_operator(static_cast<std::int64_t>(i), [&] { return f(i); });
   }
   return results;
 }
-
-bool records_gradients(const at::Tensor& t) { return t.defined() && t.requires_grad() && c10::GradMode::is_enabled(); }
 
 // Whether fused forms may see these arguments; the plain stack reports what is wrong with others.
 bool fusable(const at::Tensor& x, const Params& params) { return params.empty() && !records_gradients(x); }
@@ -99,7 +82,7 @@ template <class F>
 at::Tensor sum(std::size_t n, const at::Tensor& out, const F& f) {
   Sum total(out);
   for (std::size_t i = 0; i < n; ++i) {
-    for_operator(i, [&] { total.add(f(i)); });
+    for_operator(static_cast<std::int64_t>(i), [&] { total.add(f(i)); });
   }
   return total.result();
 }
@@ -355,7 +338,8 @@ SqnormBounds StackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0, const Sqn
   check_options(options);
   SqnormBounds bounds;
   for (std::size_t i = 0; i < size(); ++i) {
-    const SqnormBounds own = for_operator(i, [&] { return operators_[i]->sqnorm_bounds(x0, options); });
+    const SqnormBounds own =
+        for_operator(static_cast<std::int64_t>(i), [&] { return operators_[i]->sqnorm_bounds(x0, options); });
     bounds.lower = std::max(bounds.lower, weight() * own.lower);
     bounds.upper += weight() * own.upper;
   }

@@ -6,13 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "adjoin/core/tensor_list.hpp"
-
 namespace adjoin {
-
-/// Whether autograd is recording operations on the tensor, or on any tensor of the list.
-bool records_gradients(const at::Tensor& tensor);
-bool records_gradients(const TensorList& tensors);
 
 /// Evaluates forward(), which is not recorded itself, as one differentiable operation of `inputs`: `backward` maps
 /// gradients of the outputs to gradients of the inputs, and may be differentiable in turn. The differential of a
