@@ -11,8 +11,11 @@ namespace adjoin {
 namespace {
 
 // In the order of Params::Value.
-constexpr std::array<const char*, 9> type_names = {"tensor",  "bool",         "integer",     "number",     "string",
-                                                   "tensors", "integer list", "number list", "string list"};
+constexpr std::array<const char*, 9> type_names = {"a tensor",           "a bool",
+                                                   "an integer",         "a number",
+                                                   "a string",           "a list of tensors",
+                                                   "a list of integers", "a list of numbers",
+                                                   "a list of strings"};
 
 template <class T>
 constexpr std::size_t index_of() {
@@ -54,14 +57,14 @@ Params& Params::set(std::string name, Value value) {
 template <class T>
 T Params::get(std::string_view name) const {
   const Value* value = find(name);
-  check(value != nullptr, "parameter '", name, "': expected a ", type_names[index_of<T>()], ", got none");
+  check(value != nullptr, "parameter '", name, "': expected ", type_names[index_of<T>()], ", got none");
   if constexpr (std::is_same_v<T, double>) {
     if (const auto* integer = std::get_if<std::int64_t>(value)) {
       return static_cast<double>(*integer);
     }
   }
   const T* typed = std::get_if<T>(value);
-  check(typed != nullptr, "parameter '", name, "': expected a ", type_names[index_of<T>()], ", got a ",
+  check(typed != nullptr, "parameter '", name, "': expected ", type_names[index_of<T>()], ", got ",
         type_names[value->index()]);
   return *typed;
 }

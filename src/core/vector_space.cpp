@@ -36,6 +36,24 @@ constexpr std::int64_t lanes = 16;
     }                                                                                        \
     return total;                                                                            \
   }                                                                                          \
+  ADJOIN_SIMD double real_squares(const T* a, std::int64_t n) {                              \
+    double sums[lanes] = {};                                                                 \
+    std::int64_t i = 0;                                                                      \
+    for (; i + lanes <= n; i += lanes) {                                                     \
+      for (std::int64_t l = 0; l < lanes; ++l) {                                             \
+        const double value = static_cast<double>(a[i + l]);                                  \
+        sums[l] += value * value;                                                            \
+      }                                                                                      \
+    }                                                                                        \
+    double total = 0.0;                                                                      \
+    for (; i < n; ++i) {                                                                     \
+      total += static_cast<double>(a[i]) * static_cast<double>(a[i]);                        \
+    }                                                                                        \
+    for (double s : sums) {                                                                  \
+      total += s;                                                                            \
+    }                                                                                        \
+    return total;                                                                            \
+  }                                                                                          \
   /* Imaginary part of Σ conj(a) b for n complex numbers stored as pairs. */                 \
   ADJOIN_SIMD double imaginary_dot(const T* a, const T* b, std::int64_t n) {                 \
     double sums[lanes] = {};                                                                 \
@@ -139,16 +157,15 @@ void check_items(const at::Tensor& a, std::int64_t items) {
 
 template <class T>
 Complex contiguous_dot(const at::Tensor& a, const at::Tensor& b, std::int64_t offset, std::int64_t n) {
-  if (!a.is_complex()) {
-    const T* pa = data<T>(a) + offset;
-    const T* pb = data<T>(b) + offset;
-    return {chunked_sum(n, [&](std::int64_t i, std::int64_t j) { return real_dot(pa + i, pb + i, j - i); }), 0.0};
-  }
-  const T* pa = data<T>(a) + 2 * offset;
-  const T* pb = data<T>(b) + 2 * offset;
-  const double real =
-      chunked_sum(2 * n, [&](std::int64_t i, std::int64_t j) { return real_dot(pa + i, pb + i, j - i); });
+  const std::int64_t width = a.is_complex() ? 2 : 1;
+  const T* pa = data<T>(a) + width * offset;
+  const T* pb = data<T>(b) + width * offset;
   if (pa == pb) {
+    return {chunked_sum(width * n, [&](std::int64_t i, std::int64_t j) { return real_squares(pa + i, j - i); }), 0.0};
+  }
+  const double real =
+      chunked_sum(width * n, [&](std::int64_t i, std::int64_t j) { return real_dot(pa + i, pb + i, j - i); });
+  if (width == 1) {
     return {real, 0.0};
   }
   return {real,
@@ -301,7 +318,8 @@ void axpby(const Scalars& alpha, const at::Tensor& x, const Scalars& beta, at::T
     });
     return;
   }
-  y.mul_(broadcast_factors(beta, y)).add_(x * broadcast_factors(alpha, y));
+  check(y.is_complex() || !x.is_complex(), "axpby: a complex x cannot be added to a real y");
+  y.mul_(broadcast_factors(beta, y)).add_(x.to(y.scalar_type()) * broadcast_factors(alpha, y));
 }
 
 void axpby(const Scalars& alpha, const TensorList& x, const Scalars& beta, TensorList& y) {

@@ -19,15 +19,23 @@ namespace {
 class Tridiagonal {
  public:
   void append(double alpha, double beta) {
+    // By Gershgorin's circles.
+    high_ = std::max(high_, alpha + beta + (beta_.empty() ? 0.0 : beta_.back()));
+    low_ = std::max(low_, alpha);
     alpha_.push_back(alpha);
     beta_.push_back(beta);
     pivots_.resize(alpha_.size());
   }
 
-  // The largest eigenvalue, which lies in [low, high]: by Newton's method on the characteristic polynomial, which comes
-  // down monotonically from the right, helped by bisection where eigenvalues cluster.
-  double largest_eigenvalue(double low, double high) const {
-    const double smallest_step = std::numeric_limits<double>::epsilon() * std::max(std::abs(low), std::abs(high));
+  // The size of the matrix, within a factor of 3.
+  double scale() const { return std::max(std::abs(low_), std::abs(high_)); }
+
+  // The largest eigenvalue: by Newton's method on the characteristic polynomial, which
+  // comes down monotonically from the right, helped by bisection where eigenvalues cluster.
+  double largest_eigenvalue() {
+    double low = low_;
+    double high = high_;
+    const double smallest_step = std::numeric_limits<double>::epsilon() * scale();
     double step = newton_step(high);
     while (step > 0.0 && high - low > smallest_step) {
       const double middle = 0.5 * (low + high);
@@ -41,6 +49,7 @@ class Tridiagonal {
         low = middle;
       }
     }
+    low_ = std::max(low_, low);  // appending only raises it
     return high;
   }
 
@@ -97,11 +106,12 @@ class Tridiagonal {
       }
       return log_value >= log_limit;
     };
+    constexpr double growth = 8.0;
     double gap = std::abs(theta) * std::numeric_limits<double>::epsilon() + std::numeric_limits<double>::min();
     while (std::isfinite(gap) && !exceeds(theta + gap)) {
-      gap *= 2.0;
+      gap *= growth;
     }
-    double low = 0.5 * gap;
+    double low = gap / growth;
     for (int i = 0; i < 20; ++i) {
       const double middle = 0.5 * (low + gap);
       (exceeds(theta + middle) ? gap : low) = middle;
@@ -131,6 +141,9 @@ class Tridiagonal {
 
   std::vector<double> alpha_;
   std::vector<double> beta_;
+  // Bounds of the largest eigenvalue.
+  double low_ = -std::numeric_limits<double>::infinity();
+  double high_ = -std::numeric_limits<double>::infinity();
   std::vector<double> pivots_;
 };
 
@@ -159,6 +172,12 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
   Tridiagonal T;
   double beta = 0.0;
   double& theta = result.lower;
+  const auto update_leading_pair = [&] {
+    theta = T.largest_eigenvalue();
+    result.residual = beta * T.last_entry(theta);
+    return theta == 0.0 ? 0.0 : result.residual / std::abs(theta);
+  };
+  const bool watched = options.tol > 0.0 || options.monitor;
   while (result.iterations < options.max_iter && result.reason == StopReason::max_iterations) {
     ++result.iterations;
     // v_old becomes H v − β v_old − α v, the next vector before its normalisation.
@@ -171,14 +190,9 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
           c10::str("largest_eigenvalue: the operator returned NaN or infinity at iteration ", result.iterations));
     }
     T.append(alpha, next_beta);
-    // A border (β, α) raises the largest eigenvalue to at least α and at most max(θ, α) + β.
-    theta =
-        result.iterations == 1 ? alpha : T.largest_eigenvalue(std::max(theta, alpha), std::max(theta, alpha) + beta);
     beta = next_beta;
-    result.residual = beta * T.last_entry(theta);
-    const double relative = theta == 0.0 ? 0.0 : result.residual / std::abs(theta);
-    const bool exhausted = beta <= 10.0 * epsilon * std::abs(theta);
-    if (exhausted || (options.tol > 0.0 && relative <= options.tol)) {
+    const double relative = watched ? update_leading_pair() : 0.0;
+    if (beta <= 10.0 * epsilon * T.scale() || (options.tol > 0.0 && relative <= options.tol)) {
       result.reason = StopReason::converged;
     } else {
       adjoin::scale({1.0 / beta}, v_old);
@@ -188,6 +202,9 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
         result.reason != StopReason::converged) {
       result.reason = StopReason::stopped_by_monitor;
     }
+  }
+  if (!watched) {
+    update_leading_pair();
   }
   // A coordinate of a random unit vector of dimension n is below t with a probability of at most t √(2n/π).
   const double dimension = static_cast<double>(like.numel()) * (like.is_complex() ? 2.0 : 1.0);

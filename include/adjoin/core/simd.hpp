@@ -3,7 +3,7 @@
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 /// Marks a function whose loops should use the widest vectors of the machine that runs it.
-#define ADJOIN_SIMD __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define ADJOIN_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define ADJOIN_SIMD
 #endif
