@@ -1,7 +1,6 @@
 #include "adjoin/physics/multi_coil_mri.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -11,7 +10,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/physics/fused.hpp"
-#include "coil_kernels.hpp"
+#include "complex_kernels.hpp"
 #include "fft.hpp"
 
 namespace adjoin {
@@ -19,8 +18,6 @@ namespace {
 
 /// How many plans an operator keeps: dtypes and devices that take turns.
 constexpr std::size_t plans_kept = 4;
-/// Coil images are transformed together up to this size, which the cache of a core holds.
-constexpr std::int64_t batch_bytes = 512 * 1024;
 
 bool records_gradient(const at::Tensor& tensor) { return at::GradMode::is_enabled() && tensor.requires_grad(); }
 
@@ -110,6 +107,9 @@ class MultiCoilMRI::Plan {
     if (options.dynamic) {
       maps_ = maps_.unsqueeze(2);
     }
+    if (device_.is_cpu()) {
+      transform_ = fft::ImageTransform::make(spatial_, complex);
+    }
   }
 
   bool serves(const at::Tensor& tensor) const {
@@ -120,6 +120,7 @@ class MultiCoilMRI::Plan {
   std::int64_t axes() const { return axes_of(options_); }
   at::IntArrayRef spatial() const { return spatial_; }
   std::int64_t pixels() const { return pixels_; }
+  const fft::ImageTransform& transform() const { return *transform_; }
 
   /// Throw unless the tensor is an image or a measurement of this operator.
   void check_image(const at::Tensor& x) const { check_tensor("x", x, x.is_complex() ? 1 : 2, {}); }
@@ -144,8 +145,8 @@ class MultiCoilMRI::Plan {
     const T* map;
     const T* weights;
     const T* power;
-    coil::Complex<const T> source;
-    coil::Complex<T> target;
+    kernels::Complex<const T> source;
+    kernels::Complex<T> target;
     bool first;  // of the coils that are added up in the target
   };
   enum class Space : std::uint8_t { Image, Measurement };
@@ -156,7 +157,8 @@ class MultiCoilMRI::Plan {
   bool complex_weights() const { return weights_.is_complex(); }
   /// Whether the CPU kernels serve: nothing is differentiated.
   bool has_kernels_for(const at::Tensor& tensor) const {
-    return device_.is_cpu() && !records_gradient(tensor) && !records_gradient(maps_) && !records_gradient(weights_);
+    return transform_ != nullptr && !records_gradient(tensor) && !records_gradient(maps_) &&
+           !records_gradient(weights_);
   }
 
  private:
@@ -168,10 +170,11 @@ class MultiCoilMRI::Plan {
   at::Device device_;
   std::vector<std::int64_t> spatial_;
   std::int64_t pixels_;
-  at::Tensor maps_;     // (b, N, [1,] spatial)
-  at::Tensor mask_;     // (b, 1, [T or 1,] spatial)
-  at::Tensor weights_;  // mask, phase and scale; real when all sizes are even
-  at::Tensor power_;    // mask² and the scale of a transform and its inverse
+  at::Tensor maps_;                                       // (b, N, [1,] spatial)
+  at::Tensor mask_;                                       // (b, 1, [T or 1,] spatial)
+  at::Tensor weights_;                                    // mask, phase and scale; real when all sizes are even
+  at::Tensor power_;                                      // mask² and the scale of a transform and its inverse
+  std::shared_ptr<const fft::ImageTransform> transform_;  // null where there is none
 };
 
 void MultiCoilMRI::Plan::check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
@@ -255,7 +258,7 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
     const std::int64_t count = space == Space::Image ? frames : coil_count * frames;
     const std::int64_t index = space == Space::Image ? frame : n * frames + frame;
     U* re = base + (item * count * 2 + index * step) * pixels_;
-    return coil::Complex<U>{re, complex ? re + 1 : re + count * pixels_, step};
+    return kernels::Complex<U>{re, complex ? re + 1 : re + count * pixels_, step};
   };
   const auto* from = static_cast<const T*>(source.const_data_ptr());
   auto* to = static_cast<T*>(target.data_ptr());
@@ -274,71 +277,45 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
 
 namespace {
 
-/// Runs `before(unit, coil)` for each unit, `transform(coils, start)` on batches of coil images (m, spatial) that stay
-/// in cache, then `after(unit, coil)` in order.
-template <class T, class Plan, class Unit, class Before, class Transform, class After>
-void for_batches(const Plan& plan, const std::vector<Unit>& units, const Before& before, const Transform& transform,
-                 const After& after) {
-  const std::int64_t pixels = plan.pixels();
-  const auto bytes = pixels * static_cast<std::int64_t>(2 * sizeof(T));
-  const auto count = static_cast<std::int64_t>(units.size());
-  const std::int64_t batch = std::min(count, std::max<std::int64_t>({1, batch_bytes / bytes, at::get_num_threads()}));
-  std::vector<std::int64_t> sizes = {batch};
-  sizes.insert(sizes.end(), plan.spatial().begin(), plan.spatial().end());
-  const at::Tensor buffer = at::empty(sizes, at::TensorOptions(at::toComplexType(c10::CppTypeToScalarType<T>::value)));
-  for (std::int64_t start = 0; start < count; start += batch) {
-    const std::int64_t size = std::min(batch, count - start);
-    const at::Tensor input = size == batch ? buffer : buffer.narrow(0, 0, size);
-    auto* in = static_cast<T*>(input.data_ptr());
-    for (std::int64_t k = 0; k < size; ++k) {
-      before(units[static_cast<std::size_t>(start + k)], in + 2 * k * pixels);
-    }
-    const at::Tensor output = transform(input, start);
-    const auto* out = static_cast<const T*>(output.const_data_ptr());
-    for (std::int64_t k = 0; k < size; ++k) {
-      after(units[static_cast<std::size_t>(start + k)], out + 2 * k * pixels);
-    }
-  }
+/// One coil's image, reused from coil to coil so that it stays in cache.
+template <class T>
+at::Tensor coil_buffer(std::int64_t pixels) {
+  return at::empty({2 * pixels}, at::TensorOptions(c10::CppTypeToScalarType<T>::value));
 }
 
 template <class T, class Plan, class Unit>
 void run_forward(const Plan& plan, const std::vector<Unit>& units) {
-  for_batches<T>(
-      plan, units, [&](const Unit& unit, T* coil) { coil::weight_by_map(unit.source, unit.map, coil, plan.pixels()); },
-      [&](const at::Tensor& coils, std::int64_t) { return fft::forward(coils, plan.axes()); },
-      [&](const Unit& unit, const T* coil) {
-        coil::sample(unit.weights, plan.complex_weights(), coil, unit.target, plan.pixels());
-      });
+  const at::Tensor buffer = coil_buffer<T>(plan.pixels());
+  T* coil = buffer.template data_ptr<T>();
+  for (const Unit& unit : units) {
+    kernels::multiply(unit.source, unit.map, coil, plan.pixels());
+    plan.transform().forward(coil, coil);
+    kernels::sample(unit.weights, plan.complex_weights(), coil, unit.target, plan.pixels());
+  }
 }
 
 template <class T, class Plan, class Unit>
 void run_adjoint(const Plan& plan, const std::vector<Unit>& units) {
-  for_batches<T>(
-      plan, units,
-      [&](const Unit& unit, T* coil) {
-        coil::unsample(unit.weights, plan.complex_weights(), unit.source, coil, plan.pixels());
-      },
-      [&](const at::Tensor& coils, std::int64_t) { return fft::backward(coils, plan.axes()); },
-      [&](const Unit& unit, const T* coil) {
-        coil::add_conjugate_weighted(unit.map, coil, unit.target, unit.first, plan.pixels());
-      });
+  const at::Tensor buffer = coil_buffer<T>(plan.pixels());
+  T* coil = buffer.template data_ptr<T>();
+  for (const Unit& unit : units) {
+    kernels::unsample(unit.weights, plan.complex_weights(), unit.source, coil, plan.pixels());
+    plan.transform().backward(coil, coil);
+    kernels::multiply_conjugate(unit.map, coil, unit.target, unit.first, plan.pixels());
+  }
 }
 
 template <class T, class Plan, class Unit>
 void run_normal(const Plan& plan, const std::vector<Unit>& units) {
-  for_batches<T>(
-      plan, units, [&](const Unit& unit, T* coil) { coil::weight_by_map(unit.source, unit.map, coil, plan.pixels()); },
-      [&](const at::Tensor& coils, std::int64_t start) {
-        const at::Tensor spectra = fft::forward(coils, plan.axes());
-        auto* data = static_cast<T*>(spectra.data_ptr());
-        for (std::int64_t k = 0; k < spectra.size(0); ++k) {
-          coil::scale(units[static_cast<std::size_t>(start + k)].power, data + 2 * k * plan.pixels(), plan.pixels());
-        }
-        return fft::backward(spectra, plan.axes());
-      },
-      [&](const Unit& unit, const T* coil) {
-        coil::add_conjugate_weighted(unit.map, coil, unit.target, unit.first, plan.pixels());
-      });
+  const at::Tensor buffer = coil_buffer<T>(plan.pixels());
+  T* coil = buffer.template data_ptr<T>();
+  for (const Unit& unit : units) {
+    kernels::multiply(unit.source, unit.map, coil, plan.pixels());
+    plan.transform().forward(coil, coil);
+    kernels::scale(coil, unit.power, plan.pixels());
+    plan.transform().backward(coil, coil);
+    kernels::multiply_conjugate(unit.map, coil, unit.target, unit.first, plan.pixels());
+  }
 }
 
 /// Calls run(T{}) with T the precision of `like`.
