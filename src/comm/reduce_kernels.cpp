@@ -5,9 +5,8 @@
 #include <c10/util/complex.h>
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 #include "adjoin/core/errors.hpp"
@@ -17,8 +16,9 @@
 #include <emmintrin.h>
 #endif
 
-// Everything is inlined into one function, which is then compiled for each instruction set.
-#if defined(__GNUC__)
+// Everything is inlined into one function, which is then compiled for each instruction set; unless the whole program is
+// compiled for a newer one, which could not be inlined into the clone for the oldest.
+#if defined(__GNUC__) && !defined(__AVX__)
 #define ADJOIN_INLINE inline __attribute__((always_inline))
 #else
 #define ADJOIN_INLINE inline
@@ -28,9 +28,10 @@ namespace adjoin {
 
 namespace {
 
-/// Short blocks: the result of one stays in the first-level cache while further sources are added.
-constexpr std::size_t block_bytes = 8192;
-constexpr std::size_t vector_bytes = 16;
+/// Short blocks: the result of one stays in the first-level cache while further sources are added. A memory page each:
+/// the processor's own prefetching stops at its end.
+constexpr std::size_t block_bytes = 4096;
+constexpr std::size_t line_bytes = 64;
 /// Results larger than this leave the caches before they are read again: they are written past them, which spares
 /// reading them first.
 constexpr std::size_t stream_bytes = std::size_t{16} << 20;
@@ -60,93 +61,129 @@ ADJOIN_INLINE void reduce_two(T* output, const T* a, const T* b, std::size_t num
   }
 }
 
+/// The same, to a cache-line-aligned output that is written past the caches.
 template <ReduceOp op, class T>
-ADJOIN_INLINE void reduce(T* output, const void* const* sources, std::size_t count, std::size_t begin,
-                          std::size_t numel) {
-  const auto source = [&](std::size_t s) { return static_cast<const T*>(sources[s]) + begin; };
-  if (count == 1) {
-    std::copy_n(source(0), numel, output);
+ADJOIN_INLINE void stream_two(T* output, const T* a, const T* b, std::size_t numel) {
+  std::size_t i = 0;
+#if defined(__SSE2__)
+  constexpr std::size_t items = line_bytes / sizeof(T);
+  for (; i + items <= numel; i += items) {
+    alignas(line_bytes) T line[items];
+    reduce_two<op>(line, a + i, b + i, items);
+    for (std::size_t v = 0; v < line_bytes / sizeof(__m128i); ++v) {
+      _mm_stream_si128(reinterpret_cast<__m128i*>(output + i) + v,
+                       _mm_load_si128(reinterpret_cast<__m128i*>(line) + v));
+    }
+  }
+#endif
+  reduce_two<op>(output + i, a + i, b + i, numel - i);
+}
+
+/// Parts of arrays that begin at element `begin`.
+struct Sources {
+  const void* const* arrays;
+  std::size_t count;
+  std::size_t begin;
+
+  template <class T>
+  ADJOIN_INLINE const T* get(std::size_t s) const {
+    return static_cast<const T*>(arrays[s]) + begin;
+  }
+};
+
+template <ReduceOp op, class T>
+ADJOIN_INLINE void reduce(T* output, const Sources& sources, std::size_t numel, bool streams) {
+  if (sources.count == 1) {
+    std::copy_n(sources.get<T>(0), numel, output);
     return;
   }
-  reduce_two<op>(output, source(0), source(1), numel);
-  for (std::size_t s = 2; s < count; ++s) {
-    reduce_two<op>(output, output, source(s), numel);
+  // When streaming, all but the last are combined aside.
+  alignas(line_bytes) std::byte aside[block_bytes];
+  T* const partial = streams ? reinterpret_cast<T*>(aside) : output;
+  const std::size_t last = sources.count - 1;
+  const T* first = sources.get<T>(0);
+  for (std::size_t s = 1; s < last; ++s) {
+    reduce_two<op>(partial, first, sources.get<T>(s), numel);
+    first = partial;
+  }
+  if (streams) {
+    stream_two<op>(output, first, sources.get<T>(last), numel);
+  } else {
+    reduce_two<op>(output, first, sources.get<T>(last), numel);
   }
 }
 
 template <class T>
-ADJOIN_INLINE void reduce_typed(ReduceOp op, void* output, const void* const* sources, std::size_t count,
-                                std::size_t begin, std::size_t numel) {
+ADJOIN_INLINE void reduce_typed(ReduceOp op, void* output, const Sources& sources, std::size_t numel, bool streams) {
   auto* const typed = static_cast<T*>(output);
   if (op == ReduceOp::sum) {
-    reduce<ReduceOp::sum>(typed, sources, count, begin, numel);
+    reduce<ReduceOp::sum>(typed, sources, numel, streams);
   } else if (op == ReduceOp::product) {
-    reduce<ReduceOp::product>(typed, sources, count, begin, numel);
+    reduce<ReduceOp::product>(typed, sources, numel, streams);
   } else if constexpr (!c10::is_complex<T>::value) {
     if (op == ReduceOp::min) {
-      reduce<ReduceOp::min>(typed, sources, count, begin, numel);
+      reduce<ReduceOp::min>(typed, sources, numel, streams);
     } else {
-      reduce<ReduceOp::max>(typed, sources, count, begin, numel);
+      reduce<ReduceOp::max>(typed, sources, numel, streams);
     }
   }
 }
 
-ADJOIN_SIMD bool reduce_block(at::ScalarType dtype, ReduceOp op, void* output, const void* const* sources,
-                              std::size_t count, std::size_t begin, std::size_t numel) {
+/// At most block_bytes; false for an unsupported dtype.
+ADJOIN_SIMD bool reduce_block(at::ScalarType dtype, ReduceOp op, void* output, const Sources& sources,
+                              std::size_t numel, bool streams) {
   switch (dtype) {
     case at::kFloat:
-      reduce_typed<float>(op, output, sources, count, begin, numel);
+      reduce_typed<float>(op, output, sources, numel, streams);
       return true;
     case at::kDouble:
-      reduce_typed<double>(op, output, sources, count, begin, numel);
+      reduce_typed<double>(op, output, sources, numel, streams);
       return true;
     case at::kHalf:
-      reduce_typed<c10::Half>(op, output, sources, count, begin, numel);
+      reduce_typed<c10::Half>(op, output, sources, numel, streams);
       return true;
     case at::kBFloat16:
-      reduce_typed<c10::BFloat16>(op, output, sources, count, begin, numel);
+      reduce_typed<c10::BFloat16>(op, output, sources, numel, streams);
       return true;
     case at::kComplexHalf:
-      reduce_typed<c10::complex<c10::Half>>(op, output, sources, count, begin, numel);
+      reduce_typed<c10::complex<c10::Half>>(op, output, sources, numel, streams);
       return true;
     case at::kComplexFloat:
-      reduce_typed<c10::complex<float>>(op, output, sources, count, begin, numel);
+      reduce_typed<c10::complex<float>>(op, output, sources, numel, streams);
       return true;
     case at::kComplexDouble:
-      reduce_typed<c10::complex<double>>(op, output, sources, count, begin, numel);
+      reduce_typed<c10::complex<double>>(op, output, sources, numel, streams);
       return true;
     case at::kBool:
-      reduce_typed<bool>(op, output, sources, count, begin, numel);
+      reduce_typed<bool>(op, output, sources, numel, streams);
       return true;
     case at::kByte:
-      reduce_typed<std::uint8_t>(op, output, sources, count, begin, numel);
+      reduce_typed<std::uint8_t>(op, output, sources, numel, streams);
       return true;
     case at::kChar:
-      reduce_typed<std::int8_t>(op, output, sources, count, begin, numel);
+      reduce_typed<std::int8_t>(op, output, sources, numel, streams);
       return true;
     case at::kShort:
-      reduce_typed<std::int16_t>(op, output, sources, count, begin, numel);
+      reduce_typed<std::int16_t>(op, output, sources, numel, streams);
       return true;
     case at::kInt:
-      reduce_typed<std::int32_t>(op, output, sources, count, begin, numel);
+      reduce_typed<std::int32_t>(op, output, sources, numel, streams);
       return true;
     case at::kLong:
-      reduce_typed<std::int64_t>(op, output, sources, count, begin, numel);
+      reduce_typed<std::int64_t>(op, output, sources, numel, streams);
       return true;
     default:
       return false;
   }
 }
 
-/// Copies a multiple of 16 bytes to aligned memory, past the caches.
-void stream_copy(std::byte* output, const std::byte* input, std::size_t bytes) {
-#if defined(__SSE2__)
-  for (std::size_t i = 0; i < bytes; i += sizeof(__m128i)) {
-    _mm_stream_si128(reinterpret_cast<__m128i*>(output + i),
-                     _mm_load_si128(reinterpret_cast<const __m128i*>(input + i)));
+/// Asks for the beginning of a block that is needed soon, and with it for the translation of its address.
+void prefetch_block(const void* block) {
+#if defined(__GNUC__)
+  constexpr std::size_t lines = 4;
+  for (std::size_t line = 0; line < lines; ++line) {
+    __builtin_prefetch(static_cast<const std::byte*>(block) + line * line_bytes);
   }
-#else
-  std::memcpy(output, input, bytes);
 #endif
 }
 
@@ -155,23 +192,24 @@ void stream_copy(std::byte* output, const std::byte* input, std::size_t bytes) {
 void reduce_arrays(at::ScalarType dtype, ReduceOp op, void* output, std::span<const void* const> sources,
                    std::size_t begin, std::size_t numel) {
   const std::size_t item = c10::elementSize(dtype);
+  const bool streams = numel * item >= stream_bytes && reinterpret_cast<std::uintptr_t>(output) % line_bytes == 0;
   const std::size_t block = block_bytes / item;
-  const bool streams = numel * item >= stream_bytes && reinterpret_cast<std::uintptr_t>(output) % vector_bytes == 0;
   auto* target = static_cast<std::byte*>(output);
   const std::size_t end = begin + numel;
-  alignas(64) std::array<std::byte, block_bytes> scratch;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   for (; begin < end; begin += block, target += block_bytes) {
-    const std::size_t length = std::min(block, end - begin);
-    const bool streamed = streams && length == block;
-    check(reduce_block(dtype, op, streamed ? scratch.data() : target, sources.data(), sources.size(), begin, length),
-          "reduce_arrays: dtype ", dtype, " cannot be reduced");
-    if (streamed) {
-      stream_copy(target, scratch.data(), block_bytes);
+    for (const void* const source : sources) {
+      prefetch_block(static_cast<const std::byte*>(source) + begin * item + block_bytes);
     }
+    if (!streams) {
+      prefetch_block(target + block_bytes);
+    }
+    check(
+        reduce_block(dtype, op, target, {sources.data(), sources.size(), begin}, std::min(block, end - begin), streams),
+        "reduce_arrays: dtype ", dtype, " cannot be reduced");
   }
 #if defined(__SSE2__)
   if (streams) {
-    _mm_sfence();
+    _mm_sfence();  // streamed stores are not ordered otherwise
   }
 #endif
 }

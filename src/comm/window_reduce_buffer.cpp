@@ -18,7 +18,11 @@ constexpr std::size_t cache_line = 64;
 /// Up to this size one rank's reading of all contributions is cheaper than another signal.
 constexpr std::size_t small_bytes = 8192;
 
-std::size_t half_bytes(std::int64_t numel, at::ScalarType dtype) {
+/// Above this size a rank's contributions all go to the same memory, which is still in the caches: that is worth more
+/// than the signal that alternating spares.
+constexpr std::size_t alternating_bytes = std::size_t{256} << 10;
+
+std::size_t contribution_bytes(std::int64_t numel, at::ScalarType dtype) {
   const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
   return (bytes + cache_line - 1) / cache_line * cache_line;
 }
@@ -26,36 +30,46 @@ std::size_t half_bytes(std::int64_t numel, at::ScalarType dtype) {
 }  // namespace
 
 std::size_t WindowReduceBuffer::bytes_needed(std::int64_t numel, at::ScalarType dtype) {
-  return 2 * half_bytes(numel, dtype);
+  const std::size_t bytes = contribution_bytes(numel, dtype);
+  return bytes > alternating_bytes ? bytes : 2 * bytes;
 }
 
 WindowReduceBuffer::WindowReduceBuffer(Communicator& communicator, NodeGroup& group,
                                        std::shared_ptr<SharedWindow> window, AcrossNodes across_nodes,
                                        std::int64_t numel, at::ScalarType dtype)
     : ReduceBuffer(communicator), group_(group), across_nodes_(std::move(across_nodes)), numel_(numel), dtype_(dtype) {
-  for (const std::size_t half : {0, 1}) {
+  const std::size_t bytes = contribution_bytes(numel, dtype);
+  alternates_ = bytes <= alternating_bytes;
+  for (std::size_t place = 0; place < (alternates_ ? 2 : 1); ++place) {
     for (int r = 0; r < group.size(); ++r) {
-      halves_[half].push_back(window->segment(r) + half * half_bytes(numel, dtype));
+      places_[place].push_back(window->segment(r) + place * bytes);
     }
     // The tensor keeps the window out of the pool for as long as it lives.
-    inputs_[half] = at::from_blob(
-        halves_[half][static_cast<std::size_t>(group.rank())], {numel}, [window](void*) {}, at::TensorOptions(dtype));
+    inputs_[place] = at::from_blob(
+        places_[place][static_cast<std::size_t>(group.rank())], {numel}, [window](void*) {}, at::TensorOptions(dtype));
   }
 }
 
 void WindowReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
-  const std::vector<void*>& halves = halves_[half_];
-  const std::span<const void* const> sources(halves.data(), halves.size());
-  void* const shared = halves.front();
+  const std::vector<void*>& places = places_[place_];
+  reduce(places, output.mutable_data_ptr(), op);
+  if (alternates_) {
+    place_ = 1 - place_;
+  } else {
+    group_.synchronize();
+  }
+}
+
+void WindowReduceBuffer::reduce(const std::vector<void*>& places, void* output, ReduceOp op) {
+  const std::span<const void* const> sources(places.data(), places.size());
+  void* const shared = places.front();
   const auto numel = static_cast<std::size_t>(numel_);
   const std::size_t item = c10::elementSize(dtype_);
-  const std::size_t bytes = numel * item;
-  half_ = 1 - half_;
 
   group_.synchronize();
-  const bool one_step = group_.size() <= 2 || bytes <= small_bytes;
+  const bool one_step = group_.size() <= 2 || numel * item <= small_bytes;
   if (one_step && !across_nodes_) {
-    reduce_arrays(dtype_, op, output.mutable_data_ptr(), sources, 0, numel);
+    reduce_arrays(dtype_, op, output, sources, 0, numel);
     return;
   }
   if (!one_step) {
@@ -79,7 +93,7 @@ void WindowReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
     }
     group_.synchronize();
   }
-  std::memcpy(output.mutable_data_ptr(), shared, bytes);
+  std::memcpy(output, shared, numel * item);
 }
 
 FewReduceBuffer::FewReduceBuffer(Communicator& communicator, NodeGroup& group, std::int64_t numel, at::ScalarType dtype)

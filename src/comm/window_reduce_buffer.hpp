@@ -17,8 +17,8 @@ namespace adjoin {
 /// Combines host memory in place with that of the other nodes; called by one rank of each node.
 using AcrossNodes = std::function<void(void* values, std::int64_t numel, at::ScalarType dtype, ReduceOp op)>;
 
-/// Each rank's contribution lies in a window, in one of two halves in turn: a rank that arrives at a reduction has
-/// finished reading the one before, so the half of that may be written again.
+/// Each rank's contribution lies in a window. Small ones lie in two places in turn: a rank that arrives at a reduction
+/// has finished reading the one before, whose place may so be written again.
 class WindowReduceBuffer : public ReduceBuffer {
  public:
   /// `window` has at least bytes_needed() a rank; `across_nodes` is empty where all ranks share one node.
@@ -27,20 +27,23 @@ class WindowReduceBuffer : public ReduceBuffer {
 
   static std::size_t bytes_needed(std::int64_t numel, at::ScalarType dtype);
 
-  const at::Tensor& input() const override { return inputs_[half_]; }
+  const at::Tensor& input() const override { return inputs_[place_]; }
 
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override;
 
  private:
+  void reduce(const std::vector<void*>& places, void* output, ReduceOp op);
+
   NodeGroup& group_;
   AcrossNodes across_nodes_;
   std::int64_t numel_;
   at::ScalarType dtype_;
-  std::size_t half_ = 0;
+  bool alternates_ = true;
+  std::size_t place_ = 0;
   std::array<at::Tensor, 2> inputs_;
-  /// For each half, that of every rank.
-  std::array<std::vector<void*>, 2> halves_;
+  /// For each place, where every rank has it.
+  std::array<std::vector<void*>, 2> places_;
 };
 
 /// For contributions of at most NodeGroup::few_bytes, which travel with their signal.

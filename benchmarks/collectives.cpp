@@ -1,0 +1,144 @@
+// Times the reduction through the shared-memory window against MPI_Allreduce, out of place, from and to memory of the
+// same sizes. Run under mpirun; rank 0 prints a table and writes JSON:
+//
+//   mpirun -n 2 collectives_benchmark [--json FILE] [--repetitions N]
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <mpi.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adjoin/comm/mpi.hpp"
+
+namespace {
+
+struct Timing {
+  double median = 0.0;
+  double best = 0.0;
+};
+
+/// Median and minimum over the repetitions of the slowest rank's time, in seconds.
+Timing summarize(std::vector<double> seconds) {
+  MPI_Allreduce(MPI_IN_PLACE, seconds.data(), static_cast<int>(seconds.size()), MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+  std::sort(seconds.begin(), seconds.end());
+  return {seconds[seconds.size() / 2], seconds.front()};
+}
+
+/// Seconds of one of `batch` calls that follow a barrier.
+template <class Call>
+double time_call(int batch, const Call& call) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  const double start = MPI_Wtime();
+  for (int i = 0; i < batch; ++i) {
+    call();
+  }
+  return (MPI_Wtime() - start) / batch;
+}
+
+using Timings = std::map<std::string, Timing>;
+
+/// Times all ways to reduce `numel` floats, in turn.
+Timings time_all_reduce(adjoin::Communicator& comm, std::int64_t numel, int repetitions) {
+  const auto buffer = comm.reduce_buffer(numel, at::kFloat, at::kCPU);
+  const at::Tensor mpi_input = at::zeros({numel});
+  at::Tensor output = at::zeros({numel});
+  at::Tensor mpi_output = at::zeros({numel});
+  const int batch = numel <= 1024 ? 1000 : 1;
+
+  std::map<std::string, std::vector<double>> seconds;
+  const int warm_up = 3;
+  for (int i = 0; i < warm_up + repetitions; ++i) {
+    // Contributions are fresh, as they are in use.
+    buffer->input().fill_(comm.rank() + i);
+    mpi_input.fill_(comm.rank() + i);
+    const double window = time_call(batch, [&] { buffer->all_reduce(output); });
+    const double mpi = time_call(batch, [&] {
+      MPI_Allreduce(mpi_input.const_data_ptr(), mpi_output.mutable_data_ptr(), static_cast<int>(numel), MPI_FLOAT,
+                    MPI_SUM, MPI_COMM_WORLD);
+    });
+    if (i >= warm_up) {
+      seconds["window"].push_back(window);
+      seconds["mpi"].push_back(mpi);
+    }
+  }
+  Timings result;
+  for (const auto& [name, values] : seconds) {
+    result[name] = summarize(values);
+  }
+  return result;
+}
+
+/// Times the reduction of one double, by the communicator and by MPI.
+Timings time_scalar(adjoin::Communicator& comm, int repetitions) {
+  std::vector<double> ours;
+  std::vector<double> mpi;
+  std::array<double, 1> value = {0.0};
+  for (int i = 0; i < repetitions; ++i) {
+    ours.push_back(time_call(1000, [&] { comm.all_reduce(value); }));
+    mpi.push_back(
+        time_call(1000, [&] { MPI_Allreduce(MPI_IN_PLACE, value.data(), 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD); }));
+  }
+  return {{"window", summarize(ours)}, {"mpi", summarize(mpi)}};
+}
+
+nlohmann::json to_json(const std::map<std::string, Timings>& results, int ranks) {
+  nlohmann::json json = {{"ranks", ranks}};
+  for (const auto& [name, timings] : results) {
+    for (const auto& [engine, timing] : timings) {
+      json[name][engine] = {{"median", timing.median}, {"min", timing.best}};
+    }
+    json[name]["speedup"] = timings.at("mpi").median / timings.at("window").median;
+  }
+  return {{"collectives", json}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const adjoin::MpiSession session;
+  at::set_num_threads(1);
+  std::string json_path;
+  int repetitions = 21;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view option = argv[i];
+    const std::string_view value = argv[i + 1];
+    if (option == "--json") {
+      json_path = value;
+    } else if (option == "--repetitions") {
+      std::from_chars(value.data(), value.data() + value.size(), repetitions);
+    } else {
+      std::fprintf(stderr, "unknown option %s\n", argv[i]);
+      return 2;
+    }
+  }
+
+  const auto comm = adjoin::make_mpi_communicator(MPI_COMM_WORLD);
+  std::map<std::string, Timings> results;
+  results["all_reduce.1_double"] = time_scalar(*comm, repetitions);
+  for (const std::int64_t numel : {1LL, 1LL << 14, 1LL << 20, 1LL << 24}) {
+    results["all_reduce." + std::to_string(numel) + "_floats"] = time_all_reduce(*comm, numel, repetitions);
+  }
+  if (comm->rank() == 0) {
+    std::printf("%s\n%-28s %14s %14s %9s   (median; minimum in brackets, microseconds)\n", comm->description().c_str(),
+                "", "window", "MPI_Allreduce", "speed-up");
+    for (const auto& [name, timings] : results) {
+      const Timing& ours = timings.at("window");
+      const Timing& mpi = timings.at("mpi");
+      std::printf("%-28s %10.2f [%.2f] %10.2f [%.2f] %7.1f [%.1f]\n", name.c_str(), 1e6 * ours.median, 1e6 * ours.best,
+                  1e6 * mpi.median, 1e6 * mpi.best, mpi.median / ours.median, mpi.best / ours.best);
+    }
+    if (!json_path.empty()) {
+      std::ofstream(json_path) << to_json(results, comm->size()).dump(2) << '\n';
+    }
+  }
+  return 0;
+}
