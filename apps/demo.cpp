@@ -89,6 +89,7 @@ class Demo {
  private:
   static std::vector<LinearPhysicsPtr> twin_operators(std::uint64_t seed) {
     std::vector<LinearPhysicsPtr> operators;
+    operators.reserve(kViews.size());
     for (std::size_t i = 0; i < kViews.size(); ++i) {
       operators.push_back(make_view(static_cast<std::int64_t>(i), seed));
     }
@@ -98,10 +99,15 @@ class Demo {
   bool printing() const { return context_.rank() == 0; }
   template <class... Arguments>
   void print(const char* format, Arguments... arguments) const {
-    if (printing()) {
-      std::printf(format, arguments...);
-      std::fflush(stdout);
+    if (!printing()) {
+      return;
     }
+    if constexpr (sizeof...(arguments) == 0) {
+      std::fputs(format, stdout);
+    } else {
+      std::printf(format, arguments...);
+    }
+    std::fflush(stdout);
   }
   void save(const std::string& name, const at::Tensor& image) const {
     if (printing()) {
@@ -239,6 +245,7 @@ class Demo {
           .narrow(3, (image.size(3) - width) * 3 / 5, width);
     };
     std::vector<at::Tensor> above;
+    above.reserve(measurements_.size());
     for (const at::Tensor& y : measurements_) {
       above.push_back(detail(y));
     }
