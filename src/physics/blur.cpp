@@ -1,6 +1,7 @@
 #include "adjoin/physics/blur.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/physics/fused.hpp"
+#include "complex_kernels.hpp"
+#include "correlation.hpp"
 #include "fft.hpp"
 
 namespace adjoin {
@@ -28,9 +31,6 @@ bool records_gradient(const at::Tensor& a, const at::Tensor& b) {
   return at::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad());
 }
 
-/// a · b, into a where automatic differentiation allows. a must be a temporary.
-at::Tensor times(at::Tensor a, const at::Tensor& b) { return records_gradient(a, b) ? a * b : a.mul_(b); }
-
 /// x with zeros around its trailing axes, or with what `mode` puts there.
 at::Tensor pad(const at::Tensor& x, at::IntArrayRef before, at::IntArrayRef after, const char* mode = "constant") {
   c10::SmallVector<std::int64_t, 6> widths;
@@ -41,15 +41,6 @@ at::Tensor pad(const at::Tensor& x, at::IntArrayRef before, at::IntArrayRef afte
     any = any || before[i] != 0 || after[i] != 0;
   }
   return any ? at::pad(x, widths, mode) : x;
-}
-
-/// The first `sizes` entries along the trailing axes.
-at::Tensor leading(at::Tensor x, at::IntArrayRef sizes) {
-  const auto first = x.dim() - static_cast<std::int64_t>(sizes.size());
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    x = x.narrow(first + static_cast<std::int64_t>(i), 0, sizes[i]);
-  }
-  return x;
 }
 
 /// The adjoint of padding one axis: what lies in the border is added to where it was taken from. Overwrites z.
@@ -78,10 +69,73 @@ at::Tensor fold(const at::Tensor& z, std::int64_t axis, std::int64_t before, std
   return image;
 }
 
+/// x as the CPU kernels read it.
+at::Tensor plain(const at::Tensor& x) { return x.resolve_conj().resolve_neg().contiguous(); }
+
+/// Calls run(T{}) with T the precision of `dtype`.
+template <class Run>
+void with_precision_of(at::ScalarType dtype, const Run& run) {
+  if (at::toRealValueType(dtype) == at::kFloat) {
+    run(float{});
+  } else {
+    run(double{});
+  }
+}
+
+/// The last three sizes of an image or kernel, two-dimensional ones having one plane.
+std::array<std::int64_t, 3> planes(at::IntArrayRef sizes) {
+  return {sizes.size() == 3 ? sizes[0] : 1, sizes[sizes.size() - 2], sizes.back()};
+}
+
+/// Runs body(begin, end) on ranges of the `count` images of a batch: on as many threads as there are images for, else
+/// on this one, whose transforms are then free to use the others.
+template <class Body>
+void for_image_ranges(std::int64_t count, const Body& body) {
+  const std::int64_t grain = count >= at::get_num_threads() ? 1 : count;
+  at::parallel_for(0, count, grain, body);
+}
+
+/// Place of the filter that serves image k of C channels, in a filter of b items and c channels, each 1 or as many.
+std::int64_t filter_index(const at::Tensor& filter, std::int64_t k, std::int64_t channels) {
+  return (filter.size(0) == 1 ? 0 : k / channels) * filter.size(1) + (filter.size(1) == 1 ? 0 : k % channels);
+}
+
+/// correlate() below on the CPU, for real weights.
+at::Tensor correlate_directly(const at::Tensor& x, const at::Tensor& weights) {
+  const at::Tensor source = plain(x);
+  const at::Tensor filters = weights.contiguous();
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  for (std::size_t axis = 2; axis < sizes.size(); ++axis) {
+    sizes[axis] -= weights.size(static_cast<std::int64_t>(axis)) - 1;
+  }
+  at::Tensor y = at::empty(sizes, x.options());
+  const int step = x.is_complex() ? 2 : 1;
+  const auto size = planes(x.sizes().slice(2));
+  const auto kernel = planes(weights.sizes().slice(2));
+  const std::int64_t images = x.size(0) * x.size(1);
+  with_precision_of(x.scalar_type(), [&]<class T>(T) {
+    const auto* from = static_cast<const T*>(source.const_data_ptr());
+    const auto* taps = static_cast<const T*>(filters.const_data_ptr());
+    auto* to = static_cast<T*>(y.data_ptr());
+    for_image_ranges(images, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t k = begin; k < end; ++k) {
+        const std::int64_t filter = filter_index(weights, k, x.size(1));
+        kernels::correlate(from + k * step * (source.numel() / images), size,
+                           taps + filter * (kernel[0] * kernel[1] * kernel[2]), kernel, step,
+                           to + k * step * (y.numel() / images));
+      }
+    });
+  });
+  return y;
+}
+
 /// y_i = Σ_m x_{i+m} w_m for every channel of every item.
 at::Tensor correlate(const at::Tensor& x, const at::Tensor& weights) {
   if (weights.is_complex()) {
     return correlate(x, at::real(weights)) + c10::complex<double>(0.0, 1.0) * correlate(x, at::imag(weights));
+  }
+  if (x.device().is_cpu() && !records_gradient(x, weights)) {
+    return correlate_directly(x, weights);
   }
   if (x.is_complex()) {
     const at::Tensor parts = at::cat({at::real(x), at::imag(x)}, 1);
@@ -119,6 +173,28 @@ std::string_view to_string(Padding padding) {
   return std::ranges::find(padding_names, padding, &std::pair<Padding, const char*>::first)->second;
 }
 
+namespace {
+
+/// Where an array lies in the grid of the transforms, along each axis.
+struct Window {
+  Sizes size;
+  Sizes offset;
+};
+
+/// Copies a block of rows of `width` entries between two arrays of (depth, height) rows of `from_row` and `to_row`
+/// entries.
+template <class T>
+void copy_block(const T* from, std::int64_t from_height, std::int64_t from_row, T* to, std::int64_t to_height,
+                std::int64_t to_row, std::int64_t depth, std::int64_t height, std::int64_t width) {
+  for (std::int64_t d = 0; d < depth; ++d) {
+    for (std::int64_t h = 0; h < height; ++h) {
+      std::copy_n(from + (d * from_height + h) * from_row, width, to + (d * to_height + h) * to_row);
+    }
+  }
+}
+
+}  // namespace
+
 /// A filter made ready for images of one shape, dtype and device.
 class Blur::Plan {
  public:
@@ -129,54 +205,64 @@ class Blur::Plan {
   }
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor adjoint(const at::Tensor& y) const;
-  at::Tensor normal(const at::Tensor& x) const {
-    return fft_ && padding_ == Padding::Circular ? filtered(x, power()) : adjoint(forward(x));
-  }
+  at::Tensor normal(const at::Tensor& x) const;
+  /// max |H|², the squared norm of a circular blur.
+  double squared_norm() const { return power().max().item<double>() * grid_points_; }
 
+  // The filter's transform H / N and |H|² / N, N the number of grid points: the scale of the inverse transform is
+  // folded in.
+  const at::Tensor& response() const;
+  const at::Tensor& power() const;
+  enum class Factor : std::uint8_t { Response, Conjugate, Power };
+
+  // The transforms through ATen: differentiable, on any device.
   at::Tensor spectrum(const at::Tensor& x) const {
     return complex_ ? fft::forward(x, rank_) : fft::forward_real(x, rank_);
   }
   at::Tensor image(const at::Tensor& spectrum) const {
     return complex_ ? fft::backward(spectrum, rank_) : fft::backward_real(spectrum, rank_, grid_.back());
   }
-  at::Tensor filtered(const at::Tensor& x, const at::Tensor& response) const {
-    return image(times(spectrum(x), response));
-  }
 
-  /// The filter's transform H / N, its conjugate and |H|² / N, N the number of grid points: the scale of the inverse
-  /// transform is folded in.
-  const at::Tensor& response() const;
-  const at::Tensor& conjugate() const;
-  const at::Tensor& power() const;
-  /// max |H|², the squared norm of a circular blur.
-  double squared_norm() const;
+  // The transforms on the CPU, image by image.
+  bool has_kernels_for(const at::Tensor& x) const { return transform_ != nullptr && !records_gradient(x, response()); }
+  /// Complex numbers of a spectrum, and real ones of the array that holds the window.
+  std::int64_t spectrum_size() const { return spectrum_size_; }
+  std::int64_t array_size(const Window& window) const { return c10::multiply_integers(window.size) * step(); }
+  const Window& source() const { return source_; }
+  template <class T>
+  class Workspace;
 
  private:
+  std::int64_t step() const { return complex_ ? 2 : 1; }
+  bool extends_by_values() const { return padding_ == Padding::Replicate || padding_ == Padding::Reflect; }
   bool direct_is_cheaper() const;
   at::Tensor padded(const at::Tensor& x) const;
+  at::Tensor folded(at::Tensor z) const;
+  at::Tensor convolve(const at::Tensor& x, const Window& from, Factor factor, const Window& to) const;
+  at::Tensor convolve_with_kernels(const at::Tensor& x, const Window& from, Factor factor, const Window& to) const;
 
   Padding padding_;
   at::ScalarType dtype_;
   at::Device device_;
   bool complex_;
   std::int64_t rank_;
+  Sizes axes_;    // the spatial axes
   Sizes image_;   // spatial size of x
   Sizes kernel_;  // of the filter
   Sizes before_;  // border that the padding adds before and after the image
   Sizes after_;
-  Sizes padded_;  // image and border
-  Sizes out_;     // spatial size of y
-  Sizes grid_;    // size of the transforms
-  // Zeros that fill the grid: behind a bordered image's, a padded image's and a measurement's own entries.
-  Sizes none_, after_image_, after_padded_, after_out_;
-  Sizes reach_;  // kernel size less one
-  Sizes axes_;   // the spatial axes
+  Sizes reach_;    // kernel size less one
+  Sizes grid_;     // size of the transforms
+  Window source_;  // the image in the grid, with its border where that is not of zeros
+  Window target_;  // the measurement in the grid
   double grid_points_ = 1.0;
   bool fft_;
   at::Tensor filter_;  // in the dtype of x, real when the filter is
   at::Tensor flipped_;
+  at::Tensor conjugate_;
+  std::shared_ptr<const fft::ImageTransform> transform_;
+  std::int64_t spectrum_size_ = 0;
   mutable at::Tensor response_;
-  mutable at::Tensor conjugate_;
   mutable at::Tensor power_;
 };
 
@@ -189,69 +275,61 @@ Blur::Plan::Plan(const at::Tensor& filter, const BlurOptions& options, const at:
       image_(sizes.begin(), sizes.end()),
       kernel_(filter.sizes().begin() + 2, filter.sizes().end()),
       filter_(filter.to(device_, filter.is_complex() ? dtype_ : at::toRealValueType(dtype_))) {
+  const bool bordered = padding_ != Padding::Valid;
   for (std::size_t i = 0; i < image_.size(); ++i) {
-    const bool bordered = padding_ != Padding::Valid;
     const std::int64_t centre = kernel_[i] / 2;
+    axes_.push_back(static_cast<std::int64_t>(i) + 2);
     before_.push_back(bordered ? kernel_[i] - 1 - centre : 0);
     after_.push_back(bordered ? centre : 0);
-    padded_.push_back(image_[i] + before_[i] + after_[i]);
-    out_.push_back(padded_[i] - kernel_[i] + 1);
-    grid_.push_back(padding_ == Padding::Circular ? image_[i] : fft::good_size(padded_[i]));
-    none_.push_back(0);
-    after_image_.push_back(grid_[i] - before_[i] - image_[i]);
-    after_padded_.push_back(grid_[i] - padded_[i]);
-    after_out_.push_back(grid_[i] - out_[i]);
     reach_.push_back(kernel_[i] - 1);
-    axes_.push_back(static_cast<std::int64_t>(i) + 2);
+    const std::int64_t padded = image_[i] + before_[i] + after_[i];
+    grid_.push_back(padding_ == Padding::Circular ? image_[i] : fft::good_size(padded));
     grid_points_ *= static_cast<double>(grid_[i]);
+    source_.size.push_back(extends_by_values() ? padded : image_[i]);
+    source_.offset.push_back(padding_ == Padding::Constant ? before_[i] : 0);
+    target_.size.push_back(padded - kernel_[i] + 1);
+    target_.offset.push_back(0);
   }
   fft_ = options.method == ConvolutionMethod::Fft ||
          (options.method == ConvolutionMethod::Automatic && !direct_is_cheaper());
   if (!fft_) {
-    flipped_ = filter_.flip(axes_);
+    flipped_ = filter_.flip(axes_).contiguous();
+    conjugate_ = filter_.conj().resolve_conj().contiguous();
+  }
+  if (device_.is_cpu()) {
+    transform_ = fft::ImageTransform::make(grid_, dtype_);
+  }
+  spectrum_size_ = c10::multiply_integers(grid_);
+  if (!complex_) {
+    spectrum_size_ = spectrum_size_ / grid_.back() * (grid_.back() / 2 + 1);
   }
 }
 
-bool Blur::Plan::direct_is_cheaper() const {
-  double taps = 1.0;
-  for (const std::int64_t k : kernel_) {
-    taps *= static_cast<double>(k);
-  }
-  return taps == 1.0;
-}
+bool Blur::Plan::direct_is_cheaper() const { return c10::multiply_integers(kernel_) == 1; }
 
 const at::Tensor& Blur::Plan::response() const {
-  if (response_.defined()) {
-    return response_;
+  if (!response_.defined()) {
+    Sizes none;
+    Sizes room;
+    Sizes shift;
+    for (std::size_t i = 0; i < image_.size(); ++i) {
+      none.push_back(0);
+      room.push_back(grid_[i] - kernel_[i]);
+      // Circular: the centre goes to the origin. Otherwise the first entry of y comes out at the origin.
+      shift.push_back(padding_ == Padding::Circular ? -(kernel_[i] / 2) : -reach_[i]);
+    }
+    const at::Tensor scaled = (filter_ / grid_points_).to(dtype_);
+    response_ = spectrum(at::roll(pad(scaled, none, room), shift, axes_)).contiguous();
   }
-  Sizes room;
-  Sizes shift;
-  for (std::size_t i = 0; i < image_.size(); ++i) {
-    room.push_back(grid_[i] - kernel_[i]);
-    // Circular: the centre goes to the origin. Otherwise the first entry of y comes out at the origin.
-    shift.push_back(padding_ == Padding::Circular ? -(kernel_[i] / 2) : 1 - kernel_[i]);
-  }
-  const at::Tensor scaled = filter_ / grid_points_;
-  const at::Tensor spread = at::roll(pad(complex_ ? scaled.to(dtype_) : scaled, none_, room), shift, axes_);
-  response_ = spectrum(spread);
   return response_;
-}
-
-const at::Tensor& Blur::Plan::conjugate() const {
-  if (!conjugate_.defined()) {
-    conjugate_ = at::resolve_conj(response().conj());
-  }
-  return conjugate_;
 }
 
 const at::Tensor& Blur::Plan::power() const {
   if (!power_.defined()) {
-    power_ = response() * conjugate() * grid_points_;
+    power_ = response().abs().square() * grid_points_;
   }
   return power_;
 }
-
-double Blur::Plan::squared_norm() const { return at::abs(power()).max().item<double>() * grid_points_; }
 
 at::Tensor Blur::Plan::padded(const at::Tensor& x) const {
   switch (padding_) {
@@ -268,32 +346,149 @@ at::Tensor Blur::Plan::padded(const at::Tensor& x) const {
   return pad(x, before_, after_);
 }
 
+at::Tensor Blur::Plan::folded(at::Tensor z) const {
+  for (std::size_t i = 0; i < axes_.size(); ++i) {
+    z = fold(z, axes_[i], before_[i], after_[i], padding_);
+  }
+  return z.contiguous();
+}
+
 at::Tensor Blur::Plan::forward(const at::Tensor& x) const {
   if (!fft_) {
     return correlate(padded(x), flipped_);
   }
-  if (padding_ == Padding::Circular) {
-    return filtered(x, response());
-  }
-  const at::Tensor extended =
-      padding_ == Padding::Constant ? pad(x, before_, after_image_) : pad(padded(x), none_, after_padded_);
-  return leading(filtered(extended, response()), out_).contiguous();
+  return convolve(extends_by_values() ? padded(x) : x, source_, Factor::Response, target_);
 }
 
 at::Tensor Blur::Plan::adjoint(const at::Tensor& y) const {
-  if (fft_ && padding_ == Padding::Circular) {
-    return filtered(y, conjugate());
+  if (!fft_) {
+    return folded(correlate(pad(y, reach_, reach_), conjugate_));
   }
-  at::Tensor z;
-  if (fft_) {
-    z = leading(filtered(pad(y, none_, after_out_), conjugate()), padded_);
-  } else {
-    z = correlate(pad(y, reach_, reach_), at::resolve_conj(filter_.conj()));
+  const at::Tensor z = convolve(y, target_, Factor::Conjugate, source_);
+  return extends_by_values() ? folded(z) : z;
+}
+
+at::Tensor Blur::Plan::normal(const at::Tensor& x) const {
+  return fft_ && padding_ == Padding::Circular ? convolve(x, source_, Factor::Power, source_) : adjoint(forward(x));
+}
+
+at::Tensor Blur::Plan::convolve(const at::Tensor& x, const Window& from, Factor factor, const Window& to) const {
+  if (has_kernels_for(x)) {
+    return convolve_with_kernels(x, from, factor, to);
   }
-  for (std::size_t i = 0; i < image_.size(); ++i) {
-    z = fold(z, static_cast<std::int64_t>(i) + 2, before_[i], after_[i], padding_);
+  Sizes room;
+  for (std::size_t i = 0; i < grid_.size(); ++i) {
+    room.push_back(grid_[i] - from.offset[i] - from.size[i]);
   }
-  return z.contiguous();
+  const at::Tensor transformed = spectrum(pad(x, from.offset, room));
+  const at::Tensor product = factor == Factor::Response    ? transformed * response()
+                             : factor == Factor::Conjugate ? transformed * response().conj()
+                                                           : transformed * power();
+  at::Tensor y = image(product);
+  for (std::size_t i = 0; i < axes_.size(); ++i) {
+    y = y.narrow(axes_[i], to.offset[i], to.size[i]);
+  }
+  return y.contiguous();
+}
+
+/// Leads one image after another to its spectrum and back, with an array of the grid's size where the image does not
+/// fill the grid.
+template <class T>
+class Blur::Plan::Workspace {
+ public:
+  explicit Workspace(const Plan& plan) : plan_(plan), grid_(planes(plan.grid_)) { grid_[2] *= plan.step(); }
+
+  /// A new array for a spectrum.
+  T* spectrum() { return array(2 * plan_.spectrum_size_); }
+
+  void load(const T* image, const Window& window, T* spectrum) {
+    if (plan_.complex_) {
+      spread(image, window, spectrum);
+      plan_.transform_->forward(spectrum, spectrum);
+    } else if (fills_grid(window)) {
+      plan_.transform_->forward(image, spectrum);
+    } else {
+      spread(image, window, scratch());
+      plan_.transform_->forward(scratch(), spectrum);
+    }
+  }
+  /// Overwrites the spectrum.
+  void store(T* spectrum, const Window& window, T* image) {
+    if (plan_.complex_) {
+      plan_.transform_->backward(spectrum, spectrum);
+      pick(spectrum, window, image);
+    } else if (fills_grid(window)) {
+      plan_.transform_->backward(spectrum, image);
+    } else {
+      plan_.transform_->backward(spectrum, scratch());
+      pick(scratch(), window, image);
+    }
+  }
+
+ private:
+  T* array(std::int64_t size) {
+    arrays_.push_back(at::empty({size}, at::TensorOptions(c10::CppTypeToScalarType<T>::value)));
+    return arrays_.back().template data_ptr<T>();
+  }
+  T* scratch() {
+    if (scratch_ == nullptr) {
+      scratch_ = array(grid_[0] * grid_[1] * grid_[2]);
+    }
+    return scratch_;
+  }
+  bool fills_grid(const Window& window) const { return window.size == plan_.grid_; }
+  std::int64_t start(const Window& window) const {
+    const auto offset = planes(window.offset);
+    const std::int64_t first_plane = plan_.rank_ == 3 ? offset[0] : 0;
+    return (first_plane * grid_[1] + offset[1]) * grid_[2] + offset[2] * plan_.step();
+  }
+  void spread(const T* image, const Window& window, T* grid) const {
+    if (!fills_grid(window)) {
+      std::fill_n(grid, grid_[0] * grid_[1] * grid_[2], T(0));
+    }
+    const auto size = planes(window.size);
+    const std::int64_t row = size[2] * plan_.step();
+    copy_block(image, size[1], row, grid + start(window), grid_[1], grid_[2], size[0], size[1], row);
+  }
+  void pick(const T* grid, const Window& window, T* image) const {
+    const auto size = planes(window.size);
+    const std::int64_t row = size[2] * plan_.step();
+    copy_block(grid + start(window), grid_[1], grid_[2], image, size[1], row, size[0], size[1], row);
+  }
+
+  const Plan& plan_;
+  std::array<std::int64_t, 3> grid_;
+  c10::SmallVector<at::Tensor, 3> arrays_;
+  T* scratch_ = nullptr;
+};
+
+at::Tensor Blur::Plan::convolve_with_kernels(const at::Tensor& x, const Window& from, Factor factor,
+                                             const Window& to) const {
+  const at::Tensor source = plain(x);
+  std::vector<std::int64_t> sizes = {x.size(0), x.size(1)};
+  sizes.insert(sizes.end(), to.size.begin(), to.size.end());
+  const at::Tensor y = at::empty(sizes, x.options());
+  const at::Tensor& factors = factor == Factor::Power ? power() : response();
+  with_precision_of(dtype_, [&]<class T>(T) {
+    const auto* in = static_cast<const T*>(source.const_data_ptr());
+    const auto* by = static_cast<const T*>(factors.const_data_ptr());
+    auto* out = static_cast<T*>(y.data_ptr());
+    for_image_ranges(x.size(0) * x.size(1), [&](std::int64_t begin, std::int64_t end) {
+      Workspace<T> workspace(*this);
+      T* spectrum = workspace.spectrum();
+      for (std::int64_t k = begin; k < end; ++k) {
+        const std::int64_t index = filter_index(factors, k, x.size(1)) * spectrum_size_;
+        workspace.load(in + k * array_size(from), from, spectrum);
+        if (factor == Factor::Power) {
+          kernels::scale(spectrum, by + index, spectrum_size_);
+        } else {
+          kernels::multiply_in_place(spectrum, by + 2 * index, factor == Factor::Conjugate, spectrum_size_);
+        }
+        workspace.store(spectrum, to, out + k * array_size(to));
+      }
+    });
+  });
+  return y;
 }
 
 namespace {
@@ -406,29 +601,100 @@ class FusedBlurs final : public FusedStack {
     }
     TensorList y;
     y.reserve(plans_.size());
-    const at::Tensor spectrum = plans_.front()->spectrum(x);
-    for (const auto& plan : plans_) {
-      y.push_back(plan->image(spectrum * plan->response()));
+    if (!plans_[0]->has_kernels_for(x)) {
+      const at::Tensor spectrum = plans_[0]->spectrum(x);
+      for (const auto& plan : plans_) {
+        y.push_back(plan->image(spectrum * plan->response()));
+      }
+      return y;
     }
+    for (std::size_t i = 0; i < plans_.size(); ++i) {
+      y.push_back(at::empty(x.sizes(), x.options()));
+    }
+    const at::Tensor source = plain(x);
+    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* product, std::int64_t k) {
+      workspace.load(image<T>(source, k), window(), spectrum);
+      for (std::size_t i = 0; i < plans_.size(); ++i) {
+        kernels::multiply({spectrum, spectrum + 1, 2}, factor<T>(plans_[i]->response(), 2, k), product, size());
+        workspace.store(product, window(), image<T>(y[i], k));
+      }
+    });
     return y;
   }
 
-  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& /*out*/) override {
+  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) override {
     if (y.size() != blurs_.size() || !alike(y) || !prepare(y[0])) {
       return {};
     }
-    at::Tensor sum = plans_[0]->spectrum(y[0]).mul_(plans_[0]->conjugate());
-    for (std::size_t i = 1; i < plans_.size(); ++i) {
-      sum.addcmul_(plans_[i]->spectrum(y[i]), plans_[i]->conjugate());
+    if (!plans_[0]->has_kernels_for(y[0])) {
+      at::Tensor sum = plans_[0]->spectrum(y[0]).mul_(plans_[0]->response().conj());
+      for (std::size_t i = 1; i < plans_.size(); ++i) {
+        sum.addcmul_(plans_[i]->spectrum(y[i]), plans_[i]->response().conj());
+      }
+      return plans_[0]->image(sum);
     }
-    return plans_[0]->image(sum);
+    std::vector<at::Tensor> sources;
+    for (const at::Tensor& one : y) {
+      sources.push_back(plain(one));
+    }
+    const at::Tensor x = out.defined() ? out : at::empty(y[0].sizes(), y[0].options());
+    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* sum, T* spectrum, std::int64_t k) {
+      for (std::size_t i = 0; i < plans_.size(); ++i) {
+        workspace.load(image<T>(sources[i], k), window(), spectrum);
+        kernels::multiply_conjugate(factor<T>(plans_[i]->response(), 2, k), spectrum, {sum, sum + 1, 2}, i == 0,
+                                    size());
+      }
+      workspace.store(sum, window(), image<T>(x, k));
+    });
+    return x;
   }
 
-  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& /*out*/) override {
-    return prepare(x) ? plans_[0]->filtered(x, power_) : at::Tensor();
+  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
+    if (!prepare(x)) {
+      return {};
+    }
+    if (!plans_[0]->has_kernels_for(x)) {
+      return plans_[0]->image(plans_[0]->spectrum(x) * power_);
+    }
+    const at::Tensor source = plain(x);
+    const at::Tensor z = out.defined() ? out : at::empty(x.sizes(), x.options());
+    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*product*/, std::int64_t k) {
+      workspace.load(image<T>(source, k), window(), spectrum);
+      kernels::scale(spectrum, factor<T>(power_, 1, k), size());
+      workspace.store(spectrum, window(), image<T>(z, k));
+    });
+    return z;
   }
 
  private:
+  using Plan = Blur::Plan;
+
+  const Window& window() const { return plans_[0]->source(); }
+  std::int64_t size() const { return plans_[0]->spectrum_size(); }
+  template <class T>
+  T* image(const at::Tensor& batch, std::int64_t k) const {
+    return static_cast<T*>(batch.data_ptr()) + k * plans_[0]->array_size(window());
+  }
+  /// The factors, of `parts` numbers each, for image k.
+  template <class T>
+  const T* factor(const at::Tensor& factors, std::int64_t parts, std::int64_t k) const {
+    return static_cast<const T*>(factors.const_data_ptr()) + filter_index(factors, k, items_[1]) * parts * size();
+  }
+  /// Calls body(workspace, a spectrum, another, k) for the images of a batch like `like`.
+  template <class Body>
+  void for_each_image(const at::Tensor& like, const Body& body) const {
+    with_precision_of(like.scalar_type(), [&]<class T>(T) {
+      for_image_ranges(items_[0] * items_[1], [&](std::int64_t begin, std::int64_t end) {
+        Plan::Workspace<T> workspace(*plans_[0]);
+        T* first = workspace.spectrum();
+        T* second = workspace.spectrum();
+        for (std::int64_t k = begin; k < end; ++k) {
+          body(workspace, first, second, k);
+        }
+      });
+    });
+  }
+
   static bool alike(const TensorList& y) {
     return std::ranges::all_of(y, [&](const at::Tensor& t) {
       return t.defined() && t.sizes() == y[0].sizes() && t.scalar_type() == y[0].scalar_type() &&
@@ -469,7 +735,7 @@ class FusedBlurs final : public FusedStack {
   }
 
   std::vector<std::shared_ptr<const Blur>> blurs_;
-  std::vector<std::shared_ptr<const Blur::Plan>> plans_;
+  std::vector<std::shared_ptr<const Plan>> plans_;
   std::vector<std::int64_t> versions_;
   Sizes items_;
   at::Tensor power_;
