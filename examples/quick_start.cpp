@@ -1,6 +1,5 @@
 // Three blurred views of an image, spread over the ranks of mpirun, and the image that explains them all.
 #include <ATen/ATen.h>
-
 #include <iostream>
 
 #include "adjoin/distributed/stacked_linear_physics.hpp"
@@ -14,7 +13,6 @@ int main() {
     return std::make_shared<adjoin::Blur>(adjoin::gaussian_kernel({sigma, sigma}),
                                           adjoin::BlurOptions{.padding = adjoin::Padding::Circular});
   });
-
   at::manual_seed(0);
   const at::Tensor x = at::rand({1, 1, 64, 64});
   const auto y = stack.A_sharded(x);  // each rank keeps the views that it made
