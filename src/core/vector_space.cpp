@@ -4,6 +4,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/simd.hpp"
 
@@ -200,7 +202,7 @@ void add_dot(const at::Tensor& a, const at::Tensor& b, Scalars& result) {
 
 Scalars ones(std::size_t items) {
   Scalars result(items, 0.0);
-  std::fill(result.begin(), result.end(), Complex(1.0));
+  std::ranges::fill(result, Complex(1.0));
   return result;
 }
 
@@ -227,7 +229,7 @@ void contiguous_axpby(Complex alpha, const at::Tensor& x, Complex beta, at::Tens
 // The factors as a tensor that broadcasts over dimension 0 of y.
 at::Tensor broadcast_factors(const Scalars& factors, const at::Tensor& y) {
   at::Tensor values = at::empty({static_cast<std::int64_t>(factors.size())}, at::kComplexDouble);
-  std::copy(factors.begin(), factors.end(), static_cast<Complex*>(values.mutable_data_ptr()));
+  std::ranges::copy(factors, static_cast<Complex*>(values.mutable_data_ptr()));
   std::vector<std::int64_t> shape(static_cast<std::size_t>(std::max<std::int64_t>(y.dim(), 1)), 1);
   shape[0] = static_cast<std::int64_t>(factors.size());
   values = y.is_complex() ? values : at::real(values);

@@ -45,7 +45,7 @@ Start<V> start(BatchStatus& status, const LinearMap<V, V>& H, const V& b, const 
     }
     status.set_residual(i, std::sqrt(ratio(s.r_squared[i].real(), s.b_squared[i].real())));
   }
-  if (x0 && std::any_of(keep.begin(), keep.end(), [](const auto& k) { return k.real() == 0.0; })) {
+  if (x0 && std::ranges::any_of(keep, [](const auto& k) { return k.real() == 0.0; })) {
     adjoin::scale(keep, s.x);
     adjoin::scale(keep, s.r);
   }
@@ -78,7 +78,7 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& b, const S
     const Scalars curvature = adjoin::dot(p, q, options.items);
     status.check_finite(curvature);
     for (std::size_t i = 0; i < status.size(); ++i) {
-      if (status.running(i) && !(curvature[i].real() > 0.0 && rho[i].real() > 0.0)) {
+      if (status.running(i) && (curvature[i].real() <= 0.0 || rho[i].real() <= 0.0)) {
         status.stop(i, StopReason::breakdown);
       }
       alpha[i] = status.running(i) ? rho[i].real() / curvature[i].real() : 0.0;

@@ -30,8 +30,8 @@ class Tridiagonal {
   // The size of the matrix, within a factor of 3.
   double scale() const { return std::max(std::abs(low_), std::abs(high_)); }
 
-  // The largest eigenvalue: by Newton's method on the characteristic polynomial, which
-  // comes down monotonically from the right, helped by bisection where eigenvalues cluster.
+  // The largest eigenvalue: by Newton's method on the characteristic polynomial, which comes down monotonically from
+  // the right, helped by bisection where eigenvalues cluster.
   double largest_eigenvalue() {
     double low = low_;
     double high = high_;

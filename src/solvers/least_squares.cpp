@@ -84,7 +84,7 @@ c10::SmallVector<double, 2> norms(const std::optional<at::Tensor>& x0, std::int6
   c10::SmallVector<double, 2> result(static_cast<std::size_t>(items), 0.0);
   if (x0) {
     const Scalars squares = adjoin::squared_norm(*x0, items);
-    std::transform(squares.begin(), squares.end(), result.begin(), [](const auto& z) { return std::sqrt(z.real()); });
+    std::ranges::transform(squares, result.begin(), [](const auto& z) { return std::sqrt(z.real()); });
   }
   return result;
 }

@@ -85,7 +85,7 @@ StopReason BatchStatus::reason() const {
   constexpr std::array<StopReason, 3> worst_first = {StopReason::breakdown, StopReason::ill_conditioned,
                                                      StopReason::stagnated};
   for (StopReason candidate : worst_first) {
-    if (std::any_of(items_.begin(), items_.end(), [&](const Item& item) { return item.reason == candidate; })) {
+    if (std::ranges::any_of(items_, [&](const Item& item) { return item.reason == candidate; })) {
       return candidate;
     }
   }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <span>
 
@@ -17,7 +18,7 @@ at::Tensor randn(at::IntArrayRef shape, at::ScalarType dtype, std::uint64_t seed
   return adjoin::randn_like(at::zeros(shape, dtype), seed);
 }
 
-const std::vector<at::ScalarType> kernel_types = {at::kFloat, at::kDouble, at::kComplexFloat, at::kComplexDouble};
+constexpr std::array kernel_types = {at::kFloat, at::kDouble, at::kComplexFloat, at::kComplexDouble};
 
 double accuracy(at::ScalarType dtype) { return c10::toRealValueType(dtype) == at::kDouble ? 1e-13 : 1e-6; }
 

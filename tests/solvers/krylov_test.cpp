@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <string_view>
 
 #include "adjoin/core/errors.hpp"
 #include "support.hpp"
@@ -21,9 +22,9 @@ using testing::with_eigenvalues;
 
 using Map = LinearMap<at::Tensor, at::Tensor>;
 
-enum class Method { CG, BiCGStab, MINRES };
+enum class Method : std::uint8_t { CG, BiCGStab, MINRES };
 
-std::string name_of(Method method) {
+std::string_view name_of(Method method) {
   return method == Method::CG ? "CG" : method == Method::BiCGStab ? "BiCGStab" : "MINRES";
 }
 
@@ -66,7 +67,7 @@ class KrylovTest : public ::testing::TestWithParam<Method> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Methods, KrylovTest, ::testing::Values(Method::CG, Method::BiCGStab, Method::MINRES),
-                         [](const auto& test) { return name_of(test.param); });
+                         [](const auto& test) { return std::string(name_of(test.param)); });
 
 TEST_P(KrylovTest, EqualsTheInverseOfADefiniteMatrix) {
   for (auto [dtype, tol, accuracy] : {std::tuple{at::kDouble, 1e-12, 1e-8}, std::tuple{at::kComplexDouble, 1e-12, 1e-8},

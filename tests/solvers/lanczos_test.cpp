@@ -38,7 +38,7 @@ std::vector<std::vector<double>> spectra(std::uint64_t seed) {
 TEST(Lanczos, BoundsEncloseTheLargestEigenvalueAtEveryIterationCount) {
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
     for (const std::vector<double>& values : spectra(seed)) {
-      const double truth = *std::max_element(values.begin(), values.end());
+      const double truth = *std::ranges::max_element(values);
       const auto dtype = seed % 2 == 0 ? at::kDouble : at::kComplexDouble;
       const at::Tensor H = with_eigenvalues(values, dtype, seed);
       for (int iterations : {1, 2, 3, 5, 10, 20, 60}) {

@@ -22,7 +22,7 @@ using testing::with_singular_values;
 
 using Map = LinearMap<at::Tensor, at::Tensor>;
 
-enum class Method { LSQR, LSMR };
+enum class Method : std::uint8_t { LSQR, LSMR };
 
 template <class Y>
 SolverResult<at::Tensor> solve(Method method, const LinearMap<at::Tensor, Y>& A,

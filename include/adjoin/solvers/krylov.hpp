@@ -1,5 +1,6 @@
 // Krylov solvers for square systems H x = b. Written once against vector_space.hpp; instantiated for at::Tensor,
-// TensorList and ShardedTensorList.
+// TensorList and ShardedTensorList. b, x0 and what the maps return are never modified. A zero right-hand side gives
+// zero. Gradients are not recorded. NaN or infinity in b, or from a map, throws Error naming the iteration.
 #pragma once
 
 #include <optional>
@@ -21,7 +22,8 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptio
                          const std::optional<V>& x0 = {}, const LinearMap<V, V>& preconditioner = {});
 
 /// MINRES for Hermitian, possibly indefinite or singular H (Paige and Saunders 1975). One application of H an
-/// iteration. `preconditioner` must be Hermitian positive definite.
+/// iteration. `preconditioner` must be Hermitian positive definite; residuals are then measured in the norm √⟨r, M r⟩.
+/// On an inconsistent singular system it stops, `stagnated`, at a least-squares solution.
 template <class V>
 SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions& options = {},
                        const std::optional<V>& x0 = {}, const LinearMap<V, V>& preconditioner = {});

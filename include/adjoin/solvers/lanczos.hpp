@@ -16,7 +16,7 @@ struct LanczosOptions {
   std::uint64_t seed = 0;
   /// Probability that `upper` may be too low.
   double failure_probability = 1e-6;
-  Monitor monitor{};
+  Monitor monitor = nullptr;
 };
 
 struct LanczosResult {

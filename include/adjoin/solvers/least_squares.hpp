@@ -1,5 +1,6 @@
 // Solvers for min ‖A x − y‖² + λ² ‖x − x0‖² that use A and Aᵀ. Instantiated for images of type at::Tensor and
-// measurements of type at::Tensor, TensorList and ShardedTensorList.
+// measurements of type at::Tensor, TensorList and ShardedTensorList. y, x0 and what the maps return are never modified.
+// Gradients are not recorded. NaN or infinity in y, or from a map, throws Error naming the iteration.
 #pragma once
 
 #include <optional>
@@ -9,9 +10,11 @@
 namespace adjoin {
 
 struct LeastSquaresOptions : SolverOptions {
-  /// λ, the damping: 0 gives the pseudoinverse (minimum-norm) solution when x0 is zero.
+  /// λ, the damping: 0 gives the pseudoinverse (minimum-norm) solution when x0 is zero, and the least-squares solution
+  /// nearest to x0 otherwise.
   double damping = 0.0;
-  /// Stops when the condition estimate exceeds this; 0: 1 / machine precision of the image's dtype.
+  /// Stops when the condition estimate exceeds this; 0: 1 / machine precision of the image's dtype,
+  /// or no limit when tol is 0.
   double condition_limit = 0.0;
 };
 

@@ -44,7 +44,7 @@ struct SolverOptions {
   double tol = 1e-6;
   /// Independent problems along dimension 0 (see vector_space.hpp); each stops by itself.
   std::int64_t items = 1;
-  Monitor monitor{};
+  Monitor monitor = nullptr;
 };
 
 template <class V>
