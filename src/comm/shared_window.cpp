@@ -21,9 +21,13 @@ using mpi::check_code;
 
 constexpr std::size_t cache_line = 64;
 
-/// Waits until `count` has reached `target`: briefly on the processor, then leaving it to others.
-void await(const std::atomic<std::uint64_t>& count, std::uint64_t target) {
-  constexpr int spins = 300;
+/// How often a waiting rank looks before it leaves its processor to others, which may be for a whole time slice: about
+/// a millisecond where each rank has a processor of its own, a few microseconds where ranks share them.
+constexpr int patient_spins = 30000;
+constexpr int impatient_spins = 100;
+
+/// Waits until `count` has reached `target`.
+void await(const std::atomic<std::uint64_t>& count, std::uint64_t target, int spins) {
   for (int i = 0; count.load(std::memory_order_acquire) < target; ++i) {
     if (i >= spins) {
       sched_yield();
@@ -33,6 +37,16 @@ void await(const std::atomic<std::uint64_t>& count, std::uint64_t target) {
 #endif
     }
   }
+}
+
+/// Whether there are fewer processors than ranks on this node.
+bool is_oversubscribed(const mpi::OwnedComm& node) {
+  cpu_set_t processors;
+  CPU_ZERO(&processors);
+  const bool known = sched_getaffinity(0, sizeof(processors), &processors) == 0;
+  check_code(MPI_Allreduce(MPI_IN_PLACE, &processors, sizeof(processors), MPI_BYTE, MPI_BOR, node.get()),
+             "MPI_Allreduce");
+  return known && CPU_COUNT(&processors) < node.size();
 }
 
 MPI_Win allocate_window(const mpi::OwnedComm& node, std::size_t bytes) {
@@ -88,7 +102,11 @@ std::unique_ptr<NodeGroup> NodeGroup::make(const mpi::OwnedComm& node) {
 }
 
 NodeGroup::NodeGroup(const mpi::OwnedComm& node, std::shared_ptr<SharedWindow> window)
-    : node_(node), rank_(node.rank()), size_(node.size()), control_window_(std::move(window)) {
+    : node_(node),
+      rank_(node.rank()),
+      size_(node.size()),
+      spins_(is_oversubscribed(node) ? impatient_spins : patient_spins),
+      control_window_(std::move(window)) {
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "signals are shared between processes");
   for (int r = 0; r < size_; ++r) {
     // Zero bytes, which allocate() leaves, are a Control with no signal given.
@@ -104,7 +122,7 @@ void NodeGroup::synchronize() {
   ++arrivals_;
   control(rank_).arrived.count.store(arrivals_, std::memory_order_release);
   for (int r = 0; r < size_; ++r) {
-    await(control(r).arrived.count, arrivals_);
+    await(control(r).arrived.count, arrivals_, spins_);
   }
 }
 
@@ -114,7 +132,7 @@ void NodeGroup::all_reduce_few(at::ScalarType dtype, ReduceOp op, void* values, 
   std::memcpy(own.values.data(), values, numel * c10::elementSize(dtype));
   own.round.store(rounds_, std::memory_order_release);
   for (int r = 0; r < size_; ++r) {
-    await(control(r).messages[parity].round, rounds_);
+    await(control(r).messages[parity].round, rounds_, spins_);
   }
   reduce_arrays(dtype, op, values, message_values_[parity], 0, numel);
 }

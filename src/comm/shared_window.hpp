@@ -80,6 +80,7 @@ class NodeGroup {
   const mpi::OwnedComm& node_;
   int rank_;
   int size_;
+  int spins_;
   std::shared_ptr<SharedWindow> control_window_;
   std::vector<Control*> controls_;
   std::uint64_t arrivals_ = 0;
