@@ -10,12 +10,11 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
-#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -153,26 +152,37 @@ void time_mri(DistributedContext& context, Stopwatch& stopwatch) {
 
 }  // namespace
 
-// adjoin_benchmark [file]: writes JSON to the file, or prints it.
 int main(int argc, char** argv) {
+  CLI::App app("Times adjoin on tiny, blur and mri; run it under mpirun");
+  std::string file;
+  std::string only;
+  app.add_option("--json", file, "File for the figures; printed otherwise");
+  app.add_option("--only", only, "One workload")->check(CLI::IsMember({"tiny", "blur", "mri"}));
+  CLI11_PARSE(app, argc, argv);
+
   at::set_num_threads(1);
   const c10::NoGradGuard no_grad;
   DistributedContext context({.device_mode = adjoin::DeviceMode::cpu});
   at::manual_seed(0);
   Stopwatch stopwatch(context);
-  time_tiny(context, stopwatch);
-  time_blur(context, stopwatch);
-  time_mri(context, stopwatch);
   Stopwatch plain(context);
-  time_plain_tiny(context, plain);
-  time_plain_blur(plain);
+  if (only.empty() || only == "tiny") {
+    time_tiny(context, stopwatch);
+    time_plain_tiny(context, plain);
+  }
+  if (only.empty() || only == "blur") {
+    time_blur(context, stopwatch);
+    time_plain_blur(plain);
+  }
+  if (only.empty() || only == "mri") {
+    time_mri(context, stopwatch);
+  }
   if (context.rank() == 0) {
-    const std::string text =
-        nlohmann::ordered_json{{"adjoin", stopwatch.figures()}, {"plain", plain.figures()}}.dump(2);
-    if (argc > 1) {
-      std::ofstream(argv[1]) << text << '\n';
+    const nlohmann::ordered_json figures = {{"adjoin", stopwatch.figures()}, {"plain", plain.figures()}};
+    if (file.empty()) {
+      std::printf("%s\n", figures.dump(2).c_str());
     } else {
-      std::printf("%s\n", text.c_str());
+      std::ofstream(file) << figures.dump(2) << '\n';
     }
   }
   return 0;

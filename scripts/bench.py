@@ -112,8 +112,8 @@ def main():
     benchmark = arguments.build / "benchmarks" / "adjoin_benchmark"
     collectives = arguments.build / "benchmarks" / "collectives_benchmark"
     runs = {
-        "adjoin": ([*"mpirun -n 2".split(), benchmark], own),
-        "adjoin@1": ([*"mpirun -n 1".split(), benchmark], own),
+        "adjoin": ([*"mpirun -n 2".split(), benchmark, "--json"], own),
+        "adjoin@1": ([*"mpirun -n 1".split(), benchmark, "--json"], own),
     }
     if arguments.peers:
         deepinv, pylops_mpi = peer_python("deepinv"), peer_python("pylops-mpi")
