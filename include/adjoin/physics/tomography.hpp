@@ -1,0 +1,88 @@
+// Parallel-beam tomography.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adjoin/physics/linear_physics.hpp"
+
+namespace adjoin {
+
+struct TomographyOptions {
+  /// Cells of the detector; 0: as many as cover the diagonal of the image.
+  std::int64_t detectors = 0;
+  /// Distance between the centres of neighbouring cells, in pixels.
+  double spacing = 1.0;
+  /// Where the axis of rotation falls on the detector, in cells from its middle.
+  double shift = 0.0;
+};
+
+/// The window on the ramp filter of filtered backprojection.
+enum class FbpFilter : std::uint8_t { RamLak, SheppLogan, Cosine, Hamming, Hann };
+/// "ram_lak" or "ramp", "shepp_logan", "cosine", "hamming", "hann". Throws InvalidArgument naming these.
+FbpFilter fbp_filter_from_string(std::string_view name);
+std::string_view to_string(FbpFilter filter);
+
+/// Line integrals, in pixel lengths, along parallel rays: images (B, C, H, W) give sinograms (B, C, angles, detectors),
+/// and volumes (B, C, D, H, W) give (B, C, D, angles, detectors), slice by slice, the axis of rotation along D.
+///
+/// The axis passes through the centre of the image. With u to the right and v downwards from there, in pixels, cell d
+/// at angle θ sees the ray u cos θ − v sin θ = (d − (detectors − 1) / 2 − shift) · spacing: at 0° the rays run down the
+/// columns and cell d sees column d; growing angles turn the detector counter-clockwise, as in scikit-image's radon, in
+/// the ASTRA toolbox and in deepinv. Rays are sampled once in each row (or column, whichever they cross more steeply)
+/// with linear interpolation between the pixels of that row, zero beyond the border: P. M. Joseph, "An improved
+/// algorithm for reprojecting rays through pixel images", IEEE Trans. Med. Imaging 1, 1982. The adjoint is the
+/// transpose of these weights.
+///
+/// x is real or complex, of single or double precision, on any device. No parameters. Throws InvalidArgument for other
+/// shapes.
+class Tomography final : public LinearPhysics {
+ public:
+  /// `angles` in degrees, any real dtype, one axis; `image_size` = {H, W}. Throws InvalidArgument for no angle, angles
+  /// that are not finite, empty images, and options out of range.
+  Tomography(const at::Tensor& angles, std::array<std::int64_t, 2> image_size, TomographyOptions options = {});
+  ~Tomography() override;
+
+  std::string name() const override { return "Tomography"; }
+  /// In degrees.
+  const std::vector<double>& angles() const { return angles_; }
+  const std::array<std::int64_t, 2>& image_size() const { return image_size_; }
+  /// With the number of detectors that is used.
+  const TomographyOptions& options() const { return options_; }
+
+  /// Filtered backprojection (A. C. Kak, M. Slaney, "Principles of computerized tomographic imaging", 1988, section
+  /// 3.3): an approximate inverse for angles that cover 180° densely. Shapes as of the adjoint; differentiable. Each
+  /// angle counts as much as the gap to its neighbours; gaps over 4 times the median are missing, not integrated over.
+  /// (A_dagger is the least-squares solution instead, and iterates.)
+  at::Tensor fbp(const at::Tensor& y, FbpFilter filter = FbpFilter::RamLak) const;
+
+  /// Fuses operators on images of one size: their angles are computed together.
+  std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  at::Tensor image_like(const at::Tensor& y) const override;
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override;
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override;
+
+ private:
+  class Beam;
+  friend class FusedAngles;
+
+  void check_image(const at::Tensor& x) const;
+  void check_measurement(const char* method, const at::Tensor& y) const;
+
+  std::vector<double> angles_;
+  std::array<std::int64_t, 2> image_size_;
+  TomographyOptions options_;
+  std::shared_ptr<const Beam> line_integrals_;
+  std::shared_ptr<const Beam> interpolation_;
+};
+
+}  // namespace adjoin
