@@ -51,6 +51,8 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   ~DistributedStackedLinearPhysics() override;
 
   Reduction reduction() const { return reduction_; }
+  /// This rank's operators, in the order of local_indices(), as a stack with sum reduction.
+  const StackedLinearPhysics& local_operators() const { return local_; }
 
   /// Aᵀ y = Σ A_iᵀ y_i.
   at::Tensor A_adjoint(const TensorList& y, const CallOptions& options = {}) const;

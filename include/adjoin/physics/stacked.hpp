@@ -55,6 +55,7 @@ class StackedLinearPhysics {
 
   std::size_t size() const { return operators_.size(); }
   LinearPhysics& operator[](std::size_t i) const { return *operators_[i]; }
+  Reduction reduction() const { return options_.reduction; }
 
   TensorList A(const at::Tensor& x, const Params& params = {}) const;
   TensorList forward(const at::Tensor& x, const Params& params = {}) const;
