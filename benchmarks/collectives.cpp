@@ -46,35 +46,41 @@ double time_call(int batch, const Call& call) {
 
 using Timings = std::map<std::string, Timing>;
 
-/// Times all ways to reduce `numel` floats, in turn.
+/// Times all ways to reduce `numel` floats: in turns of several repetitions, so that each has the caches to itself as
+/// in use, and all see the same machine.
 Timings time_all_reduce(adjoin::Communicator& comm, std::int64_t numel, int repetitions) {
   const auto buffer = comm.reduce_buffer(numel, at::kFloat, at::kCPU);
   const at::Tensor mpi_input = at::zeros({numel});
   at::Tensor output = at::zeros({numel});
   at::Tensor mpi_output = at::zeros({numel});
   const int batch = numel <= 1024 ? 1000 : 1;
+  const auto by_window = [&] { buffer->all_reduce(output); };
+  const auto by_mpi = [&] {
+    MPI_Allreduce(mpi_input.const_data_ptr(), mpi_output.mutable_data_ptr(), static_cast<int>(numel), MPI_FLOAT,
+                  MPI_SUM, MPI_COMM_WORLD);
+  };
 
-  std::map<std::string, std::vector<double>> seconds;
-  const int warm_up = 3;
-  for (int i = 0; i < warm_up + repetitions; ++i) {
-    // Contributions are fresh, as they are in use.
-    buffer->input().fill_(comm.rank() + i);
-    mpi_input.fill_(comm.rank() + i);
-    const double window = time_call(batch, [&] { buffer->all_reduce(output); });
-    const double mpi = time_call(batch, [&] {
-      MPI_Allreduce(mpi_input.const_data_ptr(), mpi_output.mutable_data_ptr(), static_cast<int>(numel), MPI_FLOAT,
-                    MPI_SUM, MPI_COMM_WORLD);
-    });
-    if (i >= warm_up) {
-      seconds["window"].push_back(window);
-      seconds["mpi"].push_back(mpi);
+  std::vector<double> window_seconds;
+  std::vector<double> mpi_seconds;
+  constexpr int turns = 3;
+  constexpr int warm_up = 2;
+  for (int turn = 0; turn < turns; ++turn) {
+    for (int i = -warm_up; i < repetitions / turns; ++i) {
+      buffer->input().fill_(comm.rank() + i);  // contributions are fresh, as they are in use
+      const double seconds = time_call(batch, by_window);
+      if (i >= 0) {
+        window_seconds.push_back(seconds);
+      }
+    }
+    for (int i = -warm_up; i < repetitions / turns; ++i) {
+      mpi_input.fill_(comm.rank() + i);
+      const double seconds = time_call(batch, by_mpi);
+      if (i >= 0) {
+        mpi_seconds.push_back(seconds);
+      }
     }
   }
-  Timings result;
-  for (const auto& [name, values] : seconds) {
-    result[name] = summarize(values);
-  }
-  return result;
+  return {{"window", summarize(window_seconds)}, {"mpi", summarize(mpi_seconds)}};
 }
 
 /// Times the reduction of one double, by the communicator and by MPI.
