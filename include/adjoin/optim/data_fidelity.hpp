@@ -1,0 +1,151 @@
+// Data fidelities: how far clean measurements u = A x are from the observed ones, y.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+
+namespace adjoin {
+
+/// A value, and the gradient where it was taken.
+struct ValueAndGradient {
+  double value = 0.0;
+  at::Tensor grad;
+};
+
+/// d(u, y), a function of u in the space of measurements. Tensors u and y have one shape. Public methods validate;
+/// `…_impl` do the work. Gradients follow torch's convention: for complex u, ∂d/∂Re u + i ∂d/∂Im u.
+class DataFidelity {
+ public:
+  virtual ~DataFidelity() = default;
+
+  /// Name for messages, such as "L2".
+  virtual std::string name() const = 0;
+
+  /// d(u, y), summed over all entries, batch included: a scalar tensor of dtype double. Differentiable.
+  at::Tensor fn(const at::Tensor& u, const at::Tensor& y) const;
+  /// ∇_u d(u, y), of the shape of u. Throws InvalidArgument where d has none.
+  at::Tensor grad(const at::Tensor& u, const at::Tensor& y) const;
+  /// Both at the cost of little more than one. Cut off from autograd.
+  ValueAndGradient fn_and_grad(const at::Tensor& u, const at::Tensor& y) const;
+  /// argmin_v γ d(v, y) + 1/2 ‖v − u‖², γ > 0 and finite.
+  at::Tensor prox(const at::Tensor& u, const at::Tensor& y, double gamma) const;
+  /// argmin_v γ d*(v) + 1/2 ‖v − u‖² with d* the convex conjugate of d(·, y), by Moreau's identity
+  /// u − γ prox_{d/γ}(u/γ). For convex d.
+  at::Tensor prox_conjugate(const at::Tensor& u, const at::Tensor& y, double gamma) const;
+
+  /// The Lipschitz constant of ∇d, whatever y; infinite where there is none.
+  virtual double lipschitz() const { return std::numeric_limits<double>::infinity(); }
+
+ protected:
+  virtual at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const = 0;
+  virtual at::Tensor grad_impl(const at::Tensor& u, const at::Tensor& y) const;
+  virtual ValueAndGradient fn_and_grad_impl(const at::Tensor& u, const at::Tensor& y) const;
+  virtual at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const = 0;
+};
+
+using DataFidelityPtr = std::shared_ptr<const DataFidelity>;
+
+/// ‖u − y‖² / (2σ²): Gaussian noise of standard deviation σ > 0.
+class L2 : public DataFidelity {
+ public:
+  explicit L2(double sigma = 1.0);
+  std::string name() const override { return "L2"; }
+  double sigma() const { return sigma_; }
+  double lipschitz() const override { return scale_; }
+
+ protected:
+  at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor grad_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  ValueAndGradient fn_and_grad_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
+
+ private:
+  double sigma_;
+  double scale_;  // 1/σ²
+};
+
+/// ‖u − y‖₁. `grad` is a subgradient: zero where u = y.
+class L1 : public DataFidelity {
+ public:
+  std::string name() const override { return "L1"; }
+
+ protected:
+  at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor grad_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
+};
+
+/// The indicator of the ball ‖u − y‖_∞ ≤ r: 0 within (up to round-off), infinite without. Has no gradient; its prox is
+/// the projection, whatever γ.
+class IndicatorLInf : public DataFidelity {
+ public:
+  explicit IndicatorLInf(double radius);
+  std::string name() const override { return "IndicatorLInf"; }
+
+ protected:
+  at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
+
+ private:
+  double radius_;
+};
+
+struct PoissonOptions {
+  /// Measurements are `gain` times counts: u/gain + background is the expected count. > 0.
+  double gain = 1.0;
+  /// Expected count without any signal, ≥ 0.
+  double background = 0.0;
+  /// Whether y is measured in the units of u, so that y/gain are the counts; false when y are counts.
+  bool denormalize = false;
+};
+
+/// Kullback-Leibler divergence Σ t − c + c log(c/t) of the counts c from their expectation t = u/gain + background: the
+/// negative log-likelihood of Poisson noise, up to a constant that makes the least value 0. Infinite where t < 0.
+/// Prox: Combettes and Pesquet, Inverse Problems 23 (2007), table 2. Real u and y.
+class PoissonLikelihood : public DataFidelity {
+ public:
+  explicit PoissonLikelihood(const PoissonOptions& options = {});
+  std::string name() const override { return "PoissonLikelihood"; }
+
+ protected:
+  at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor grad_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
+
+ private:
+  at::Tensor counts(const at::Tensor& y) const;
+  PoissonOptions options_;
+};
+
+/// Σ h(|u − y|) with h(r) = r²/2 for r ≤ δ and δ (r − δ/2) beyond (Huber, Ann. Math. Stat. 35, 1964). δ > 0.
+class Huber : public DataFidelity {
+ public:
+  explicit Huber(double delta = 1.0);
+  std::string name() const override { return "Huber"; }
+  double lipschitz() const override { return 1.0; }
+
+ protected:
+  at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor grad_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
+
+ private:
+  double delta_;
+};
+
+/// ‖√u − √y‖² of intensities u, y ≥ 0 (phase retrieval), with u + 10⁻¹² for u, so that there is a gradient at 0.
+/// Convex in u, infinite where u < 0. Real u and y.
+class AmplitudeLoss : public DataFidelity {
+ public:
+  std::string name() const override { return "AmplitudeLoss"; }
+
+ protected:
+  at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor grad_impl(const at::Tensor& u, const at::Tensor& y) const override;
+  at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
+};
+
+}  // namespace adjoin

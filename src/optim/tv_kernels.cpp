@@ -1,0 +1,336 @@
+#include "tv_kernels.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "adjoin/core/simd.hpp"
+
+namespace adjoin::tv {
+
+namespace {
+
+// ---- Rows on the CPU ---------------------------------------------------------------------------------------------
+// A row is a run along the last dimension. `before[k]` and `after[k]` are the neighbouring rows along the spatial
+// dimensions but the last. The bodies are inlined into one function for each type and number of dimensions, compiled
+// for several instruction sets.
+
+#if defined(__GNUC__)
+#define ADJOIN_INLINE [[gnu::always_inline]] inline
+#else
+#define ADJOIN_INLINE inline
+#endif
+
+template <class T>
+using Rows = std::array<const T*, 3>;
+template <class T>
+using MutableRows = std::array<T*, 3>;
+
+template <class T, int dims>
+ADJOIN_INLINE void primal_body(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma,
+                               T lower, T upper) {
+  const T* along = p[dims - 1];
+  const auto at = [&](std::int64_t j, T previous) {
+    T adjoint = previous - along[j];
+    for (int k = 0; k < dims - 1; ++k) {
+      adjoint += before[static_cast<std::size_t>(k)][j] - p[static_cast<std::size_t>(k)][j];
+    }
+    const T value = b[j] - gamma * adjoint;
+    x[j] = value < lower ? lower : (value > upper ? upper : value);
+  };
+  at(0, T(0));
+  for (std::int64_t j = 1; j < n; ++j) {
+    at(j, along[j - 1]);
+  }
+}
+
+template <class T, int dims>
+ADJOIN_INLINE void dual_body(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,
+                             std::int64_t n, T step, T beta) {
+  const auto at = [&](std::int64_t j, T difference) {
+    T q[dims];
+    T square = T(0);
+    for (int k = 0; k < dims; ++k) {
+      const auto kk = static_cast<std::size_t>(k);
+      const T d = k == dims - 1 ? difference : after[kk][j] - x[j];
+      q[k] = r[kk][j] + step * d;
+      square += q[k] * q[k];
+    }
+    const T scale = T(1) / std::sqrt(square > T(1) ? square : T(1));
+    for (int k = 0; k < dims; ++k) {
+      const auto kk = static_cast<std::size_t>(k);
+      const T next = q[k] * scale;
+      r[kk][j] = next + beta * (next - p[kk][j]);
+      p[kk][j] = next;
+    }
+  };
+  for (std::int64_t j = 0; j + 1 < n; ++j) {
+    at(j, x[j + 1] - x[j]);
+  }
+  at(n - 1, T(0));
+}
+
+constexpr std::int64_t lanes = 16;
+
+template <class T, int dims, bool with_dual>
+ADJOIN_INLINE double gap_body(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {
+  const auto at = [&](std::int64_t j, T difference) {
+    T square = T(0);
+    T product = T(0);
+    for (int k = 0; k < dims; ++k) {
+      const auto kk = static_cast<std::size_t>(k);
+      const T d = k == dims - 1 ? difference : after[kk][j] - x[j];
+      square += d * d;
+      if constexpr (with_dual) {
+        product += d * p[kk][j];
+      }
+    }
+    return static_cast<double>(std::sqrt(square) - product);
+  };
+  double sums[lanes] = {};
+  std::int64_t j = 0;
+  for (; j + lanes < n; j += lanes) {
+    for (std::int64_t l = 0; l < lanes; ++l) {
+      sums[l] += at(j + l, x[j + l + 1] - x[j + l]);
+    }
+  }
+  double total = 0.0;
+  for (; j + 1 < n; ++j) {
+    total += at(j, x[j + 1] - x[j]);
+  }
+  total += at(n - 1, T(0));
+  for (const double sum : sums) {
+    total += sum;
+  }
+  return total;
+}
+
+// Overloads by type; `dims` is 2 or 3. Square roots must not stop to set errno.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("no-math-errno")
+#endif
+#define ADJOIN_DEFINE_ROWS(T)                                                                                       \
+  ADJOIN_SIMD void primal_row_2(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, \
+                                T lower, T upper) {                                                                 \
+    primal_body<T, 2>(x, b, p, before, n, gamma, lower, upper);                                                     \
+  }                                                                                                                 \
+  ADJOIN_SIMD void primal_row_3(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, \
+                                T lower, T upper) {                                                                 \
+    primal_body<T, 3>(x, b, p, before, n, gamma, lower, upper);                                                     \
+  }                                                                                                                 \
+  ADJOIN_SIMD void dual_row_2(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,   \
+                              std::int64_t n, T step, T beta) {                                                     \
+    dual_body<T, 2>(x, after, p, r, n, step, beta);                                                                 \
+  }                                                                                                                 \
+  ADJOIN_SIMD void dual_row_3(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,   \
+                              std::int64_t n, T step, T beta) {                                                     \
+    dual_body<T, 3>(x, after, p, r, n, step, beta);                                                                 \
+  }                                                                                                                 \
+  ADJOIN_SIMD double gap_row_2(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {                \
+    return p[0] == nullptr ? gap_body<T, 2, false>(x, after, p, n) : gap_body<T, 2, true>(x, after, p, n);          \
+  }                                                                                                                 \
+  ADJOIN_SIMD double gap_row_3(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {                \
+    return p[0] == nullptr ? gap_body<T, 3, false>(x, after, p, n) : gap_body<T, 3, true>(x, after, p, n);          \
+  }
+
+ADJOIN_DEFINE_ROWS(float)
+ADJOIN_DEFINE_ROWS(double)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+// ---- Images as rows ----------------------------------------------------------------------------------------------
+
+template <class T>
+using PrimalRow = void (*)(T*, const T*, const Rows<T>&, const Rows<T>&, std::int64_t, T, T, T);
+template <class T>
+using DualRow = void (*)(const T*, const Rows<T>&, const MutableRows<T>&, const MutableRows<T>&, std::int64_t, T, T);
+template <class T>
+using GapRow = double (*)(const T*, const Rows<T>&, const Rows<T>&, std::int64_t);
+
+// An image seen as rows: `stride[k]` rows lie between neighbours along spatial dimension k (all but the last), which
+// is `extent[k]` long.
+struct Grid {
+  Grid(const at::Tensor& x, std::int64_t dimensions)
+      : dims(static_cast<std::size_t>(dimensions)), width(x.size(-1)), rows(x.numel() / width), plane(x.numel()) {
+    std::int64_t below = 1;
+    for (std::size_t k = dims - 1; k-- > 0;) {
+      stride[k] = below;
+      extent[k] = x.size(static_cast<std::int64_t>(k) - dimensions);
+      below *= extent[k];
+    }
+  }
+
+  std::int64_t place(std::int64_t row, std::size_t k) const { return row / stride[k] % extent[k]; }
+
+  // One row of each of the `dims` components of a dual variable.
+  template <class T>
+  std::array<T*, 3> components(T* p, std::int64_t row) const {
+    std::array<T*, 3> result{};
+    for (std::size_t k = 0; k < dims; ++k) {
+      result[k] = p + static_cast<std::int64_t>(k) * plane + row * width;
+    }
+    return result;
+  }
+
+  // The rows after `row` of an image; beyond the border the row itself, so that differences vanish.
+  template <class T>
+  Rows<T> after(const T* x, std::int64_t row) const {
+    Rows<T> result{};
+    for (std::size_t k = 0; k + 1 < dims; ++k) {
+      const bool inside = place(row, k) + 1 < extent[k];
+      result[k] = x + (inside ? row + stride[k] : row) * width;
+    }
+    return result;
+  }
+
+  // The rows before those of `here`, component by component; zeros beyond the border.
+  template <class T>
+  Rows<T> before(const Rows<T>& here, std::int64_t row, const T* zeros) const {
+    Rows<T> result{};
+    for (std::size_t k = 0; k + 1 < dims; ++k) {
+      result[k] = place(row, k) > 0 ? here[k] - stride[k] * width : zeros;
+    }
+    return result;
+  }
+
+  template <class Body>
+  void for_rows(Body body) const {
+    constexpr std::int64_t elements = 1 << 15;  // for a thread at least
+    at::parallel_for(0, rows, std::max<std::int64_t>(1, elements / width), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        body(row);
+      }
+    });
+  }
+
+  std::size_t dims;
+  std::int64_t width;
+  std::int64_t rows;
+  std::int64_t plane;
+  std::array<std::int64_t, 2> stride{};
+  std::array<std::int64_t, 2> extent{};
+};
+
+template <class T>
+void primal_rows(const Grid& grid, T* x, const T* b, const T* p, double gamma, const Bounds& bounds) {
+  const auto row_kernel = grid.dims == 2 ? PrimalRow<T>(primal_row_2) : PrimalRow<T>(primal_row_3);
+  const std::vector<T> zeros(static_cast<std::size_t>(grid.width));
+  grid.for_rows([&](std::int64_t row) {
+    const Rows<T> here = grid.components(p, row);
+    row_kernel(x + row * grid.width, b + row * grid.width, here, grid.before(here, row, zeros.data()), grid.width,
+               static_cast<T>(gamma), static_cast<T>(bounds.lower), static_cast<T>(bounds.upper));
+  });
+}
+
+template <class T>
+void dual_rows(const Grid& grid, const T* x, T* p, T* r, double step, double beta) {
+  const auto row_kernel = grid.dims == 2 ? DualRow<T>(dual_row_2) : DualRow<T>(dual_row_3);
+  grid.for_rows([&](std::int64_t row) {
+    row_kernel(x + row * grid.width, grid.after(x, row), grid.components(p, row), grid.components(r, row), grid.width,
+               static_cast<T>(step), static_cast<T>(beta));
+  });
+}
+
+// Row by row in order, so that the sum does not depend on the number of threads.
+template <class T>
+double gap_rows(const Grid& grid, const T* x, const T* p) {
+  const auto row_kernel = grid.dims == 2 ? GapRow<T>(gap_row_2) : GapRow<T>(gap_row_3);
+  std::vector<double> sums(static_cast<std::size_t>(grid.rows));
+  grid.for_rows([&](std::int64_t row) {
+    const Rows<T> dual = p == nullptr ? Rows<T>{} : grid.components(p, row);
+    sums[static_cast<std::size_t>(row)] = row_kernel(x + row * grid.width, grid.after(x, row), dual, grid.width);
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+bool has_rows(const at::Tensor& x) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble);
+}
+
+// ---- Any tensor --------------------------------------------------------------------------------------------------
+
+at::Tensor difference(const at::Tensor& x, std::int64_t dim) {
+  const std::int64_t n = x.size(dim);
+  at::Tensor d = at::zeros_like(x);
+  d.narrow(dim, 0, n - 1).copy_(x.narrow(dim, 1, n - 1)).sub_(x.narrow(dim, 0, n - 1));
+  return d;
+}
+
+at::Tensor differences(const at::Tensor& x, std::int64_t dims) {
+  std::vector<at::Tensor> components;
+  for (std::int64_t k = 0; k < dims; ++k) {
+    components.push_back(difference(x, k - dims));
+  }
+  return at::stack(components);
+}
+
+at::Tensor modulus(const at::Tensor& d) { return at::linalg_vector_norm(d, 2, at::IntArrayRef{0}); }
+
+}  // namespace
+
+void primal(at::Tensor& x, const at::Tensor& b, const at::Tensor& p, double gamma, const Bounds& bounds) {
+  const std::int64_t dims = p.size(0);
+  if (x.scalar_type() == at::kFloat && has_rows(x)) {
+    primal_rows(Grid(x, dims), x.mutable_data_ptr<float>(), b.const_data_ptr<float>(), p.const_data_ptr<float>(), gamma,
+                bounds);
+    return;
+  }
+  if (has_rows(x)) {
+    primal_rows(Grid(x, dims), x.mutable_data_ptr<double>(), b.const_data_ptr<double>(), p.const_data_ptr<double>(),
+                gamma, bounds);
+    return;
+  }
+  x.copy_(b);
+  for (std::int64_t k = 0; k < dims; ++k) {
+    const std::int64_t dim = k - dims;
+    const std::int64_t n = x.size(dim);
+    x.add_(p[k], gamma);
+    x.narrow(dim, 1, n - 1).sub_(p[k].narrow(dim, 0, n - 1), gamma);
+  }
+  if (!x.is_complex()) {
+    x.clamp_(bounds.lower, bounds.upper);
+  }
+}
+
+void dual_step(const at::Tensor& x, at::Tensor& p, at::Tensor& r, double step, double beta) {
+  const std::int64_t dims = p.size(0);
+  if (x.scalar_type() == at::kFloat && has_rows(x)) {
+    dual_rows(Grid(x, dims), x.const_data_ptr<float>(), p.mutable_data_ptr<float>(), r.mutable_data_ptr<float>(), step,
+              beta);
+    return;
+  }
+  if (has_rows(x)) {
+    dual_rows(Grid(x, dims), x.const_data_ptr<double>(), p.mutable_data_ptr<double>(), r.mutable_data_ptr<double>(),
+              step, beta);
+    return;
+  }
+  const at::Tensor q = r.add_(differences(x, dims), step);
+  q.div_(modulus(q).clamp_min(1.0));
+  const at::Tensor next = q.clone();
+  r.add_(at::sub(next, p), beta);
+  p.copy_(next);
+}
+
+double gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims) {
+  if (x.scalar_type() == at::kFloat && has_rows(x)) {
+    return gap_rows(Grid(x, dims), x.const_data_ptr<float>(), p.defined() ? p.const_data_ptr<float>() : nullptr);
+  }
+  if (has_rows(x)) {
+    return gap_rows(Grid(x, dims), x.const_data_ptr<double>(), p.defined() ? p.const_data_ptr<double>() : nullptr);
+  }
+  const at::Tensor d = differences(x, dims);
+  at::Tensor values = modulus(d);
+  if (p.defined()) {
+    values = values - at::real(p.conj() * d).sum(0);
+  }
+  return values.sum(at::kDouble).item<double>();
+}
+
+}  // namespace adjoin::tv

@@ -1,0 +1,28 @@
+// The steps of the dual iteration for total variation (total_variation.cpp), for any tensor; fast for real CPU tensors.
+//
+// The dual variable p has the shape {dims, …shape of x}: p[k] belongs to the differences along the k-th of the spatial
+// dimensions, which are the last ones of x, and is zero where they are, at the far border. All tensors contiguous.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace adjoin::tv {
+
+struct Bounds {
+  double lower;
+  double upper;
+};
+
+/// x ← b − γ Dᵀp, clamped to the bounds.
+void primal(at::Tensor& x, const at::Tensor& b, const at::Tensor& p, double gamma, const Bounds& bounds);
+
+/// One step of the accelerated dual iteration: q = r + step · D x, projected on the unit balls, is the new p, and
+/// r ← p_new + beta (p_new − p).
+void dual_step(const at::Tensor& x, at::Tensor& p, at::Tensor& r, double step, double beta);
+
+/// Σ ( |D x| − Re ⟨p, D x⟩ ), or Σ |D x| over `dims` dimensions when p is undefined.
+double gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims);
+
+}  // namespace adjoin::tv
