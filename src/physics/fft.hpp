@@ -44,8 +44,9 @@ class ImageTransform {
   bool in_place_ = false;
 };
 
-/// The smallest size ≥ n whose only prime factors are 2, 3, 5 and 7, even when n > 1: transforms of such sizes are
-/// quick.
+/// Whether transforms of n points are quick: no prime factor above 7, but for one 11 or 13.
+bool is_good_size(std::int64_t n);
+/// The smallest such size ≥ n among the multiples of 2, or of 4 from 64 on.
 std::int64_t good_size(std::int64_t n);
 
 }  // namespace adjoin::fft

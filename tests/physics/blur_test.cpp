@@ -87,6 +87,7 @@ const std::vector<Case>& cases() {
       {{2, 3, 7, 6}, {1, 3, 4, 3}, at::kFloat, at::kFloat},
       {{2, 3, 5, 8}, {2, 1, 2, 4}, at::kDouble, at::kFloat},
       {{2, 1, 6, 5}, {1, 1, 3, 4}, at::kComplexDouble, at::kDouble},
+      {{1, 1, 17, 19}, {1, 1, 3, 4}, at::kDouble, at::kDouble},
       {{1, 2, 5, 5}, {1, 2, 4, 3}, at::kComplexFloat, at::kComplexFloat},
       {{1, 2, 4, 5, 6}, {1, 1, 2, 3, 4}, at::kDouble, at::kDouble},
       {{2, 1, 3, 4, 5}, {1, 1, 3, 2, 3}, at::kComplexDouble, at::kComplexDouble},
@@ -268,7 +269,8 @@ std::vector<std::shared_ptr<const LinearPhysics>> circular_blurs() {
   std::vector<std::shared_ptr<const LinearPhysics>> blurs;
   const std::vector<std::vector<std::int64_t>> sizes = {{1, 1, 3, 3}, {1, 3, 4, 5}, {2, 1, 1, 6}, {2, 3, 7, 2}};
   for (const auto& size : sizes) {
-    blurs.push_back(std::make_shared<Blur>(at::randn(size, at::kDouble), BlurOptions{.padding = Padding::Circular}));
+    blurs.push_back(
+        std::make_shared<Blur>(at::randn(size, at::kDouble), BlurOptions{Padding::Circular, ConvolutionMethod::Fft}));
   }
   return blurs;
 }
@@ -298,7 +300,8 @@ TEST(Blur, FusedEqualsPlain) {
   ASSERT_NE(fused, nullptr);
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kComplexFloat, at::kComplexDouble}) {
     expect_fused_equals_plain(*fused, blurs, at::randn({2, 3, 8, 9}, dtype));
-    expect_fused_equals_plain(*fused, blurs, at::randn({2, 3, 128, 67}, dtype));
+    expect_fused_equals_plain(*fused, blurs, at::randn({2, 3, 35, 27}, dtype));
+    expect_fused_equals_plain(*fused, blurs, at::randn({2, 3, 128, 72}, dtype));
   }
 }
 
@@ -319,6 +322,20 @@ TEST(Blur, FusedDeclinesWhatDoesNotFit) {
   EXPECT_FALSE(fused->A_adjoint({at::randn({2, 3, 9, 8})}, {}).defined());
   EXPECT_FALSE(fused->A_adjoint_A(at::randn({2, 3, 9, 8}).requires_grad_(), {}).defined());
   expect_fused_equals_plain(*fused, blurs, at::randn({2, 3, 9, 8}));
+}
+
+TEST(Blur, FusedDeclinesWhereThePlainStackIsQuicker) {
+  const auto make = [](std::int64_t k) {
+    return std::make_shared<const Blur>(at::rand({1, 1, k, k}), BlurOptions{.padding = Padding::Circular});
+  };
+  const at::Tensor x = at::rand({1, 1, 64, 64});
+  const std::vector<std::shared_ptr<const LinearPhysics>> small = {make(1), make(3)};
+  EXPECT_TRUE(small[0]->fuse(small)->A(x).empty());
+  EXPECT_FALSE(small[0]->fuse(small)->A_adjoint_A(x, {}).defined());
+  const std::vector<std::shared_ptr<const LinearPhysics>> large = {make(31), make(25)};
+  EXPECT_TRUE(large[0]->fuse(large)->A(at::rand({1, 1, 64, 67})).empty());  // 67 is prime, its transforms slow
+  EXPECT_EQ(large[0]->fuse(large)->A(x).size(), 2U);
+  EXPECT_TRUE(large[0]->fuse(large)->A_adjoint_A(x, {}).defined());
 }
 
 TEST(Blur, OnlyCircularBlursFuse) {

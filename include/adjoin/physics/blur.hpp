@@ -61,9 +61,10 @@ class Blur final : public LinearPhysics {
   class Plan;
   friend class FusedBlurs;
 
-  /// The filter made ready for images like x, or for the images that belong to y when `is_measurement`. Plans of the
-  /// own filter are kept.
-  std::shared_ptr<const Plan> plan(const at::Tensor& tensor, const Params& params, bool is_measurement) const;
+  /// The filter made ready for images like x, or for the images that belong to y when `is_measurement`; with
+  /// `periodic`, by transforms of a circular blur's image itself. Plans of the own filter are kept.
+  std::shared_ptr<const Plan> plan(const at::Tensor& tensor, const Params& params, bool is_measurement,
+                                   bool periodic = false) const;
 
   at::Tensor filter_;
   BlurOptions options_;
