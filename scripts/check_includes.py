@@ -11,9 +11,9 @@ MAY_USE = {
     "solvers": {"core"},
     "physics": {"core", "solvers"},
     "distributed": {"core", "comm", "solvers", "physics"},
-    "models": {"core"},
     "optim": {"core", "comm", "solvers", "physics", "distributed"},
     "io": {"core"},
+    "models": {"core", "io"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.MULTILINE)
 

