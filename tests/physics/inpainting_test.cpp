@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <limits>
+
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/vector_space.hpp"
 
