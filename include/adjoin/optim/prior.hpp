@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,9 @@ class Prior {
   /// prox of γ (λ g)*, with * the convex conjugate, by Moreau's identity x − γ prox_{λ g/γ}(x/γ). For convex g.
   at::Tensor prox_conjugate(const at::Tensor& x, double gamma, double lambda = 1.0) const;
 
+  /// The Lipschitz constant of ∇g; infinite where there is none.
+  virtual double lipschitz() const { return std::numeric_limits<double>::infinity(); }
+
  protected:
   virtual at::Tensor fn_impl(const at::Tensor& x) const;
   virtual at::Tensor grad_impl(const at::Tensor& x) const;
@@ -44,6 +48,7 @@ using PriorPtr = std::shared_ptr<const Prior>;
 class ZeroPrior : public Prior {
  public:
   std::string name() const override { return "ZeroPrior"; }
+  double lipschitz() const override { return 0.0; }
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
@@ -55,6 +60,7 @@ class ZeroPrior : public Prior {
 class Tikhonov : public Prior {
  public:
   std::string name() const override { return "Tikhonov"; }
+  double lipschitz() const override { return 1.0; }
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
@@ -124,6 +130,8 @@ class RED : public Prior {
   RED(Denoiser denoiser, double sigma);
   std::string name() const override { return "RED"; }
   bool explicit_prior() const override { return false; }
+  /// 2, as for a denoiser that never moves two images apart.
+  double lipschitz() const override { return 2.0; }
 
  protected:
   at::Tensor grad_impl(const at::Tensor& x) const override;

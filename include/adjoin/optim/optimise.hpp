@@ -1,0 +1,89 @@
+// The one iteration loop of all algorithms: stop rule, monitor, progress bar, history.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "adjoin/solvers/solver.hpp"
+
+namespace adjoin {
+
+/// The state after an iteration. What is not known is NaN.
+struct IterationRecord {
+  int iteration = 0;
+  /// Seconds since the start.
+  double seconds = 0.0;
+  /// ‖x_k − x_{k−1}‖ / ‖x_k‖, or what the algorithm measures its progress by.
+  double change = 0.0;
+  /// f(x_k) + λ g(x_k); without the prior's part where that has no value.
+  double objective = std::numeric_limits<double>::quiet_NaN();
+  /// Against OptimOptions::truth, in decibels.
+  double psnr = std::numeric_limits<double>::quiet_NaN();
+};
+
+/// Called after every iteration; returning false stops the algorithm.
+using OptimMonitor = std::function<bool(const IterationRecord& record, const at::Tensor& x)>;
+
+struct OptimOptions {
+  int max_iter = 100;
+  /// Stop when the change is at most tol; 0 runs all iterations unless nothing changes at all.
+  double tol = 1e-5;
+  /// Weight λ of the prior, > 0.
+  double lambda = 1.0;
+  /// Step size; by default the inverse of an upper bound of the Lipschitz constant of the gradient.
+  std::optional<double> step = {};
+  /// Halve the step until the quadratic model holds (Beck and Teboulle, SIAM J. Imaging Sci. 2, 2009); starts from the
+  /// step above, or 1 where there is none.
+  bool backtracking = false;
+  /// Record the objective. Free for gradient and proximal gradient descent and monotone FISTA; the others apply A once
+  /// more an iteration, and send a few numbers more.
+  bool objective = false;
+  /// The true image, for the PSNR, and the largest value of its scale.
+  std::optional<at::Tensor> truth = {};
+  double peak = 1.0;
+  OptimMonitor monitor = {};
+  /// Draw a progress bar (on a terminal); among several ranks, set it on one.
+  bool verbose = false;
+};
+
+struct OptimResult {
+  at::Tensor x;
+  StopReason reason = StopReason::max_iterations;
+  int iterations = 0;
+  std::vector<IterationRecord> history;
+};
+
+/// Throws InvalidArgument unless max_iter ≥ 0, tol ≥ 0 and finite, lambda, step and peak > 0 and finite.
+void check_options(const OptimOptions& options);
+
+/// What an iteration makes of the last image.
+struct Iterate {
+  at::Tensor x;
+  /// Where known.
+  double objective = std::numeric_limits<double>::quiet_NaN();
+  /// The measure of progress where it is not the relative change of x.
+  std::optional<double> change = {};
+};
+using OptimStep = std::function<Iterate(const at::Tensor& x, int iteration)>;
+
+/// Asks a question on every rank; true when all say yes.
+using OnAllRanks = std::function<bool(const std::function<bool()>& question)>;
+
+/// x_k = step(x_{k−1}, k), k = 1, 2, …, until the change is at most tol, the monitor asks to stop (on any rank, when
+/// `on_all_ranks` is given: one small message an iteration, and only with a monitor), or max_iter. `title` heads the
+/// progress bar. Cut off from autograd. Among ranks every rank runs the same loop on the same images.
+OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step,
+                     const OptimOptions& options = {}, const OnAllRanks& on_all_ranks = {});
+
+/// ‖a − b‖ / ‖a‖; 0 when both are zero.
+double relative_change(const at::Tensor& a, const at::Tensor& b);
+
+/// 10 log10(peak² / mean |x − truth|²), in decibels.
+double psnr(const at::Tensor& x, const at::Tensor& truth, double peak = 1.0);
+
+}  // namespace adjoin
