@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -114,12 +115,26 @@ Bounds bounds_of(const Table<T>& table) {
   return {table.taps() - 1, table.padding() + table.length() + table.taps() - 1, table.taps()};
 }
 
+/// Half a group of planes, as a vector that the compiler maps to registers of any size.
+template <class T>
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  using Type [[gnu::vector_size(32)]] = float;
+};
+template <>
+struct VectorOf<double> {
+  using Type [[gnu::vector_size(32)]] = double;
+};
+
 /// sums[lane][plane] += Σ_{i = begin}^{end − 1} of the weighted entries of source(i). Positions are split into an
 /// integer and a small remainder, so that single precision suffices for the weights.
-template <class T, int planes, class Sources>
+template <class T, int planes, bool single_tap, class Sources>
 ADJOIN_INLINE void gather(const Sources& source, std::int64_t begin, std::int64_t end, Bounds bounds, T* sums) {
   constexpr int n = lanes<planes>;
-  T total[n * planes] = {};
+  constexpr int parts = planes == 1 ? 1 : 2;
+  using Entry = std::conditional_t<planes == 1, T, typename VectorOf<T>::Type>;
+  Entry total[n * parts] = {};
   for (std::int64_t i = begin; i < end; ++i) {
     const Source<T> s = source(i);
     const auto base = static_cast<std::int64_t>(s.position);
@@ -127,31 +142,47 @@ ADJOIN_INLINE void gather(const Sources& source, std::int64_t begin, std::int64_
     const T low = static_cast<T>(bounds.low - base);
     const T high = static_cast<T>(bounds.high - base);
     int index[n];
-    T fraction[n];
+    T left[n];
+    T right[n];
     for (int lane = 0; lane < n; ++lane) {
       T at = rest + s.step * static_cast<T>(lane);
       at = at < low ? low : at;
       at = at > high ? high : at;
       index[lane] = static_cast<int>(at);
-      fraction[lane] = at - static_cast<T>(index[lane]);
+      const T fraction = at - static_cast<T>(index[lane]);
+      left[lane] = T{1} - s.slope * fraction;
+      right[lane] = T{1} - s.slope * (T{1} - fraction);
     }
     const T* row = s.row + base * planes;
-    const auto add = [&](std::int64_t tap, auto weight) __attribute__((always_inline)) {
+    for (std::int64_t tap = 0; tap < (single_tap ? 1 : bounds.taps); ++tap) {
       for (int lane = 0; lane < n; ++lane) {
-        const T w = std::max(T{0}, weight(fraction[lane]));
-        for (int plane = 0; plane < planes; ++plane) {
-          total[lane * planes + plane] += w * row[(index[lane] + tap) * planes + plane];
+        const T left_weight = left[lane] > T{0} ? left[lane] : T{0};
+        const T right_weight = right[lane] > T{0} ? right[lane] : T{0};
+        const T* before = row + (index[lane] - tap) * planes;
+        const T* after = row + (index[lane] + tap + 1) * planes;
+        for (int part = 0; part < parts; ++part) {
+          Entry a;
+          Entry b;
+          std::memcpy(&a, before + part * (planes / parts), sizeof(Entry));
+          std::memcpy(&b, after + part * (planes / parts), sizeof(Entry));
+          total[lane * parts + part] += left_weight * a + right_weight * b;
         }
       }
-    };
-    for (std::int64_t tap = 0; tap < bounds.taps; ++tap) {
-      const T distance = static_cast<T>(tap);
-      add(-tap, [&](T f) __attribute__((always_inline)) { return T{1} - s.slope * (distance + f); });
-      add(tap + 1, [&](T f) __attribute__((always_inline)) { return T{1} - s.slope * (distance + T{1} - f); });
+      if constexpr (!single_tap) {
+        for (int lane = 0; lane < n; ++lane) {
+          left[lane] -= s.slope;
+          right[lane] -= s.slope;
+        }
+      }
     }
   }
-  for (int i = 0; i < n * planes; ++i) {
-    sums[i] += total[i];
+  T* sum = sums;
+  for (const Entry& entry : total) {
+    Entry old;
+    std::memcpy(&old, sum, sizeof(Entry));
+    old += entry;
+    std::memcpy(sum, &old, sizeof(Entry));
+    sum += sizeof(Entry) / sizeof(T);
   }
 }
 
@@ -232,19 +263,24 @@ struct Views {
   }
 };
 
-#define ADJOIN_DEFINE_KERNELS(T, planes, name)                                                                  \
-  ADJOIN_SIMD void name(const Lines<T>& source, std::int64_t begin, std::int64_t end, Bounds bounds, T* sums) { \
-    gather<T, planes>(source, begin, end, bounds, sums);                                                        \
-  }                                                                                                             \
-  ADJOIN_SIMD void name(const Views<T>& source, std::int64_t begin, std::int64_t end, Bounds bounds, T* sums) { \
-    gather<T, planes>(source, begin, end, bounds, sums);                                                        \
+#define ADJOIN_DEFINE_KERNEL(T, planes, Sources, name)                                                            \
+  ADJOIN_SIMD void name(const Sources<T>& source, std::int64_t begin, std::int64_t end, Bounds bounds, T* sums) { \
+    if (bounds.taps == 1) {                                                                                       \
+      gather<T, planes, true>(source, begin, end, bounds, sums);                                                  \
+    } else {                                                                                                      \
+      gather<T, planes, false>(source, begin, end, bounds, sums);                                                 \
+    }                                                                                                             \
   }
+#define ADJOIN_DEFINE_KERNELS(T, planes, name) \
+  ADJOIN_DEFINE_KERNEL(T, planes, Lines, name) \
+  ADJOIN_DEFINE_KERNEL(T, planes, Views, name)
 
 ADJOIN_DEFINE_KERNELS(float, 1, gather_one)
 ADJOIN_DEFINE_KERNELS(double, 1, gather_one)
 ADJOIN_DEFINE_KERNELS(float, group<float>, gather_group)
 ADJOIN_DEFINE_KERNELS(double, group<double>, gather_group)
 #undef ADJOIN_DEFINE_KERNELS
+#undef ADJOIN_DEFINE_KERNEL
 
 /// `narrow`: whether 16 lanes lie within the window, and one tap on each side serves.
 template <class T, int planes, class Sources>
