@@ -7,6 +7,10 @@
 #include <array>
 #include <cstdlib>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "adjoin/comm/single.hpp"
 #include "adjoin/core/errors.hpp"
 #include "adjoin/distributed/sharding.hpp"
@@ -40,9 +44,22 @@ at::Device choose_device(DeviceMode mode, int local_rank) {
   return gpus > 0 ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank % gpus)) : at::Device(at::kCPU);
 }
 
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+  // The largest threshold that glibc takes: larger blocks still go straight back.
+  constexpr int mmap_threshold = 32 << 20;
+  constexpr int trim_threshold = 1 << 30;
+  mallopt(M_MMAP_THRESHOLD, mmap_threshold);
+  mallopt(M_TRIM_THRESHOLD, trim_threshold);
+#endif
+}
+
 }  // namespace
 
 DistributedContext::DistributedContext(const ContextOptions& options) {
+  if (options.keep_freed_memory) {
+    keep_freed_memory();
+  }
   if (options.communicator) {
     communicator_ = options.communicator;
   } else if (options.engine == Engine::mpi || (options.engine == Engine::automatic && launched_by_mpi())) {

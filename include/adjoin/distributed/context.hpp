@@ -35,6 +35,9 @@ struct ContextOptions {
   bool seed_offset = true;
   /// Ask torch for deterministic algorithms.
   bool deterministic = false;
+  /// Have the C library keep freed memory for the next call instead of giving it back to the system, as it does by
+  /// default with large blocks: fresh pages cost as much as the arithmetic on them. For the whole process; glibc only.
+  bool keep_freed_memory = true;
   /// How the MPI engine reduces.
   MpiOptions mpi = {};
   /// A communicator to use in place of `engine`.
