@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <array>
 #include <memory>
 
 #include "adjoin/comm/mpi.hpp"
