@@ -1,6 +1,7 @@
 #include "adjoin/distributed/stacked_physics.hpp"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <utility>
