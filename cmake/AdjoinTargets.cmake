@@ -46,7 +46,8 @@ function(adjoin_library)
       target_sources(adjoin PRIVATE $<TARGET_OBJECTS:adjoin_${room}>)
     endif()
   endforeach()
-  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads PNG::PNG)
+  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads PNG::PNG
+                                                                   hdf5::hdf5)
   target_include_directories(adjoin PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(adjoin PUBLIC cxx_std_20)

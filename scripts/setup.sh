@@ -18,7 +18,7 @@ find_python() {
   return 1
 }
 
-system_packages=(ca-certificates g++ make libpng-dev googletest nlohmann-json3-dev libcli11-dev)
+system_packages=(ca-certificates g++ make libpng-dev libhdf5-dev googletest nlohmann-json3-dev libcli11-dev)
 if [ ! -x .venv/bin/python ] && ! find_python >/dev/null; then
   system_packages+=(python3-venv)
 fi
@@ -36,7 +36,7 @@ missing_packages() {
 
 install_system_packages() {
   if ! command -v dpkg-query >/dev/null; then
-    echo "setup: not a Debian system, so I trust that these are installed: C++20 compiler, libpng, googletest sources," \
+    echo "setup: not a Debian system, so I trust that these are installed: C++20 compiler, libpng, HDF5, googletest sources," \
       "nlohmann-json, CLI11" >&2
     return
   fi
