@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "adjoin/core/errors.hpp"
 
@@ -53,7 +53,7 @@ class Reader {
     if (size > bytes_.size()) {
       throw Error(c10::str("deserialize: message is cut short, ", size, " bytes expected, ", bytes_.size(), " left"));
     }
-    std::memcpy(data, bytes_.data(), size);
+    std::copy_n(bytes_.data(), size, static_cast<char*>(data));
     bytes_.remove_prefix(size);
   }
   template <class T>
