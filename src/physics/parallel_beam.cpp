@@ -182,7 +182,7 @@ ADJOIN_INLINE void gather(const Sources& source, std::int64_t begin, std::int64_
     std::memcpy(&old, sum, sizeof(Entry));
     old += entry;
     std::memcpy(sum, &old, sizeof(Entry));
-    sum += sizeof(Entry) / sizeof(T);
+    sum += planes / parts;
   }
 }
 

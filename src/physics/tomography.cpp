@@ -73,7 +73,7 @@ std::vector<double> quadrature_weights(const std::vector<double>& angles) {
   std::ranges::transform(angles, turned.begin(), [](double a) { return a - 180.0 * std::floor(a / 180.0); });
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return turned[i]; });
+  std::ranges::sort(order, {}, [&](std::size_t i) { return turned[i]; });
   std::vector<double> gaps(n);  // after each angle in order, the last one's leading round to the first
   std::vector<double> distinct;
   for (std::size_t i = 0; i < n; ++i) {
@@ -104,7 +104,7 @@ at::Tensor ramp_filter(std::int64_t n, double spacing, FbpFilter filter) {
     const double pi_k = std::numbers::pi * static_cast<double>(k);
     values[k] = values[n - k] = -1.0 / (pi_k * pi_k);
   }
-  const at::Tensor ramp = at::real(at::fft_rfft(kernel)) / spacing;
+  at::Tensor ramp = at::real(at::fft_rfft(kernel)) / spacing;
   const at::Tensor frequency = at::arange(n / 2 + 1, at::kDouble) / static_cast<double>(n);
   const at::Tensor turn = std::numbers::pi * frequency;
   switch (filter) {
