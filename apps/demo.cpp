@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/psnr.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/io/image.hpp"
 #include "adjoin/physics/blur.hpp"

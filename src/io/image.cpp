@@ -4,10 +4,8 @@
 #include <png.h>
 
 #include <algorithm>
-#include <cmath>
 #include <csetjmp>
 #include <cstdio>
-#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -156,12 +154,6 @@ void write_png(const std::filesystem::path& path, const at::Tensor& image) {
   if (!written || std::fclose(file.release()) != 0) {
     throw Error(c10::str("write_png: writing ", path, " failed: ", writer.error.message));
   }
-}
-
-double psnr(const at::Tensor& a, const at::Tensor& b, double peak) {
-  check(a.sizes() == b.sizes(), "psnr: images must have one shape, got ", a.sizes(), " and ", b.sizes());
-  const double mean_square = (a - b).abs().to(at::kDouble).square().mean().item<double>();
-  return mean_square == 0.0 ? std::numeric_limits<double>::infinity() : 10.0 * std::log10(peak * peak / mean_square);
 }
 
 }  // namespace adjoin

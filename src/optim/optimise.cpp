@@ -8,6 +8,7 @@
 #include <string>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/psnr.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/progress.hpp"
 #include "elementwise.hpp"
@@ -27,12 +28,6 @@ void check_options(const OptimOptions& options) {
 double relative_change(const at::Tensor& a, const at::Tensor& b) {
   const double distance = adjoin::norm(a - b);
   return distance == 0.0 ? 0.0 : distance / adjoin::norm(a);
-}
-
-double psnr(const at::Tensor& x, const at::Tensor& truth, double peak) {
-  check(x.sizes() == truth.sizes(), "psnr: truth must have the shape of x, ", x.sizes(), ", got ", truth.sizes());
-  const double mean = adjoin::squared_norm(x - truth)[0].real() / static_cast<double>(x.numel());
-  return 10.0 * std::log10(peak * peak / mean);
 }
 
 OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step, const OptimOptions& options,

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <limits>
 #include <string>
 
 #include "adjoin/core/errors.hpp"
@@ -90,14 +89,6 @@ TEST(Png, BadImagesAreRefused) {
   EXPECT_THROW(write_png(folder / "a.png", at::rand({1, 4, 4}, at::kComplexFloat)), InvalidArgument);
   EXPECT_THROW(write_png(folder / "a.png", at::Tensor()), InvalidArgument);
   EXPECT_THROW(write_png(folder / "no folder" / "a.png", at::rand({1, 4, 4})), Error);
-}
-
-TEST(Psnr, IsTenLogTenOfPeakSquaredOverMeanSquare) {
-  const at::Tensor a = at::zeros({1, 3, 4, 4});
-  EXPECT_NEAR(psnr(a, a + 0.1), 20.0, 1e-5);
-  EXPECT_NEAR(psnr(a, a + 0.1, 10.0), 40.0, 1e-5);
-  EXPECT_EQ(psnr(a, a), std::numeric_limits<double>::infinity());
-  EXPECT_THROW(psnr(a, at::zeros({1, 3, 4, 5})), InvalidArgument);
 }
 
 }  // namespace

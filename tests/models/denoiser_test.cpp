@@ -1,7 +1,7 @@
 // Trained denoisers reach the quality that their authors' code reaches on the same photographs.
-#include "adjoin/core/psnr.hpp"
 #include "adjoin/models/denoiser.hpp"
 
+#include "adjoin/core/psnr.hpp"
 #include "adjoin/io/image.hpp"
 #include "io/temporary_folder.hpp"
 #include "models/support.hpp"

@@ -40,11 +40,6 @@ TEST(Optimise, HistoryRecordsEveryIteration) {
   EXPECT_TRUE(std::isnan(optimise("test", x0, halve, {.max_iter = 1}).history[0].psnr));
 }
 
-TEST(Optimise, PsnrIsInDecibelsOfThePeak) {
-  EXPECT_NEAR(psnr(at::full({5}, 0.1, at::kFloat), at::zeros({5}, at::kFloat)), 20.0, 1e-5);
-  EXPECT_THROW(psnr(at::ones({5}), at::ones({4})), InvalidArgument);
-}
-
 TEST(Optimise, AMonitorMayStop) {
   const OptimResult result =
       optimise("test", at::ones({2}), halve,

@@ -16,8 +16,4 @@ at::Tensor read_png(const std::filesystem::path& path);
 /// Throws InvalidArgument for another shape, and Error when the file cannot be written.
 void write_png(const std::filesystem::path& path, const at::Tensor& image);
 
-/// Peak signal-to-noise ratio 10 log10(peak² / mean |a − b|²) in decibels; +infinity for equal images. Shapes must
-/// agree.
-double psnr(const at::Tensor& a, const at::Tensor& b, double peak = 1.0);
-
 }  // namespace adjoin

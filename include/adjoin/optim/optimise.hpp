@@ -83,7 +83,4 @@ OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimSt
 /// ‖a − b‖ / ‖a‖; 0 when both are zero.
 double relative_change(const at::Tensor& a, const at::Tensor& b);
 
-/// 10 log10(peak² / mean |x − truth|²), in decibels.
-double psnr(const at::Tensor& x, const at::Tensor& truth, double peak = 1.0);
-
 }  // namespace adjoin

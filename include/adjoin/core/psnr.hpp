@@ -1,0 +1,12 @@
+// Image quality.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace adjoin {
+
+/// Peak signal-to-noise ratio in decibels, 10 log10(peak² / mean |a − b|²); infinite for equal images. Throws
+/// InvalidArgument unless a and b have one shape.
+double psnr(const at::Tensor& a, const at::Tensor& b, double peak = 1.0);
+
+}  // namespace adjoin
