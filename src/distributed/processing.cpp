@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <utility>
+
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/autograd.hpp"
@@ -10,10 +12,10 @@
 namespace adjoin {
 
 DistributedProcessing::DistributedProcessing(Made /*tag*/, DistributedContext& context, Processor processor,
-                                             const TilingOptions& options)
+                                             TilingOptions options)
     : context_(context),
       processor_(std::move(processor)),
-      options_(options),
+      options_(std::move(options)),
       exchange_(
           std::make_shared<Exchange>(context.shared_communicator(), context.device(), std::vector<std::int64_t>{})) {
   exchange_->agree("DistributedProcessing", describe(options_), [&] {

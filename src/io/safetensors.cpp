@@ -82,6 +82,7 @@ const at::Tensor& Safetensors::at(std::string_view name) const {
   const auto found = tensors.find(name);
   if (found == tensors.end()) {
     std::vector<std::string> known;
+    known.reserve(tensors.size());
     for (const auto& [other, tensor] : tensors) {
       known.push_back(other);
     }

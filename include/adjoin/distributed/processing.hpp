@@ -77,7 +77,7 @@ class DistributedProcessing {
 
  private:
   struct Made {};
-  DistributedProcessing(Made, DistributedContext& context, Processor processor, const TilingOptions& options);
+  DistributedProcessing(Made, DistributedContext& context, Processor processor, TilingOptions options);
 
   /// Chooses the tiles for images of x's shape, unless that was the shape before.
   void prepare(const at::Tensor& x) const;
