@@ -5,154 +5,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <numeric>
 #include <vector>
 
-#include "adjoin/core/simd.hpp"
+#include "tv_rows.hpp"
 
 namespace adjoin::tv {
 
 namespace {
 
-// ---- Rows on the CPU ---------------------------------------------------------------------------------------------
-// A row is a run along the last dimension. `before[k]` and `after[k]` are the neighbouring rows along the spatial
-// dimensions but the last. The bodies are inlined into one function for each type and number of dimensions, compiled
-// for several instruction sets.
-
-#if defined(__GNUC__)
-#define ADJOIN_INLINE [[gnu::always_inline]] inline
-#else
-#define ADJOIN_INLINE inline
-#endif
-
-template <class T>
-using Rows = std::array<const T*, 3>;
-template <class T>
-using MutableRows = std::array<T*, 3>;
-
-template <class T, int dims>
-ADJOIN_INLINE void primal_body(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma,
-                               T lower, T upper) {
-  const T* along = p[dims - 1];
-  const auto at = [&](std::int64_t j, T previous) {
-    T adjoint = previous - along[j];
-    for (int k = 0; k < dims - 1; ++k) {
-      adjoint += before[static_cast<std::size_t>(k)][j] - p[static_cast<std::size_t>(k)][j];
-    }
-    const T value = b[j] - gamma * adjoint;
-    x[j] = value < lower ? lower : (value > upper ? upper : value);
-  };
-  at(0, T(0));
-  for (std::int64_t j = 1; j < n; ++j) {
-    at(j, along[j - 1]);
-  }
-}
-
-template <class T, int dims>
-ADJOIN_INLINE void dual_body(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,
-                             std::int64_t n, T step, T beta) {
-  const auto at = [&](std::int64_t j, T difference) {
-    T q[dims];
-    T square = T(0);
-    for (int k = 0; k < dims; ++k) {
-      const auto kk = static_cast<std::size_t>(k);
-      const T d = k == dims - 1 ? difference : after[kk][j] - x[j];
-      q[k] = r[kk][j] + step * d;
-      square += q[k] * q[k];
-    }
-    const T scale = T(1) / std::sqrt(square > T(1) ? square : T(1));
-    for (int k = 0; k < dims; ++k) {
-      const auto kk = static_cast<std::size_t>(k);
-      const T next = q[k] * scale;
-      r[kk][j] = next + beta * (next - p[kk][j]);
-      p[kk][j] = next;
-    }
-  };
-  for (std::int64_t j = 0; j + 1 < n; ++j) {
-    at(j, x[j + 1] - x[j]);
-  }
-  at(n - 1, T(0));
-}
-
-constexpr std::int64_t lanes = 16;
-
-template <class T, int dims, bool with_dual>
-ADJOIN_INLINE double gap_body(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {
-  const auto at = [&](std::int64_t j, T difference) {
-    T square = T(0);
-    T product = T(0);
-    for (int k = 0; k < dims; ++k) {
-      const auto kk = static_cast<std::size_t>(k);
-      const T d = k == dims - 1 ? difference : after[kk][j] - x[j];
-      square += d * d;
-      if constexpr (with_dual) {
-        product += d * p[kk][j];
-      }
-    }
-    return static_cast<double>(std::sqrt(square) - product);
-  };
-  double sums[lanes] = {};
-  std::int64_t j = 0;
-  for (; j + lanes < n; j += lanes) {
-    for (std::int64_t l = 0; l < lanes; ++l) {
-      sums[l] += at(j + l, x[j + l + 1] - x[j + l]);
-    }
-  }
-  double total = 0.0;
-  for (; j + 1 < n; ++j) {
-    total += at(j, x[j + 1] - x[j]);
-  }
-  total += at(n - 1, T(0));
-  for (const double sum : sums) {
-    total += sum;
-  }
-  return total;
-}
-
-// Overloads by type; `dims` is 2 or 3. Square roots must not stop to set errno.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC push_options
-#pragma GCC optimize("no-math-errno")
-#endif
-#define ADJOIN_DEFINE_ROWS(T)                                                                                       \
-  ADJOIN_SIMD void primal_row_2(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, \
-                                T lower, T upper) {                                                                 \
-    primal_body<T, 2>(x, b, p, before, n, gamma, lower, upper);                                                     \
-  }                                                                                                                 \
-  ADJOIN_SIMD void primal_row_3(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, \
-                                T lower, T upper) {                                                                 \
-    primal_body<T, 3>(x, b, p, before, n, gamma, lower, upper);                                                     \
-  }                                                                                                                 \
-  ADJOIN_SIMD void dual_row_2(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,   \
-                              std::int64_t n, T step, T beta) {                                                     \
-    dual_body<T, 2>(x, after, p, r, n, step, beta);                                                                 \
-  }                                                                                                                 \
-  ADJOIN_SIMD void dual_row_3(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,   \
-                              std::int64_t n, T step, T beta) {                                                     \
-    dual_body<T, 3>(x, after, p, r, n, step, beta);                                                                 \
-  }                                                                                                                 \
-  ADJOIN_SIMD double gap_row_2(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {                \
-    return p[0] == nullptr ? gap_body<T, 2, false>(x, after, p, n) : gap_body<T, 2, true>(x, after, p, n);          \
-  }                                                                                                                 \
-  ADJOIN_SIMD double gap_row_3(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {                \
-    return p[0] == nullptr ? gap_body<T, 3, false>(x, after, p, n) : gap_body<T, 3, true>(x, after, p, n);          \
-  }
-
-ADJOIN_DEFINE_ROWS(float)
-ADJOIN_DEFINE_ROWS(double)
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC pop_options
-#endif
-
 // ---- Images as rows ----------------------------------------------------------------------------------------------
-
-template <class T>
-using PrimalRow = void (*)(T*, const T*, const Rows<T>&, const Rows<T>&, std::int64_t, T, T, T);
-template <class T>
-using DualRow = void (*)(const T*, const Rows<T>&, const MutableRows<T>&, const MutableRows<T>&, std::int64_t, T, T);
-template <class T>
-using GapRow = double (*)(const T*, const Rows<T>&, const Rows<T>&, std::int64_t);
 
 // An image seen as rows: `stride[k]` rows lie between neighbours along spatial dimension k (all but the last), which
 // is `extent[k]` long.
