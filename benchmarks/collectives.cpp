@@ -29,7 +29,7 @@ struct Timing {
 /// Median and minimum over the repetitions of the slowest rank's time, in seconds.
 Timing summarize(std::vector<double> seconds) {
   MPI_Allreduce(MPI_IN_PLACE, seconds.data(), static_cast<int>(seconds.size()), MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-  std::sort(seconds.begin(), seconds.end());
+  std::ranges::sort(seconds);
   return {seconds[seconds.size() / 2], seconds.front()};
 }
 

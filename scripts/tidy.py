@@ -14,7 +14,10 @@ import tempfile
 
 FOLDERS = ("src/", "apps/", "benchmarks/", "examples/", "tests/")
 # Warnings that clang means by GCC's options and GCC does not.
-FLAGS = [f"--extra-arg={flag}" for flag in ("-Wno-sign-conversion", "-Wno-unknown-pragmas", "-Wno-unknown-warning-option")]
+FLAGS = [
+    f"--extra-arg=-Wno-{name}"
+    for name in ("deprecated-declarations", "sign-conversion", "unknown-pragmas", "unknown-warning-option")
+]
 
 
 def main():

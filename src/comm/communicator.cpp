@@ -304,8 +304,8 @@ std::vector<std::string> Communicator::all_gather_bytes(const std::string& bytes
   const std::vector<std::int64_t> counts(lengths.const_data_ptr<std::int64_t>(),
                                          lengths.const_data_ptr<std::int64_t>() + lengths.numel());
   std::string gathered(static_cast<std::size_t>(sum_of(counts)), '\0');
-  const auto own = std::accumulate(counts.begin(), counts.begin() + rank(), std::size_t{0});
-  gathered.replace(own, bytes.size(), bytes);
+  const auto own = std::accumulate(counts.begin(), counts.begin() + rank(), std::int64_t{0});
+  gathered.replace(static_cast<std::size_t>(own), bytes.size(), bytes);
   at::Tensor payload = at::from_blob(gathered.data(), {sum_of(counts)}, at::kByte);
   all_gather_v_inplace(payload, counts);
 

@@ -140,8 +140,7 @@ void NodeGroup::all_reduce_few(at::ScalarType dtype, ReduceOp op, void* values, 
 std::shared_ptr<SharedWindow> NodeGroup::acquire(std::size_t bytes) {
   // Windows are dropped at different times on different ranks: only those free on all are free.
   std::vector<int> is_free(pool_.size());
-  std::transform(pool_.begin(), pool_.end(), is_free.begin(),
-                 [](const auto& window) { return window.use_count() == 1 ? 1 : 0; });
+  std::ranges::transform(pool_, is_free.begin(), [](const auto& window) { return window.use_count() == 1 ? 1 : 0; });
   if (!is_free.empty()) {
     check_code(
         MPI_Allreduce(MPI_IN_PLACE, is_free.data(), static_cast<int>(is_free.size()), MPI_INT, MPI_MIN, node_.get()),

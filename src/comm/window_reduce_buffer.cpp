@@ -35,7 +35,7 @@ std::size_t WindowReduceBuffer::bytes_needed(std::int64_t numel, at::ScalarType 
 }
 
 WindowReduceBuffer::WindowReduceBuffer(Communicator& communicator, NodeGroup& group,
-                                       std::shared_ptr<SharedWindow> window, AcrossNodes across_nodes,
+                                       const std::shared_ptr<SharedWindow>& window, AcrossNodes across_nodes,
                                        std::int64_t numel, at::ScalarType dtype)
     : ReduceBuffer(communicator), group_(group), across_nodes_(std::move(across_nodes)), numel_(numel), dtype_(dtype) {
   const std::size_t bytes = contribution_bytes(numel, dtype);

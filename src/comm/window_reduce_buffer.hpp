@@ -22,7 +22,7 @@ using AcrossNodes = std::function<void(void* values, std::int64_t numel, at::Sca
 class WindowReduceBuffer : public ReduceBuffer {
  public:
   /// `window` has at least bytes_needed() a rank; `across_nodes` is empty where all ranks share one node.
-  WindowReduceBuffer(Communicator& communicator, NodeGroup& group, std::shared_ptr<SharedWindow> window,
+  WindowReduceBuffer(Communicator& communicator, NodeGroup& group, const std::shared_ptr<SharedWindow>& window,
                      AcrossNodes across_nodes, std::int64_t numel, at::ScalarType dtype);
 
   static std::size_t bytes_needed(std::int64_t numel, at::ScalarType dtype);

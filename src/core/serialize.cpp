@@ -53,7 +53,7 @@ class Reader {
     if (size > bytes_.size()) {
       throw Error(c10::str("deserialize: message is cut short, ", size, " bytes expected, ", bytes_.size(), " left"));
     }
-    std::copy_n(bytes_.data(), size, static_cast<char*>(data));
+    std::ranges::copy(bytes_.substr(0, size), static_cast<char*>(data));
     bytes_.remove_prefix(size);
   }
   template <class T>

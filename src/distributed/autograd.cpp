@@ -37,7 +37,8 @@ struct Collective : torch::autograd::Function<Collective> {
 
 }  // namespace
 
-std::vector<at::Tensor> differentiable(const std::vector<at::Tensor>& inputs, Forward forward, Backward backward) {
+std::vector<at::Tensor> differentiable(const std::vector<at::Tensor>& inputs, const Forward& forward,
+                                       Backward backward) {
   return Collective::apply(at::ArrayRef<at::Tensor>(inputs), forward, std::move(backward));
 }
 

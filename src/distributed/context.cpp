@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -19,9 +20,9 @@ namespace adjoin {
 
 namespace {
 
-int environment_number(const char* name) {
+long environment_number(const char* name) {
   const char* value = std::getenv(name);
-  return value == nullptr ? 0 : std::atoi(value);
+  return value == nullptr ? 0 : std::strtol(value, nullptr, 10);
 }
 
 // Whether a launcher started this process as one of several: Open MPI, MPICH and other PMI launchers, srun with a
@@ -31,8 +32,7 @@ bool launched_by_mpi() {
   MPI_Initialized(&initialised);
   constexpr std::array<const char*, 4> sizes = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS",
                                                 "MV2_COMM_WORLD_SIZE"};
-  return initialised != 0 ||
-         std::any_of(sizes.begin(), sizes.end(), [](const char* s) { return environment_number(s) > 0; }) ||
+  return initialised != 0 || std::ranges::any_of(sizes, [](const char* s) { return environment_number(s) > 0; }) ||
          (std::getenv("PMIX_RANK") != nullptr) ||
          (std::getenv("SLURM_STEP_ID") != nullptr && environment_number("SLURM_STEP_NUM_TASKS") > 1);
 }

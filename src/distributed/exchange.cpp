@@ -5,6 +5,7 @@
 #include <c10/core/TensorImpl.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <functional>
@@ -144,7 +145,7 @@ std::vector<Params> exchange_params(Communicator& communicator, const Params& mi
 }
 
 bool any_failed(const std::vector<Params>& all) {
-  return std::any_of(all.begin(), all.end(), [](const Params& p) { return p.contains("failed"); });
+  return std::ranges::any_of(all, [](const Params& p) { return p.contains("failed"); });
 }
 
 }  // namespace
@@ -192,7 +193,7 @@ Exchange::Exchange(std::shared_ptr<Communicator> communicator, at::Device device
 
 // ---- Failures ----------------------------------------------------------------------------------------------------
 
-Exchange::Failure Exchange::describe(std::exception_ptr exception) const {
+Exchange::Failure Exchange::describe(const std::exception_ptr& exception) const {
   try {
     std::rethrow_exception(exception);
   } catch (const RankFailure& e) {
@@ -209,9 +210,9 @@ Exchange::Failure Exchange::describe(std::exception_ptr exception) const {
   }
 }
 
-void Exchange::defer(std::exception_ptr exception) {
+void Exchange::defer(const std::exception_ptr& exception) {
   if (!deferred_) {
-    deferred_ = describe(std::move(exception));
+    deferred_ = describe(exception);
   }
 }
 
@@ -620,7 +621,7 @@ void Exchange::agree(const char* what, const std::string& options, c10::function
   }
   if (message[1] != -message[2]) {
     const std::vector<std::string> all = communicator_->all_gather_bytes(options);
-    const auto unlike = std::find_if(all.begin(), all.end(), [&](const std::string& o) { return o != all[0]; });
+    const auto unlike = std::ranges::find_if(all, [&](const std::string& o) { return o != all[0]; });
     throw RankFailure(
         static_cast<int>(unlike - all.begin()), -1,
         c10::str(what, ": options must be equal on every rank, got ", *unlike, " here and ", all[0], " on rank 0"));

@@ -30,11 +30,11 @@ Sharding Sharding::by_cost(std::span<const double> costs, int ranks) {
   }
   std::vector<std::size_t> order(costs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return costs[a] > costs[b]; });
+  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return costs[a] > costs[b]; });
   std::vector<double> load(static_cast<std::size_t>(ranks), 0.0);
   std::vector<int> owners(costs.size());
   for (const std::size_t item : order) {
-    const auto least = std::min_element(load.begin(), load.end());
+    const auto least = std::ranges::min_element(load);
     *least += costs[item];
     owners[item] = static_cast<int>(least - load.begin());
   }

@@ -15,9 +15,8 @@ inline bool records_gradients(const at::Tensor& tensor) {
   return tensor.defined() && tensor.requires_grad() && c10::GradMode::is_enabled();
 }
 inline bool records_gradients(const TensorList& tensors) {
-  return c10::GradMode::is_enabled() && std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& t) {
-           return t.defined() && t.requires_grad();
-         });
+  return c10::GradMode::is_enabled() &&
+         std::ranges::any_of(tensors, [](const at::Tensor& t) { return t.defined() && t.requires_grad(); });
 }
 
 }  // namespace adjoin

@@ -12,7 +12,7 @@ namespace adjoin {
 /// gradients of the outputs to gradients of the inputs, and may be differentiable in turn. The differential of a
 /// collective is a collective: every rank must run it, in the same order.
 std::vector<at::Tensor> differentiable(
-    const std::vector<at::Tensor>& inputs, std::function<std::vector<at::Tensor>()> forward,
+    const std::vector<at::Tensor>& inputs, const std::function<std::vector<at::Tensor>()>& forward,
     std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& gradients)> backward);
 
 }  // namespace adjoin

@@ -128,8 +128,8 @@ class Exchange : public ScalarSum {
     std::string reason;
     std::exception_ptr exception;
   };
-  Failure describe(std::exception_ptr exception) const;
-  void defer(std::exception_ptr exception);
+  Failure describe(const std::exception_ptr& exception) const;
+  void defer(const std::exception_ptr& exception);
   [[noreturn]] void throw_local(std::exception_ptr exception) const;
   /// Collective: finds the lowest failed rank and throws its failure on all ranks.
   [[noreturn]] void throw_agreed(const std::optional<Failure>& mine);
