@@ -28,9 +28,7 @@ namespace adjoin {
 
 namespace {
 
-/// Short blocks: the result of one stays in the first-level cache while further sources are added. A memory page each:
-/// the processor's own prefetching stops at its end.
-constexpr std::size_t block_bytes = 4096;
+constexpr std::size_t page_bytes = 4096;
 constexpr std::size_t line_bytes = 64;
 /// Results larger than this leave the caches before they are read again: they are written past them, which spares
 /// reading them first.
@@ -53,30 +51,58 @@ ADJOIN_INLINE T combine(T a, T b) {
   }
 }
 
+/// Asks for the beginning of the page after `page`, and with it for the translation of its address. It need not exist.
+ADJOIN_INLINE void prefetch_after(const void* page) {
+#if defined(__GNUC__)
+  constexpr std::size_t lines = 4;
+  const std::uintptr_t next = reinterpret_cast<std::uintptr_t>(page) + page_bytes;
+  for (std::size_t line = 0; line < lines; ++line) {
+    __builtin_prefetch(reinterpret_cast<const void*>(next + line * line_bytes));
+  }
+#endif
+}
+
 template <ReduceOp op, class T>
-ADJOIN_INLINE void reduce_two(T* output, const T* a, const T* b, std::size_t numel) {
+ADJOIN_INLINE void reduce_span(T* output, const T* a, const T* b, std::size_t numel) {
 #pragma GCC ivdep
   for (std::size_t i = 0; i < numel; ++i) {
     output[i] = combine<op>(a[i], b[i]);
   }
 }
 
-/// The same, to a cache-line-aligned output that is written past the caches.
+/// output ← a op b, to a cache-line-aligned output that is written past the caches.
 template <ReduceOp op, class T>
-ADJOIN_INLINE void stream_two(T* output, const T* a, const T* b, std::size_t numel) {
+ADJOIN_INLINE void stream_span(T* output, const T* a, const T* b, std::size_t numel) {
   std::size_t i = 0;
 #if defined(__SSE2__)
   constexpr std::size_t items = line_bytes / sizeof(T);
   for (; i + items <= numel; i += items) {
     alignas(line_bytes) T line[items];
-    reduce_two<op>(line, a + i, b + i, items);
+    reduce_span<op>(line, a + i, b + i, items);
     for (std::size_t v = 0; v < line_bytes / sizeof(__m128i); ++v) {
       _mm_stream_si128(reinterpret_cast<__m128i*>(output + i) + v,
                        _mm_load_si128(reinterpret_cast<__m128i*>(line) + v));
     }
   }
 #endif
-  reduce_two<op>(output + i, a + i, b + i, numel - i);
+  reduce_span<op>(output + i, a + i, b + i, numel - i);
+}
+
+/// output ← a op b, a page at a time: the processor's own prefetching stops at the end of one.
+template <ReduceOp op, class T>
+ADJOIN_INLINE void reduce_two(T* output, const T* a, const T* b, std::size_t numel, bool streams) {
+  constexpr std::size_t page = page_bytes / sizeof(T);
+  for (std::size_t begin = 0; begin < numel; begin += page) {
+    const std::size_t length = std::min(page, numel - begin);
+    prefetch_after(a + begin);
+    prefetch_after(b + begin);
+    if (streams) {
+      stream_span<op>(output + begin, a + begin, b + begin, length);
+    } else {
+      prefetch_after(output + begin);
+      reduce_span<op>(output + begin, a + begin, b + begin, length);
+    }
+  }
 }
 
 /// Parts of arrays that begin at element `begin`.
@@ -97,19 +123,23 @@ ADJOIN_INLINE void reduce(T* output, const Sources& sources, std::size_t numel, 
     std::copy_n(sources.get<T>(0), numel, output);
     return;
   }
-  // When streaming, all but the last are combined aside.
-  alignas(line_bytes) std::byte aside[block_bytes];
-  T* const partial = streams ? reinterpret_cast<T*>(aside) : output;
-  const std::size_t last = sources.count - 1;
-  const T* first = sources.get<T>(0);
-  for (std::size_t s = 1; s < last; ++s) {
-    reduce_two<op>(partial, first, sources.get<T>(s), numel);
-    first = partial;
+  if (sources.count == 2) {
+    reduce_two<op>(output, sources.get<T>(0), sources.get<T>(1), numel, streams);
+    return;
   }
-  if (streams) {
-    stream_two<op>(output, first, sources.get<T>(last), numel);
-  } else {
-    reduce_two<op>(output, first, sources.get<T>(last), numel);
+  // Block by block, the results of which stay in the first-level cache while all but the last source are combined.
+  alignas(line_bytes) std::byte aside[page_bytes];
+  constexpr std::size_t block = page_bytes / sizeof(T);
+  const std::size_t last = sources.count - 1;
+  for (std::size_t begin = 0; begin < numel; begin += block) {
+    const std::size_t length = std::min(block, numel - begin);
+    T* const partial = reinterpret_cast<T*>(aside);
+    const T* first = sources.get<T>(0) + begin;
+    for (std::size_t s = 1; s < last; ++s) {
+      reduce_two<op>(partial, first, sources.get<T>(s) + begin, length, false);
+      first = partial;
+    }
+    reduce_two<op>(output + begin, first, sources.get<T>(last) + begin, length, streams);
   }
 }
 
@@ -129,9 +159,9 @@ ADJOIN_INLINE void reduce_typed(ReduceOp op, void* output, const Sources& source
   }
 }
 
-/// At most block_bytes; false for an unsupported dtype.
-ADJOIN_SIMD bool reduce_block(at::ScalarType dtype, ReduceOp op, void* output, const Sources& sources,
-                              std::size_t numel, bool streams) {
+/// False for an unsupported dtype.
+ADJOIN_SIMD bool reduce_supported(at::ScalarType dtype, ReduceOp op, void* output, const Sources& sources,
+                                  std::size_t numel, bool streams) {
   switch (dtype) {
     case at::kFloat:
       reduce_typed<float>(op, output, sources, numel, streams);
@@ -177,36 +207,14 @@ ADJOIN_SIMD bool reduce_block(at::ScalarType dtype, ReduceOp op, void* output, c
   }
 }
 
-/// Asks for the beginning of a block that is needed soon, and with it for the translation of its address.
-void prefetch_block(const void* block) {
-#if defined(__GNUC__)
-  constexpr std::size_t lines = 4;
-  for (std::size_t line = 0; line < lines; ++line) {
-    __builtin_prefetch(static_cast<const std::byte*>(block) + line * line_bytes);
-  }
-#endif
-}
-
 }  // namespace
 
 void reduce_arrays(at::ScalarType dtype, ReduceOp op, void* output, std::span<const void* const> sources,
                    std::size_t begin, std::size_t numel) {
-  const std::size_t item = c10::elementSize(dtype);
-  const bool streams = numel * item >= stream_bytes && reinterpret_cast<std::uintptr_t>(output) % line_bytes == 0;
-  const std::size_t block = block_bytes / item;
-  auto* target = static_cast<std::byte*>(output);
-  const std::size_t end = begin + numel;
-  for (; begin < end; begin += block, target += block_bytes) {
-    for (const void* const source : sources) {
-      prefetch_block(static_cast<const std::byte*>(source) + begin * item + block_bytes);
-    }
-    if (!streams) {
-      prefetch_block(target + block_bytes);
-    }
-    check(
-        reduce_block(dtype, op, target, {sources.data(), sources.size(), begin}, std::min(block, end - begin), streams),
+  const bool streams =
+      numel * c10::elementSize(dtype) >= stream_bytes && reinterpret_cast<std::uintptr_t>(output) % line_bytes == 0;
+  check(reduce_supported(dtype, op, output, {sources.data(), sources.size(), begin}, numel, streams),
         "reduce_arrays: dtype ", dtype, " cannot be reduced");
-  }
 #if defined(__SSE2__)
   if (streams) {
     _mm_sfence();  // streamed stores are not ordered otherwise
