@@ -178,13 +178,14 @@ double StackTerms::sigma() const {
 
 // ---- One process -------------------------------------------------------------------------------------------------
 
-StackedDataFidelity::StackedDataFidelity(const StackedLinearPhysics& stack, DataFidelityPtr fidelity,
+StackedDataFidelity::StackedDataFidelity(const StackedLinearPhysics& stack, const DataFidelityPtr& fidelity,
                                          const DataFidelityOptions& options)
     : stack_(stack),
       reduction_(options.reduction.value_or(stack.reduction())),
       terms_(same_for_all(fidelity, counting(stack.size())), counting(stack.size())) {}
 
-StackedDataFidelity::StackedDataFidelity(const StackedLinearPhysics& stack, std::vector<DataFidelityPtr> fidelities,
+StackedDataFidelity::StackedDataFidelity(const StackedLinearPhysics& stack,
+                                         const std::vector<DataFidelityPtr>& fidelities,
                                          const DataFidelityOptions& options)
     : stack_(stack),
       reduction_(options.reduction.value_or(stack.reduction())),
@@ -268,7 +269,7 @@ std::int64_t pieces_of(at::ScalarType dtype) { return c10::toRealValueType(dtype
 
 // Every rank writes its value into elements of its own and zeros into those of the others, so that no digit is lost in
 // the sum, and every rank then adds the values up in the same order.
-void write_value(at::Tensor slots, double value, int rank) {
+void write_value(const at::Tensor& slots, double value, int rank) {
   std::vector<double> pieces(static_cast<std::size_t>(slots.numel()));
   const std::int64_t count = pieces_of(slots.scalar_type());
   double rest = value;
@@ -314,12 +315,12 @@ DistributedDataFidelity::DistributedDataFidelity(const DistributedStackedLinearP
   sigma_ = largest[3] == 0.0 && largest[1] == -largest[2] ? largest[1] : std::numeric_limits<double>::quiet_NaN();
 }
 
-DistributedDataFidelity::DistributedDataFidelity(const DistributedStackedLinearPhysics& stack, DataFidelityPtr fidelity,
-                                                 const DataFidelityOptions& options)
+DistributedDataFidelity::DistributedDataFidelity(const DistributedStackedLinearPhysics& stack,
+                                                 const DataFidelityPtr& fidelity, const DataFidelityOptions& options)
     : DistributedDataFidelity(stack, options, [&] { return same_for_all(fidelity, stack.local_indices()); }) {}
 
 DistributedDataFidelity::DistributedDataFidelity(const DistributedStackedLinearPhysics& stack,
-                                                 std::vector<DataFidelityPtr> fidelities,
+                                                 const std::vector<DataFidelityPtr>& fidelities,
                                                  const DataFidelityOptions& options)
     : DistributedDataFidelity(stack, options,
                               [&] { return picked(fidelities, stack.local_indices(), stack.num_operators()); }) {}

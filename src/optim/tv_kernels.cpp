@@ -127,6 +127,7 @@ at::Tensor difference(const at::Tensor& x, std::int64_t dim) {
 
 at::Tensor differences(const at::Tensor& x, std::int64_t dims) {
   std::vector<at::Tensor> components;
+  components.reserve(static_cast<std::size_t>(dims));
   for (std::int64_t k = 0; k < dims; ++k) {
     components.push_back(difference(x, k - dims));
   }

@@ -65,9 +65,9 @@ class StackTerms {
 class StackedDataFidelity {
  public:
   /// One fidelity for all operators, one for each (throws InvalidArgument when the counts differ), or made for each.
-  StackedDataFidelity(const StackedLinearPhysics& stack, DataFidelityPtr fidelity,
+  StackedDataFidelity(const StackedLinearPhysics& stack, const DataFidelityPtr& fidelity,
                       const DataFidelityOptions& options = {});
-  StackedDataFidelity(const StackedLinearPhysics& stack, std::vector<DataFidelityPtr> fidelities,
+  StackedDataFidelity(const StackedLinearPhysics& stack, const std::vector<DataFidelityPtr>& fidelities,
                       const DataFidelityOptions& options = {});
   StackedDataFidelity(const StackedLinearPhysics& stack, const DataFidelityFactory& factory,
                       const DataFidelityOptions& options = {});
@@ -116,9 +116,9 @@ class DistributedDataFidelity {
  public:
   /// One fidelity for all operators, one for each of all operators (a count unlike theirs is an error), or made for
   /// each operator that a rank owns.
-  DistributedDataFidelity(const DistributedStackedLinearPhysics& stack, DataFidelityPtr fidelity,
+  DistributedDataFidelity(const DistributedStackedLinearPhysics& stack, const DataFidelityPtr& fidelity,
                           const DataFidelityOptions& options = {});
-  DistributedDataFidelity(const DistributedStackedLinearPhysics& stack, std::vector<DataFidelityPtr> fidelities,
+  DistributedDataFidelity(const DistributedStackedLinearPhysics& stack, const std::vector<DataFidelityPtr>& fidelities,
                           const DataFidelityOptions& options = {});
   DistributedDataFidelity(const DistributedStackedLinearPhysics& stack, const DataFidelityFactory& factory,
                           const DataFidelityOptions& options = {});
