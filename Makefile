@@ -48,8 +48,8 @@ check: configure ## formatting, the include graph, and that every public header 
 	python scripts/check_includes.py
 	ninja -C $(BUILD) -j $(JOBS) adjoin_headers
 
-tidy: configure ## clang-tidy over our sources
-	python scripts/tidy.py $(BUILD)
+tidy: configure ## clang-tidy over our sources, or those under TIDY (folders)
+	python scripts/tidy.py $(BUILD) $(TIDY)
 
 sanitize: ## build and test under AddressSanitizer and UBSan
 	$(MAKE) test PRESET=sanitize
