@@ -52,6 +52,9 @@ at::Tensor alias(const at::Tensor& base, std::int64_t byte_offset, at::IntArrayR
 
 // Copies `from` to `to`, of equal shape; a plain copy of memory where that is right.
 void copy_into(at::Tensor& to, const at::Tensor& from) {
+  if (from.numel() == 0) {
+    return;
+  }
   if (to.is_cpu() && from.is_cpu() && to.scalar_type() == from.scalar_type() && from.is_contiguous() &&
       !from.is_conj() && !from.is_neg()) {
     std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
