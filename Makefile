@@ -9,7 +9,8 @@ RANKS ?= 2
 ROUNDS ?= 3
 PRESET ?= release
 BUILD := build/$(PRESET)
-JOBS ?= $(shell nproc)
+# nproc would count one core where OMP_NUM_THREADS is 1.
+JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
 .PHONY: help setup configure build demo test bench bench-peers format check tidy sanitize clean
 help: ## this list
