@@ -26,7 +26,6 @@ c10::SmallVector<std::int64_t, 3> trailing_axes(const at::Tensor& x, std::int64_
 /// those of its public interface (mkl_dfti.h, "Fourier Transform Functions" in the oneMKL developer reference).
 struct Mkl {
   using Handle = void*;
-  static constexpr int number_of_transforms = 7;
   static constexpr int conjugate_even_storage = 10;
   static constexpr int placement = 11;
   static constexpr int input_strides = 12;

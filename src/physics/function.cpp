@@ -61,7 +61,8 @@ class Function final : public LinearPhysics {
  private:
   // Where x is known, its shape need not be.
   at::Tensor differentiated_at(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
-    return Physics::A_vjp_impl(x, v, params);
+    // Past LinearPhysics, whose own asks for the adjoint that is missing here.
+    return Physics::A_vjp_impl(x, v, params);  // NOLINT(bugprone-parent-virtual-call)
   }
 
   TensorFunction A_;
