@@ -19,7 +19,7 @@ struct Vector {
 template <int vectors, class T>
 ADJOIN_INLINE void correlate_block(const T* x, std::int64_t row, std::int64_t plane, const T* w,
                                    const std::array<std::int64_t, 3>& kernel, int step, T* y) {
-  using Register = typename Vector<T>::type;
+  using Register = Vector<T>::type;
   Register sums[vectors] = {};
   for (std::int64_t d = 0; d < kernel[0]; ++d) {
     for (std::int64_t h = 0; h < kernel[1]; ++h) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
@@ -21,7 +22,7 @@ SolverOptions solver_options(const char* method, const LeastSquaresProblem<Y>& p
   return {.max_iter = options.max_iter,
           .tol = options.tol,
           .items = problem.items,
-          .monitor = progress_monitor(method, to_string(options.solver).data(), options.verbose, options.monitor)};
+          .monitor = progress_monitor(method, to_string(options.solver), options.verbose, options.monitor)};
 }
 
 void check_image(const char* method, const char* argument, const at::Tensor& image, const at::Tensor& expected) {
@@ -71,11 +72,11 @@ void check_gamma(double gamma) {
   check(std::isfinite(gamma) && gamma > 0.0, "prox_l2: gamma must be finite and above 0, got ", gamma);
 }
 
-Monitor progress_monitor(const char* method, const char* solver, bool verbose, const Monitor& monitor) {
+Monitor progress_monitor(const char* method, std::string_view solver, bool verbose, const Monitor& monitor) {
   if (!verbose) {
     return monitor;
   }
-  Monitor bar = progress_bar(std::string(method) + " (" + solver + ")");
+  Monitor bar = progress_bar(std::string(method) + " (" + std::string(solver) + ")");
   if (!monitor) {
     return bar;
   }

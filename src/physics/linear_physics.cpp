@@ -26,8 +26,7 @@ constexpr std::array<std::pair<Solver, std::string_view>, 5> solver_names = {{{S
                                                                               {Solver::MINRES, "MINRES"}}};
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](unsigned char p, unsigned char q) { return std::tolower(p) == std::tolower(q); });
+  return std::ranges::equal(a, b, [](unsigned char p, unsigned char q) { return std::tolower(p) == std::tolower(q); });
 }
 
 // The least-squares problem of A; an image known beforehand spares an application of the adjoint.

@@ -67,8 +67,7 @@ at::Tensor checked_mask(const at::Tensor& mask, const at::Tensor& maps, const Mu
 /// Phase factors over the axes of `sizes`: e^{2πi sign Σ_a c_a (j_a − c_a · shift) / n_a}, c = n / 2; ±1 for even n.
 at::Tensor phase(at::IntArrayRef sizes, std::int64_t shift, at::ScalarType dtype, at::Device device) {
   at::Tensor product = at::ones({}, at::kComplexDouble);
-  for (std::size_t a = 0; a < sizes.size(); ++a) {
-    const std::int64_t n = sizes[a];
+  for (const std::int64_t n : sizes) {
     const std::int64_t centre = n / 2;
     // Reduced modulo n while still integers: exact for any size.
     const at::Tensor turns = at::remainder(centre * (at::arange(n, at::kLong) - centre * shift), n).to(at::kDouble);
@@ -98,7 +97,7 @@ class MultiCoilMRI::Plan {
     const auto complex = at::toComplexType(real_);
     maps_ = (maps.to(device_, complex) * phase(spatial_, 0, complex, device_)).contiguous();
     std::vector<std::int64_t> mask_sizes = mask.sizes().vec();
-    std::copy(spatial_.begin(), spatial_.end(), mask_sizes.end() - axes_of(options));
+    std::ranges::copy(spatial_, mask_sizes.end() - axes_of(options));
     mask_ = mask.to(device_, real_).expand(mask_sizes).contiguous();
     const bool even = std::ranges::all_of(spatial_, [](std::int64_t n) { return n % 2 == 0; });
     const at::Tensor factors = phase(spatial_, 1, complex, device_) / std::sqrt(static_cast<double>(pixels_));

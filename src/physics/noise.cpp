@@ -22,7 +22,7 @@ class Stream {
   std::optional<at::Generator> generator(const at::Device& device) {
     if (seed_ && !(generator_ && generator_->device() == device)) {
       generator_ = at::globalContext().defaultGenerator(device).clone();
-      const std::lock_guard<std::mutex> lock(generator_->mutex());
+      const std::scoped_lock lock(generator_->mutex());
       generator_->set_current_seed(*seed_);
     }
     return generator_;
@@ -46,7 +46,7 @@ at::Tensor random_like(const at::Tensor& y, const Fill& fill) {
 NoiseModel gaussian_noise(double sigma, std::optional<std::uint64_t> seed) {
   check(std::isfinite(sigma) && sigma >= 0.0, "gaussian_noise: sigma must be finite and at least 0, got ", sigma);
   return [sigma, stream = std::make_shared<Stream>(seed)](const at::Tensor& y) {
-    return y + random_like(y, [&](at::Tensor n) { n.normal_(0.0, sigma, stream->generator(y.device())); });
+    return y + random_like(y, [&](const at::Tensor& n) { n.normal_(0.0, sigma, stream->generator(y.device())); });
   };
 }
 
@@ -64,7 +64,7 @@ NoiseModel poisson_noise(double gain, std::optional<std::uint64_t> seed, bool cl
 NoiseModel uniform_noise(double a, std::optional<std::uint64_t> seed) {
   check(std::isfinite(a) && a >= 0.0, "uniform_noise: a must be finite and at least 0, got ", a);
   return [a, stream = std::make_shared<Stream>(seed)](const at::Tensor& y) {
-    return y + random_like(y, [&](at::Tensor n) { n.uniform_(-a, a, stream->generator(y.device())); });
+    return y + random_like(y, [&](const at::Tensor& n) { n.uniform_(-a, a, stream->generator(y.device())); });
   };
 }
 

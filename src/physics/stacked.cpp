@@ -35,13 +35,13 @@ bool fusable(const at::Tensor& x, const Params& params) { return params.empty() 
 
 bool fusable(const TensorList& y, const Params& params) {
   return params.empty() &&
-         std::all_of(y.begin(), y.end(), [](const at::Tensor& t) { return t.defined() && !records_gradients(t); });
+         std::ranges::all_of(y, [](const at::Tensor& t) { return t.defined() && !records_gradients(t); });
 }
 
 // Sums the operators' images without ever writing into one: a term may share memory with the operator's input.
 class Sum {
  public:
-  explicit Sum(const at::Tensor& out) : out_(out) {}
+  explicit Sum(at::Tensor out) : out_(std::move(out)) {}
 
   void add(at::Tensor term) {
     if (!sum_.defined()) {
@@ -145,8 +145,12 @@ at::Tensor StackedPhysics::A_vjp(const at::Tensor& x, const TensorList& v, const
 StackedLinearPhysics::StackedLinearPhysics(std::vector<LinearPhysicsPtr> operators, const StackOptions& options)
     : operators_(std::move(operators)), options_(options) {
   check_operators(operators_);
-  const auto same_type = [&](const LinearPhysicsPtr& op) { return typeid(*op) == typeid(*operators_[0]); };
-  options_.fuse = options_.fuse && !operators_.empty() && std::all_of(operators_.begin(), operators_.end(), same_type);
+  const auto same_type = [&](const LinearPhysicsPtr& op) {
+    const LinearPhysics& one = *op;
+    const LinearPhysics& first = *operators_.front();
+    return typeid(one) == typeid(first);
+  };
+  options_.fuse = options_.fuse && !operators_.empty() && std::ranges::all_of(operators_, same_type);
 }
 
 StackedLinearPhysics::StackedLinearPhysics(StackedLinearPhysics&&) noexcept = default;

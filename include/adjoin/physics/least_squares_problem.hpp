@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <string_view>
 
 #include "adjoin/physics/linear_physics.hpp"
 #include "adjoin/solvers/solver.hpp"
@@ -16,7 +17,7 @@ void check_options(const DaggerOptions& options);
 void check_gamma(double gamma);
 
 /// Calls `monitor` after every iteration, below a progress bar when `verbose`.
-Monitor progress_monitor(const char* method, const char* solver, bool verbose, const Monitor& monitor);
+Monitor progress_monitor(const char* method, std::string_view solver, bool verbose, const Monitor& monitor);
 
 /// A linear map as the solvers below see it. Y is at::Tensor, TensorList or ShardedTensorList. All three maps must use
 /// the same inner product of Y, which is that of dot(Y, Y).
