@@ -1,4 +1,5 @@
-// The collectives that adjoin needs, as an abstract class. Its engines: one process (single.hpp) and MPI (mpi.hpp).
+// The collectives that adjoin needs, as an abstract class. Its engines: one process (single.hpp), MPI (mpi.hpp) and the
+// process groups of torch.distributed (process_group.hpp).
 #pragma once
 
 #include <ATen/core/Tensor.h>

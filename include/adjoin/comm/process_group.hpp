@@ -1,0 +1,49 @@
+// The engine of torch.distributed: a process group of any backend (Gloo, NCCL, UCC, MPI), and shared memory where all
+// ranks are on one node.
+#pragma once
+
+#include <c10/util/intrusive_ptr.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "adjoin/comm/communicator.hpp"
+
+namespace c10d {
+class ProcessGroup;
+}
+
+namespace adjoin {
+
+using ProcessGroupPtr = c10::intrusive_ptr<c10d::ProcessGroup>;
+
+struct ProcessGroupOptions {
+  /// Reduce and gather host memory through shared memory where all ranks of the group are on one node and can share
+  /// it; otherwise, and always when false, through the group. The same on every rank.
+  bool shared_memory = true;
+  /// How long a rank waits in shared memory for one that neither comes nor ends, before it throws CommunicationError.
+  /// The group's own collectives have the group's timeout.
+  std::chrono::milliseconds timeout = std::chrono::minutes(30);
+  /// Makes the group of those `ranks` (of this group, in this order), which all call it together: what split() needs,
+  /// as torch makes groups in Python only (torch.distributed.new_group with use_local_synchronization).
+  std::function<ProcessGroupPtr(const std::vector<int>& ranks)> new_group = {};
+};
+
+/// A communicator over `group`, as torch.distributed made it. Collective. The group may be used by others too, provided
+/// that all ranks call it in one order.
+///
+/// Its methods wait for other ranks. Where the caller is Python, the GIL must be released around every call, the
+/// destruction included: a backend may need it to finish (as of torch 2.14), and the waits are long.
+///
+/// For tensors of an accelerator "finished" means, as in torch.distributed, finished for what is queued later on the
+/// current stream. Host tensors go to the current accelerator and back where the group has no backend for the host
+/// (NCCL alone); tensors of an accelerator without backend of its own are staged through host memory.
+///
+/// A rank that ends while others wait for it in shared memory makes them throw CommunicationError, after which the
+/// communicator is of no further use.
+std::unique_ptr<Communicator> make_process_group_communicator(ProcessGroupPtr group,
+                                                              const ProcessGroupOptions& options = {});
+
+}  // namespace adjoin
