@@ -16,14 +16,6 @@
 #include <emmintrin.h>
 #endif
 
-// Everything is inlined into one function, which is then compiled for each instruction set; unless the whole program is
-// compiled for a newer one, which could not be inlined into the clone for the oldest.
-#if defined(__GNUC__) && !defined(__AVX__)
-#define ADJOIN_INLINE inline __attribute__((always_inline))
-#else
-#define ADJOIN_INLINE inline
-#endif
-
 namespace adjoin {
 
 namespace {

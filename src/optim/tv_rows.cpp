@@ -11,11 +11,6 @@ namespace {
 // The bodies are inlined into one function for each type and number of dimensions, compiled for several instruction
 // sets. `first`, `middle` and `last` are the spatial dimensions; there is no middle one of two.
 
-#if defined(__GNUC__)
-#define ADJOIN_INLINE __attribute__((always_inline))
-#else
-#define ADJOIN_INLINE
-#endif
 // The rows of a loop do not overlap.
 #if defined(__GNUC__) && !defined(__clang__)
 #define ADJOIN_INDEPENDENT _Pragma("GCC ivdep")
@@ -24,14 +19,14 @@ namespace {
 #endif
 
 template <class T, int dims>
-ADJOIN_INLINE inline void primal_body(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n,
-                                      T gamma, T lower, T upper) {
+ADJOIN_INLINE void primal_body(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma,
+                               T lower, T upper) {
   const T* first = p[0];
   const T* first_before = before[0];
   const T* middle = p[1];
   const T* middle_before = before[1];
   const T* last = p[dims - 1];
-  const auto pixel = [&](std::int64_t j, T last_before) ADJOIN_INLINE {
+  const auto pixel = [&](std::int64_t j, T last_before) __attribute__((always_inline)) {
     T adjoint = first_before[j] - first[j] + last_before - last[j];
     if constexpr (dims == 3) {
       adjoint += middle_before[j] - middle[j];
@@ -49,8 +44,8 @@ ADJOIN_INLINE inline void primal_body(T* x, const T* b, const Rows<T>& p, const 
 
 // The step at one pixel, whose differences are d_first, d_middle and d_last.
 template <class T, int dims>
-ADJOIN_INLINE inline void dual_pixel(T d_first, T d_middle, T d_last, T& p_first, T& p_middle, T& p_last, T& r_first,
-                                     T& r_middle, T& r_last, T step, T beta) {
+ADJOIN_INLINE void dual_pixel(T d_first, T d_middle, T d_last, T& p_first, T& p_middle, T& p_last, T& r_first,
+                              T& r_middle, T& r_last, T step, T beta) {
   const T q_first = r_first + step * d_first;
   const T q_middle = dims == 3 ? r_middle + step * d_middle : T(0);
   const T q_last = r_last + step * d_last;
@@ -70,8 +65,8 @@ ADJOIN_INLINE inline void dual_pixel(T d_first, T d_middle, T d_last, T& p_first
 }
 
 template <class T, int dims>
-ADJOIN_INLINE inline void dual_body(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,
-                                    std::int64_t n, T step, T beta) {
+ADJOIN_INLINE void dual_body(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,
+                             std::int64_t n, T step, T beta) {
   constexpr std::size_t middle = dims == 3 ? 1 : 0;  // any valid row where it is not used
   const T* first_after = after[0];
   const T* middle_after = after[middle];
@@ -92,14 +87,14 @@ ADJOIN_INLINE inline void dual_body(const T* x, const Rows<T>& after, const Muta
 }
 
 template <class T, int dims, bool with_dual>
-ADJOIN_INLINE inline double gap_body(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {
+ADJOIN_INLINE double gap_body(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {
   constexpr std::int64_t lanes = 16;
   const T* first_after = after[0];
   const T* middle_after = after[1];
   const T* p_first = p[0];
   const T* p_middle = p[1];
   const T* p_last = p[dims - 1];
-  const auto pixel = [&](std::int64_t j, T difference) ADJOIN_INLINE {
+  const auto pixel = [&](std::int64_t j, T difference) __attribute__((always_inline)) {
     const T d_first = first_after[j] - x[j];
     T d_middle = T(0);
     if constexpr (dims == 3) {

@@ -4,8 +4,6 @@
 
 #include "adjoin/core/simd.hpp"
 
-#define ADJOIN_INLINE __attribute__((always_inline)) inline
-
 namespace adjoin::kernels {
 namespace {
 

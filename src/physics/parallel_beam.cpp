@@ -16,8 +16,6 @@
 #include <immintrin.h>
 #endif
 
-#define ADJOIN_INLINE [[gnu::always_inline]] inline
-
 namespace adjoin::parallel_beam {
 
 View joseph_view(double angle, Size image, std::int64_t detectors, double spacing, double shift) {

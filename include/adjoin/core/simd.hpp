@@ -7,3 +7,11 @@
 #else
 #define ADJOIN_SIMD
 #endif
+
+/// Marks what such a function calls, so that it is compiled with it. Not where the whole program is compiled for a
+/// newer instruction set, which could not be inlined into the clone for the oldest.
+#if defined(__GNUC__) && !defined(__AVX__)
+#define ADJOIN_INLINE inline __attribute__((always_inline))
+#else
+#define ADJOIN_INLINE inline
+#endif
