@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <fstream>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -89,11 +91,25 @@ bool read_samples(png_structp png, png_infop info, std::FILE* file, Samples& sam
   return true;
 }
 
-bool write_samples(png_structp png, png_infop info, std::FILE* file, Samples& samples) {
+// Where the bytes of a picture go. Memory that runs out is reported as libpng reports errors.
+void append_bytes(png_structp png, png_bytep data, png_size_t length) {
+  auto* bytes = static_cast<std::string*>(png_get_io_ptr(png));
+  bool appended = true;
+  try {
+    bytes->append(data, data + length);
+  } catch (const std::bad_alloc&) {
+    appended = false;
+  }
+  if (!appended) {
+    png_error(png, "out of memory");
+  }
+}
+
+bool write_samples(png_structp png, png_infop info, std::string& bytes, Samples& samples) {
   if (setjmp(png_jmpbuf(png)) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp): libpng's way
     return false;
   }
-  png_init_io(png, file);
+  png_set_write_fn(png, &bytes, append_bytes, nullptr);
   png_set_IHDR(png, info, samples.width, samples.height, 8,
                samples.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -129,30 +145,37 @@ at::Tensor read_png(const std::filesystem::path& path) {
   return values.div_(wide ? 65535.0 : 255.0).permute({2, 0, 1}).unsqueeze(0).contiguous();
 }
 
-void write_png(const std::filesystem::path& path, const at::Tensor& image) {
+std::string encode_png(const at::Tensor& image) {
   const bool one_picture = image.defined() && (image.dim() == 3 || (image.dim() == 4 && image.size(0) == 1)) &&
                            (image.size(-3) == 1 || image.size(-3) == 3) && image.numel() > 0 && !image.is_complex();
   check(one_picture, "write_png: image must be real, of shape (C, H, W) or (1, C, H, W) with 1 or 3 channels, got ",
         image.defined() ? c10::str(image.scalar_type(), " ", image.sizes()) : "an undefined tensor");
-  at::Tensor bytes = image.detach().to(at::kCPU, at::kDouble).reshape({image.size(-3), image.size(-2), image.size(-1)});
-  bytes = bytes.nan_to_num().clamp(0.0, 1.0).mul_(255.0).round_().to(at::kByte).permute({1, 2, 0}).contiguous();
+  at::Tensor values =
+      image.detach().to(at::kCPU, at::kDouble).reshape({image.size(-3), image.size(-2), image.size(-1)});
+  values = values.nan_to_num().clamp(0.0, 1.0).mul_(255.0).round_().to(at::kByte).permute({1, 2, 0}).contiguous();
 
   Samples samples;
-  samples.height = static_cast<png_uint_32>(bytes.size(0));
-  samples.width = static_cast<png_uint_32>(bytes.size(1));
-  samples.channels = static_cast<int>(bytes.size(2));
-  for (std::int64_t row = 0; row < bytes.size(0); ++row) {
-    samples.rows.push_back(bytes.mutable_data_ptr<std::uint8_t>() + row * bytes.stride(0));
-  }
-
-  File file(std::fopen(path.c_str(), "wb"));
-  if (file == nullptr) {
-    throw Error(c10::str("write_png: cannot write ", path));
+  samples.height = static_cast<png_uint_32>(values.size(0));
+  samples.width = static_cast<png_uint_32>(values.size(1));
+  samples.channels = static_cast<int>(values.size(2));
+  for (std::int64_t row = 0; row < values.size(0); ++row) {
+    samples.rows.push_back(values.mutable_data_ptr<std::uint8_t>() + row * values.stride(0));
   }
   Png writer(false);
-  const bool written = write_samples(writer.png, writer.info, file.get(), samples);
-  if (!written || std::fclose(file.release()) != 0) {
-    throw Error(c10::str("write_png: writing ", path, " failed: ", writer.error.message));
+  std::string bytes;
+  if (!write_samples(writer.png, writer.info, bytes, samples)) {
+    throw Error(c10::str("write_png: ", writer.error.message));
+  }
+  return bytes;
+}
+
+void write_png(const std::filesystem::path& path, const at::Tensor& image) {
+  const std::string bytes = encode_png(image);
+  std::ofstream file(path, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (!file) {
+    throw Error(c10::str("write_png: cannot write ", path));
   }
 }
 

@@ -1,9 +1,10 @@
-// PNG pictures as tensors, and the peak signal-to-noise ratio.
+// PNG pictures as tensors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <string>
 
 namespace adjoin {
 
@@ -12,8 +13,11 @@ namespace adjoin {
 /// InvalidArgument naming the file when it is missing, is not a PNG, or is damaged.
 at::Tensor read_png(const std::filesystem::path& path);
 
-/// Writes `image` of shape (C, H, W) or (1, C, H, W), real, C 1 or 3, as an 8-bit PNG; values are clamped to [0, 1].
-/// Throws InvalidArgument for another shape, and Error when the file cannot be written.
+/// The bytes of an 8-bit PNG of `image`, of shape (C, H, W) or (1, C, H, W), real, C 1 or 3; values are clamped to
+/// [0, 1]. Throws InvalidArgument for another shape.
+std::string encode_png(const at::Tensor& image);
+
+/// Writes them to a file. Throws Error when it cannot be written.
 void write_png(const std::filesystem::path& path, const at::Tensor& image);
 
 }  // namespace adjoin
