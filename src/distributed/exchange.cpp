@@ -200,16 +200,16 @@ Exchange::Failure Exchange::describe(const std::exception_ptr& exception) const 
   try {
     std::rethrow_exception(exception);
   } catch (const RankFailure& e) {
-    return {e.operator_index, e.reason, exception};
+    return {e.rank, e.operator_index, e.reason, exception};
   } catch (const OperatorFailure& e) {
     const bool known = e.index >= 0 && e.index < static_cast<std::int64_t>(indices_.size());
-    return {known ? indices_[static_cast<std::size_t>(e.index)] : e.index, e.what(), exception};
+    return {rank(), known ? indices_[static_cast<std::size_t>(e.index)] : e.index, e.what(), exception};
   } catch (const c10::Error& e) {
-    return {-1, e.what_without_backtrace(), exception};
+    return {rank(), -1, e.what_without_backtrace(), exception};
   } catch (const std::exception& e) {
-    return {-1, e.what(), exception};
+    return {rank(), -1, e.what(), exception};
   } catch (...) {
-    return {-1, "an exception of unknown type", exception};
+    return {rank(), -1, "an exception of unknown type", exception};
   }
 }
 
@@ -226,14 +226,14 @@ void Exchange::throw_local(std::exception_ptr exception) const {
   try {
     std::rethrow_exception(std::move(exception));
   } catch (...) {
-    std::throw_with_nested(RankFailure(rank(), failure.operator_index, failure.reason));
+    std::throw_with_nested(RankFailure(failure.rank, failure.operator_index, failure.reason));
   }
 }
 
 void Exchange::throw_agreed(const std::optional<Failure>& mine) {
   Params report;
   if (mine) {
-    report.set("operator", mine->operator_index).set("reason", mine->reason);
+    report.set("rank", std::int64_t{mine->rank}).set("operator", mine->operator_index).set("reason", mine->reason);
   }
   const std::vector<Params> all = exchange_params(*communicator_, report);
   for (int r = 0; r < static_cast<int>(all.size()); ++r) {
@@ -244,7 +244,8 @@ void Exchange::throw_agreed(const std::optional<Failure>& mine) {
     if (r == rank()) {
       throw_local(mine->exception);
     }
-    throw RankFailure(r, theirs.get<std::int64_t>("operator"), theirs.get<std::string>("reason"));
+    throw RankFailure(static_cast<int>(theirs.get<std::int64_t>("rank")), theirs.get<std::int64_t>("operator"),
+                      theirs.get<std::string>("reason"));
   }
   throw CommunicationError("a rank reported a failure but did not say which");
 }

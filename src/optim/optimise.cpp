@@ -31,7 +31,7 @@ double relative_change(const at::Tensor& a, const at::Tensor& b) {
 }
 
 OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step, const OptimOptions& options,
-                     const OnAllRanks& on_all_ranks) {
+                     const OnAllRanks& on_all_ranks, const std::function<void()>& finish) {
   const c10::NoGradGuard no_grad;
   check_options(options);
   check(x0.defined(), "x0: must be a tensor, got an undefined one");
@@ -61,8 +61,11 @@ OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimSt
     }
     if (record.change <= options.tol) {
       result.reason = StopReason::converged;
-      return result;
+      break;
     }
+  }
+  if (finish && result.iterations > 0) {
+    finish();
   }
   return result;
 }

@@ -453,6 +453,22 @@ bool DistributedDataFidelity::on_all_ranks(const std::function<bool()>& question
   return exchange_.agree_min(answer ? 1.0 : 0.0) > 0.0;
 }
 
+void DistributedDataFidelity::deferring(const std::function<void()>& work) const {
+  if (exchange_.alone()) {
+    work();
+  } else {
+    exchange_.deferring(work, [] {});
+  }
+}
+
+void DistributedDataFidelity::settle(NextMessage next) const {
+  if (next == NextMessage::prox) {
+    exchange_.agree("prox", "", [] {});
+  } else if (grad_plan_.buffer) {
+    (void)exchange_.reduce("grad", grad_plan_, [](const at::Tensor& /*out*/) { return at::Tensor(); });
+  }
+}
+
 double DistributedDataFidelity::lipschitz(const at::Tensor& x0, const SqnormOptions& options) const {
   return std::isinf(lipschitz_) ? lipschitz_ : lipschitz_ * weight() * stack_.sqnorm_bounds(x0, options).upper;
 }

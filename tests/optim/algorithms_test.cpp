@@ -252,9 +252,9 @@ TEST_F(Algorithms, WhatTheyNeedAndLackIsAnError) {
   const DataTerm term = l2();
   const Denoiser same = [](const at::Tensor& x, double) { return x; };
   EXPECT_THROW((void)gradient_descent(term, L1Prior(), x0), InvalidArgument);  // no Lipschitz constant
-  EXPECT_THROW((void)gradient_descent(term, Positivity(), x0, {.step = 0.1}), InvalidArgument);
+  EXPECT_THROW((void)gradient_descent(term, Positivity(), x0, {.step = 0.1}), Error);
   EXPECT_THROW((void)gradient_descent(term, RED(same, 0.1), x0, {.backtracking = true}), InvalidArgument);
-  EXPECT_THROW((void)proximal_gradient(term, RED(same, 0.1), x0), InvalidArgument);
+  EXPECT_THROW((void)proximal_gradient(term, RED(same, 0.1), x0), Error);
   EXPECT_THROW((void)monotone_fista(term, PnP(same), x0), InvalidArgument);
   EXPECT_THROW((void)hqs(term, Tikhonov(), x0, {}), InvalidArgument);
   EXPECT_THROW((void)hqs(term, Tikhonov(), x0, {1.0, 0.0}), InvalidArgument);
@@ -265,6 +265,86 @@ TEST_F(Algorithms, WhatTheyNeedAndLackIsAnError) {
   EXPECT_THROW((void)fista(term, Tikhonov(), x0, {.lambda = -1.0}), InvalidArgument);
   const DistributedDataFidelity huber(stack, std::make_shared<Huber>());
   expect_failure_everywhere(context, [&] { (void)admm(data_term(huber, y), Tikhonov(), x0, 1.0); });
+}
+
+// A prior whose method `what` throws at its call number `when` on the last rank.
+class Fragile : public Prior {
+ public:
+  Fragile(const DistributedContext& context, std::string what, int when)
+      : fails_here_(context.rank() + 1 == context.size()), what_(std::move(what)), when_(when) {}
+  std::string name() const override { return "Fragile"; }
+  double lipschitz() const override { return 1.0; }
+
+ protected:
+  at::Tensor fn_impl(const at::Tensor& x) const override { return called("fn"), at::zeros({}, x.options()); }
+  at::Tensor grad_impl(const at::Tensor& x) const override { return called("grad"), x; }
+  at::Tensor prox_impl(const at::Tensor& x, double) const override { return called("prox"), x / 1.1; }
+
+ private:
+  void called(const std::string& method) const {
+    if (method == what_ && ++calls_ == when_ && fails_here_) {
+      throw std::runtime_error("out of memory");
+    }
+  }
+
+  bool fails_here_;
+  std::string what_;
+  int when_;
+  mutable int calls_ = 0;
+};
+
+TEST_F(Algorithms, APriorThatFailsOnOneRankFailsOnAll) {
+  using Run = std::function<OptimResult(const Prior&, const OptimOptions&)>;
+  const DataTerm term = l2({.prox = {.max_iter = 3}});
+  const Run descent = [&](const Prior& g, const OptimOptions& o) { return gradient_descent(term, g, x0, o); };
+  const std::map<std::string, Run> with_prox = {
+      {"proximal gradient", [&](const Prior& g, const OptimOptions& o) { return proximal_gradient(term, g, x0, o); }},
+      {"FISTA", [&](const Prior& g, const OptimOptions& o) { return fista(term, g, x0, o); }},
+      {"monotone FISTA", [&](const Prior& g, const OptimOptions& o) { return monotone_fista(term, g, x0, o); }},
+      {"HQS", [&](const Prior& g, const OptimOptions& o) { return hqs(term, g, x0, {0.5}, o); }},
+      {"ADMM", [&](const Prior& g, const OptimOptions& o) { return admm(term, g, x0, 0.5, o); }},
+      {"primal-dual", [&](const Prior& g, const OptimOptions& o) { return primal_dual(term, g, x0, o); }},
+      {"ordered subsets",
+       [&](const Prior& g, const OptimOptions& o) { return ordered_subsets(term, g, x0, {.count = 1}, o); }}};
+  const auto expect_failure = [&](const std::string& name, const Run& run, const std::string& what, int when,
+                                  const OptimOptions& options) {
+    SCOPED_TRACE(c10::str(name, ", ", what, " number ", when));
+    const auto call = [&] { (void)run(Fragile(context, what, when), options); };
+    if (context.size() == 1) {
+      EXPECT_THROW(call(), std::runtime_error);
+      return;
+    }
+    const RankFailure failure = expect_failure_everywhere(context, call);
+    EXPECT_EQ(failure.rank, context.size() - 1);
+    EXPECT_EQ(failure.reason, "out of memory");
+  };
+  for (const bool backtracking : {false, true}) {
+    const OptimOptions three{.max_iter = 3, .tol = 0.0, .backtracking = backtracking, .objective = true};
+    OptimOptions converging = three;  // where the prior does not fail, the first iteration is the last
+    converging.tol = 1e9;
+    for (const int when : {1, 2, 3}) {
+      expect_failure("gradient descent", descent, "grad", when, three);
+      expect_failure("gradient descent", descent, "fn", when, three);
+    }
+    for (const auto& [name, run] : with_prox) {
+      if (backtracking && name == "ordered subsets") {
+        continue;
+      }
+      for (const bool objective : {false, true}) {
+        OptimOptions options = three;
+        options.objective = converging.objective = objective;
+        for (const int when : {1, 2, 3}) {
+          expect_failure(name, run, "prox", when, options);
+        }
+        expect_failure(name, run, "prox", 1, converging);
+      }
+      expect_failure(name, run, "fn", 1, three);
+      expect_failure(name, run, "fn", 3, three);
+      expect_failure(name, run, "fn", name == "monotone FISTA" ? 2 : 1, converging);
+    }
+  }
+  expect_near(proximal_gradient(l2(), Tikhonov(), x0, {.max_iter = 5000, .tol = 1e-13, .lambda = 0.3}).x,
+              tikhonov_solution(0.3), 1e-9);  // the next call works
 }
 
 // ---- Over ranks as in one process --------------------------------------------------------------------------------

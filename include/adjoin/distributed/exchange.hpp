@@ -77,6 +77,8 @@ class Exchange : public ScalarSum {
 
   Communicator& communicator() const { return *communicator_; }
   bool alone() const { return communicator_->size() == 1; }
+  /// Global indices of this rank's operators.
+  const std::vector<std::int64_t>& indices() const { return indices_; }
 
   /// This rank's contribution to a sum. `out`, when defined, is where it is best written; the sum is wherever the
   /// returned tensor is. An undefined tensor contributes nothing.
@@ -124,6 +126,7 @@ class Exchange : public ScalarSum {
 
  private:
   struct Failure {
+    int rank = 0;  // this one, or the one that an earlier message named
     std::int64_t operator_index = -1;
     std::string reason;
     std::exception_ptr exception;

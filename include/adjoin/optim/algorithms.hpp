@@ -1,5 +1,5 @@
 // Algorithms for min_x f(x) + λ g(x): f a data term, g a prior. They know no ranks: what the data term does, it does on
-// all of them.
+// all of them. A prior that fails on one rank fails on all, too: its failure travels with the data term's next message.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,6 +31,12 @@ struct DataTerm {
   std::function<double(const at::Tensor& x0)> lipschitz;
   std::function<double(const at::Tensor& x0)> sqnorm;
   OnAllRanks on_all_ranks;
+  /// Runs work that is every rank's own, such as a prior's. Among ranks an exception is kept, and f's next message
+  /// throws it on all. Empty: exceptions pass.
+  std::function<void(const std::function<void()>& work)> deferring;
+  /// Throws on all ranks what was kept since f's last message, at the end of a loop whose next message would be this
+  /// one.
+  std::function<void(NextMessage next)> settle;
 };
 
 struct DataTermOptions {
@@ -61,7 +67,9 @@ DataTerm data_term(const Fidelity& fidelity, const Measurements& y, const DataTe
       .lipschitz = [=, &fidelity](const at::Tensor& x0) { return fidelity.lipschitz(x0, options.sqnorm); },
       .sqnorm = [=,
                  &fidelity](const at::Tensor& x0) { return fidelity.stack().sqnorm_bounds(x0, options.sqnorm).upper; },
-      .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); }};
+      .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); },
+      .deferring = [&fidelity](const std::function<void()>& work) { fidelity.deferring(work); },
+      .settle = [&fidelity](NextMessage next) { fidelity.settle(next); }};
 }
 
 /// x ← x − τ (∇f(x) + λ ∇g(x)). Default step τ = 1 / (Lip(∇f) + λ Lip(∇g)). One gradient of f an iteration.

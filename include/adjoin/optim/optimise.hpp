@@ -76,9 +76,11 @@ using OnAllRanks = std::function<bool(const std::function<bool()>& question)>;
 
 /// x_k = step(x_{k−1}, k), k = 1, 2, …, until the change is at most tol, the monitor asks to stop (on any rank, when
 /// `on_all_ranks` is given: one small message an iteration, and only with a monitor), or max_iter. `title` heads the
-/// progress bar. Cut off from autograd. Among ranks every rank runs the same loop on the same images.
+/// progress bar. Cut off from autograd. Among ranks every rank runs the same loop on the same images. `finish`, when
+/// given, is called after the last iteration, if there was one and the monitor did not ask to stop.
 OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step,
-                     const OptimOptions& options = {}, const OnAllRanks& on_all_ranks = {});
+                     const OptimOptions& options = {}, const OnAllRanks& on_all_ranks = {},
+                     const std::function<void()>& finish = {});
 
 /// ‖a − b‖ / ‖a‖; 0 when both are zero.
 double relative_change(const at::Tensor& a, const at::Tensor& b);

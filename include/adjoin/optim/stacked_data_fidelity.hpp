@@ -29,6 +29,12 @@ struct Subset {
   std::int64_t count = 1;
 };
 
+/// What an iteration begins with: the kind of its first message.
+enum class NextMessage : std::uint8_t {
+  gradient,  ///< grad, that of a subset, or dual_step
+  prox
+};
+
 /// What the two classes below have in common; see there.
 namespace detail {
 
@@ -94,6 +100,8 @@ class StackedDataFidelity {
 
   /// The answer to the question: there is one process.
   bool on_all_ranks(const std::function<bool()>& question) const { return question(); }
+  void deferring(const std::function<void()>& work) const { work(); }
+  void settle(NextMessage /*next*/) const {}
 
   const StackedLinearPhysics& stack() const { return stack_; }
 
@@ -155,6 +163,13 @@ class DistributedDataFidelity {
 
   /// Whether every rank answers the question with yes, by a small collective; throws everywhere where one throws.
   bool on_all_ranks(const std::function<bool()>& question) const;
+  /// Runs work of this rank's own. Among several ranks an exception is kept, and thrown on every rank by the next call
+  /// of this object.
+  void deferring(const std::function<void()>& work) const;
+  /// Ends a loop in which deferring() was used and whose next call here would have been `next`: throws on every rank
+  /// what was kept. It is the message of that call without its content, so a rank that does make the call, as it cannot
+  /// know that the others have finished, meets it. Call it only after such a call.
+  void settle(NextMessage next) const;
 
   const DistributedStackedLinearPhysics& stack() const { return stack_; }
 
