@@ -11,11 +11,11 @@ namespace adjoin {
 namespace {
 
 // In the order of Params::Value.
-constexpr std::array<const char*, 9> type_names = {"a tensor",           "a bool",
-                                                   "an integer",         "a number",
-                                                   "a string",           "a list of tensors",
-                                                   "a list of integers", "a list of numbers",
-                                                   "a list of strings"};
+constexpr std::array<const char*, 10> type_names = {"a tensor",           "a bool",
+                                                    "an integer",         "a number",
+                                                    "a string",           "a list of tensors",
+                                                    "a list of integers", "a list of numbers",
+                                                    "a list of strings",  "an opaque value"};
 
 template <class T>
 constexpr std::size_t index_of() {
@@ -78,5 +78,6 @@ template TensorList Params::get(std::string_view) const;
 template std::vector<std::int64_t> Params::get(std::string_view) const;
 template std::vector<double> Params::get(std::string_view) const;
 template std::vector<std::string> Params::get(std::string_view) const;
+template Opaque Params::get(std::string_view) const;
 
 }  // namespace adjoin

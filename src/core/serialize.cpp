@@ -38,6 +38,9 @@ class Writer {
     }
   }
   void put(const TensorList& v) { put(v.tensors()); }
+  [[noreturn]] void put(const Opaque& /*v*/) {
+    throw InvalidArgument("serialize: an opaque parameter cannot leave its process");
+  }
 
   std::string take() { return std::move(bytes_); }
 
@@ -85,6 +88,7 @@ class Reader {
       get(entry);
     }
   }
+  [[noreturn]] void get(Opaque& /*v*/) { throw Error("deserialize: a message cannot hold an opaque parameter"); }
   void get(TensorList& v) { v = TensorList(get<std::vector<at::Tensor>>()); }
 
  private:

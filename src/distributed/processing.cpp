@@ -1,7 +1,6 @@
 #include "adjoin/distributed/processing.hpp"
 
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <utility>
 
@@ -87,31 +86,8 @@ at::Tensor DistributedProcessing::local_part(const at::Tensor& x, const at::Tens
   return image;
 }
 
-// As one differentiable operation whose local graph is kept: its backward pass sums the gradients of all tiles.
-at::Tensor DistributedProcessing::with_gradients(const at::Tensor& x, const Params& params) const {
-  struct LocalGraph {
-    at::Tensor x;
-    at::Tensor image;
-  };
-  const auto graph = std::make_shared<LocalGraph>();
-  graph->x = x.detach().requires_grad_();
-  const auto forward = [&] {
-    const at::Tensor image = exchange_->reduce("DistributedProcessing", image_plan_, [&](const at::Tensor& /*out*/) {
-      const at::AutoGradMode recording(true);
-      graph->image = local_part(graph->x, {}, params);
-      return graph->image.defined() ? graph->image.detach() : at::Tensor();
-    });
-    return std::vector<at::Tensor>{image};
-  };
-  const auto backward = [this, graph](const std::vector<at::Tensor>& gradients) {
-    const auto partial = [&](const at::Tensor& /*out*/) {
-      return graph->image.defined() ? torch::autograd::grad({graph->image}, {graph->x}, {gradients[0]},
-                                                            /*retain_graph=*/true)[0]
-                                    : at::Tensor();
-    };
-    return std::vector<at::Tensor>{exchange_->reduce("gradient", gradient_plan_, partial)};
-  };
-  return differentiable({x}, forward, backward)[0];
+void DistributedProcessing::set_parameters(std::vector<at::Tensor> parameters) {
+  parameters_ = Parameters(exchange_, std::move(parameters));
 }
 
 at::Tensor DistributedProcessing::operator()(const at::Tensor& x, const CallOptions& options) const {
@@ -119,8 +95,11 @@ at::Tensor DistributedProcessing::operator()(const at::Tensor& x, const CallOpti
     const at::Tensor part = exchange_->local([&] { return local_part(x, {}, options.params); });
     return part.defined() ? part : at::zeros_like(x);
   }
-  if (records_gradients(x)) {
-    return with_gradients(x, options.params);
+  if (records_gradients(x) || parameters_.recorded()) {
+    return reduce_recorded(
+        *exchange_, "DistributedProcessing", image_plan_,
+        {.inputs = {x}, .parameters = &parameters_, .gradient_plan = &gradient_plan_, .keep = weak_from_this().lock()},
+        [&](const std::vector<at::Tensor>& inputs) { return local_part(inputs[0], {}, options.params); });
   }
   return exchange_->reduce("DistributedProcessing", image_plan_,
                            [&](const at::Tensor& out) { return local_part(x, out, options.params); });

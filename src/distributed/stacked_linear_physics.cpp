@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "adjoin/core/gradients.hpp"
-#include "adjoin/distributed/autograd.hpp"
 #include "adjoin/physics/adjointness.hpp"
 #include "adjoin/physics/sqnorm.hpp"
 
@@ -46,7 +45,7 @@ DistributedStackedLinearPhysics::~DistributedStackedLinearPhysics() = default;
 
 TensorList DistributedStackedLinearPhysics::local_part(const char* argument, const TensorList& y) const {
   const std::vector<std::int64_t>& indices = local_indices();
-  const bool whole = static_cast<std::int64_t>(y.size()) == num_operators();
+  const bool whole = is_whole(y);
   check(whole || y.size() == indices.size(), argument, ": must hold ", num_operators(),
         " tensors, one for each operator, or ", indices.size(), ", one for each operator of this rank, got ", y.size());
   TensorList part;
@@ -113,20 +112,38 @@ at::Tensor DistributedStackedLinearPhysics::sum_over_ranks(const char* what, boo
   return sum.defined() ? sum : at::zeros({}, at::TensorOptions(dtype_.value_or(at::kFloat)).device(context_.device()));
 }
 
+bool DistributedStackedLinearPhysics::is_whole(const TensorList& y) const {
+  return static_cast<std::int64_t>(y.size()) == num_operators();
+}
+
+// A sum over the ranks whose operators' parameters may want gradients, so that the graph of the local part is needed.
+template <class Part>
+at::Tensor DistributedStackedLinearPhysics::recorded_sum(const char* what, std::vector<at::Tensor> inputs,
+                                                         bool replicated, Part&& part) const {
+  return reduce_recorded(*exchange_, what, image_plan_, recording(std::move(inputs), replicated),
+                         [&](const std::vector<at::Tensor>& own) { return weighted(part(TensorList(own)), {}); });
+}
+
 // The gradient of a whole list is a whole list, so that replicated measurements have replicated gradients; that of the
 // owned part is the owned part, and needs no message.
 at::Tensor DistributedStackedLinearPhysics::adjoint_with_gradients(const std::function<at::Tensor()>& adjoint,
                                                                    const TensorList& y,
                                                                    const CallOptions& options) const {
-  const bool whole = static_cast<std::int64_t>(y.size()) == num_operators();
+  const bool whole = is_whole(y);
   const auto forward = [&] { return std::vector<at::Tensor>{adjoint()}; };
-  const auto backward = [this, whole, params = options.params](const std::vector<at::Tensor>& gradients) {
+  const auto backward = [this, whole, params = options.params,
+                         keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
     return (A(gradients[0], {.gather = whole, .params = params}) * weight_).tensors();
   };
   return differentiable(y.tensors(), forward, backward)[0];
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_adjoint(const TensorList& y, const CallOptions& options) const {
+  if (options.gather && parameters_.recorded()) {
+    return recorded_sum("A_adjoint", y.tensors(), is_whole(y), [this, params = options.params](const TensorList& part) {
+      return local_.A_adjoint_sum(local_part("A_adjoint: y", part), {}, params);
+    });
+  }
   if (options.gather && records_gradients(y)) {
     return adjoint_with_gradients([&] { return A_adjoint(y, options); }, y, options);
   }
@@ -136,6 +153,11 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint(const TensorList& y, const
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_adjoint(const ShardedTensorList& y, const CallOptions& options) const {
+  if (options.gather && parameters_.recorded()) {
+    return recorded_sum(
+        "A_adjoint", local_part("A_adjoint: y", y).tensors(), false,
+        [this, params = options.params](const TensorList& part) { return local_.A_adjoint_sum(part, {}, params); });
+  }
   if (options.gather && records_gradients(y.local)) {
     return adjoint_with_gradients([&] { return A_adjoint(y, options); }, y.local, options);
   }
@@ -146,6 +168,11 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint(const ShardedTensorList& y
 
 at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const TensorList& v,
                                                   const CallOptions& options) const {
+  if (options.gather && parameters_.recorded()) {
+    return recorded_sum("A_vjp", v.tensors(), is_whole(v), [this, x, params = options.params](const TensorList& part) {
+      return local_.A_vjp_sum(x.detach(), local_part("A_vjp: v", part), {}, params);
+    });
+  }
   if (options.gather && records_gradients(v)) {
     return adjoint_with_gradients([&] { return A_vjp(x, v, options); }, v, options);
   }
@@ -157,6 +184,12 @@ at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const Ten
 
 at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const ShardedTensorList& v,
                                                   const CallOptions& options) const {
+  if (options.gather && parameters_.recorded()) {
+    return recorded_sum("A_vjp", local_part("A_vjp: v", v).tensors(), false,
+                        [this, x, params = options.params](const TensorList& part) {
+                          return local_.A_vjp_sum(x.detach(), part, {}, params);
+                        });
+  }
   if (options.gather && records_gradients(v.local)) {
     return adjoint_with_gradients([&] { return A_vjp(x, v, options); }, v.local, options);
   }
@@ -167,9 +200,15 @@ at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const Sha
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_adjoint_A(const at::Tensor& x, const CallOptions& options) const {
+  if (options.gather && parameters_.recorded()) {
+    return recorded_sum("A_adjoint_A", {x}, true, [this, params = options.params](const TensorList& image) {
+      check_tensor("A_adjoint_A: x", image[0]);
+      return local_.A_adjoint_A_sum(image[0], {}, params);
+    });
+  }
   if (options.gather && records_gradients(x)) {
     const auto forward = [&] { return std::vector<at::Tensor>{A_adjoint_A(x, options)}; };
-    const auto backward = [this, options](const std::vector<at::Tensor>& gradients) {
+    const auto backward = [this, options, keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
       return std::vector<at::Tensor>{A_adjoint_A(gradients[0], options)};
     };
     return differentiable({x}, forward, backward)[0];

@@ -2,14 +2,12 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <utility>
 
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/operator_failure.hpp"
 #include "adjoin/core/serialize.hpp"
-#include "adjoin/distributed/autograd.hpp"
 
 namespace adjoin {
 
@@ -122,50 +120,40 @@ at::Tensor DistributedStackedPhysics::forward_reduced(const at::Tensor& x, Reduc
   return reduced(Step::forward, x, reduction, options);
 }
 
+void DistributedStackedPhysics::set_parameters(std::vector<at::Tensor> replicated, std::vector<at::Tensor> owned) {
+  parameters_ = Parameters(exchange_, std::move(replicated), std::move(owned));
+}
+
+Recording DistributedStackedPhysics::recording(std::vector<at::Tensor> inputs, bool replicated) const {
+  return {.inputs = std::move(inputs),
+          .replicated = replicated,
+          .parameters = &parameters_,
+          .gradient_plan = &gradient_plan_,
+          .keep = weak_from_this().lock()};
+}
+
 // The measurements of all ranks as one differentiable operation. That of A needs J(x)ᵀ only; that of forward, whose
-// noise could not be drawn again, keeps the local graph.
+// noise could not be drawn again, keeps the local graph, as does every one that parameters take part in.
 TensorList DistributedStackedPhysics::gathered_with_gradients(Step step, const at::Tensor& x,
                                                               const CallOptions& options) const {
-  struct LocalGraph {
-    at::Tensor x;
-    TensorList y;
-  };
-  const auto graph = std::make_shared<LocalGraph>();
-  const auto forward = [&] {
-    if (step == Step::A) {
-      return gathered(step, x, options).tensors();
-    }
-    graph->x = x.detach().requires_grad_();
-    const auto one = [&](std::size_t position) {
-      const at::AutoGradMode recording(true);
-      graph->y.push_back(for_operator(static_cast<std::int64_t>(position),
-                                      [&] { return local_step_of(step, position, graph->x, options.params); }));
-      return graph->y[position].detach();
+  GatherPlan& plan = gather_plans_[static_cast<std::size_t>(step)];
+  if (step == Step::forward || parameters_.recorded()) {
+    const auto one = [&](std::size_t position, const std::vector<at::Tensor>& inputs) {
+      check_tensor("x", inputs[0]);
+      return for_operator(static_cast<std::int64_t>(position),
+                          [&] { return local_step_of(step, position, inputs[0], options.params); });
     };
-    const auto all = [&] {
-      check_tensor("x", x);
-      TensorList values;
-      for (std::size_t position = 0; position < local_indices().size(); ++position) {
-        values.push_back(one(position));
-      }
-      return values;
-    };
-    return exchange_
-        ->gather(gather_plans_[static_cast<std::size_t>(step)], sharding_, GatherStrategy::concatenated, all, one)
-        .tensors();
-  };
-  const auto backward = [=, this, params = options.params](const std::vector<at::Tensor>& gradients) {
+    return gather_recorded(*exchange_, plan, sharding_, recording({x}), one);
+  }
+  const auto forward = [&] { return gathered(step, x, options).tensors(); };
+  const auto backward = [this, x, params = options.params,
+                         keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
     const auto partial = [&](const at::Tensor& /*out*/) {
       TensorList own;
       for (const std::int64_t i : local_indices()) {
         own.push_back(gradients[static_cast<std::size_t>(i)]);
       }
-      if (step == Step::A) {
-        return local_vjp(x, own, params);
-      }
-      return own.empty()
-                 ? at::Tensor()
-                 : torch::autograd::grad(graph->y.tensors(), {graph->x}, own.tensors(), /*retain_graph=*/true)[0];
+      return local_vjp(x, own, params);
     };
     return std::vector<at::Tensor>{exchange_->reduce("gradient", gradient_plan_, partial)};
   };
@@ -173,7 +161,7 @@ TensorList DistributedStackedPhysics::gathered_with_gradients(Step step, const a
 }
 
 TensorList DistributedStackedPhysics::gathered(Step step, const at::Tensor& x, const CallOptions& options) const {
-  if (options.gather && records_gradients(x)) {
+  if (options.gather && (records_gradients(x) || parameters_.recorded())) {
     return gathered_with_gradients(step, x, options);
   }
   const auto all = [&] {
@@ -202,7 +190,7 @@ at::Tensor DistributedStackedPhysics::reduced(Step step, const at::Tensor& x, Re
     }
     return sum.defined() && weight != 1.0 ? sum * weight : sum;
   };
-  if (options.gather && records_gradients(x)) {
+  if (options.gather && (records_gradients(x) || parameters_.recorded())) {
     // Sums what autograd follows already: one gather more than needed, and none of the rules for parts twice.
     const TensorList y = gathered(step, x, options);
     at::Tensor sum = y[0];

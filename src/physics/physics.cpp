@@ -18,11 +18,7 @@ at::Tensor Physics::A(const at::Tensor& x, const Params& params) const {
 at::Tensor Physics::forward(const at::Tensor& x, const Params& params) const {
   check_tensor("forward", "x", x);
   ++calls_.A;
-  at::Tensor y = A_impl(x, params);
-  if (noise_) {
-    y = noise_impl(y, params);
-  }
-  return sensor_ ? sensor_(y) : y;
+  return forward_impl(x, params);
 }
 
 at::Tensor Physics::A_vjp(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
@@ -30,6 +26,14 @@ at::Tensor Physics::A_vjp(const at::Tensor& x, const at::Tensor& v, const Params
   check_tensor("A_vjp", "v", v);
   ++calls_.A_adjoint;
   return A_vjp_impl(x, v, params);
+}
+
+at::Tensor Physics::forward_impl(const at::Tensor& x, const Params& params) const {
+  at::Tensor y = A_impl(x, params);
+  if (noise_) {
+    y = noise_impl(y, params);
+  }
+  return sensor_ ? sensor_(y) : y;
 }
 
 void Physics::update(const Params& params) {

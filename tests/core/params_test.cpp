@@ -34,6 +34,13 @@ void expect_every_type(const Params& params) {
   EXPECT_EQ(params.get<std::vector<std::string>>("names"), (std::vector<std::string>{"a", "b"}));
 }
 
+TEST(Params, OpaqueValuesStayInTheProcess) {
+  const auto object = std::make_shared<int>(7);
+  const Params params{{"object", Opaque(object)}};
+  EXPECT_EQ(params.get<Opaque>("object").get(), object.get());
+  EXPECT_THROW(serialize(params), InvalidArgument);
+}
+
 std::string message_of(const std::function<void()>& action) {
   try {
     action();

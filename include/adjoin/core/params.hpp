@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,11 +16,14 @@
 
 namespace adjoin {
 
+/// A value that only its maker understands. It stays in the process: parameters that hold one cannot be serialised.
+using Opaque = std::shared_ptr<const void>;
+
 /// A small set of named values: tensors, numbers, strings and lists of them. Order of insertion is kept.
 class Params {
  public:
   using Value = std::variant<at::Tensor, bool, std::int64_t, double, std::string, TensorList, std::vector<std::int64_t>,
-                             std::vector<double>, std::vector<std::string>>;
+                             std::vector<double>, std::vector<std::string>, Opaque>;
   using Entry = std::pair<std::string, Value>;
 
   Params() = default;

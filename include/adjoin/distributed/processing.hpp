@@ -13,6 +13,7 @@
 #include "adjoin/core/params.hpp"
 #include "adjoin/distributed/context.hpp"
 #include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/parameters.hpp"
 #include "adjoin/distributed/stacked_physics.hpp"
 #include "adjoin/distributed/tiling.hpp"
 
@@ -55,21 +56,25 @@ Processor make_processor(F f) {
 /// Images are replicated: every rank passes the same x. Creation and every call with `gather` are collective: when the
 /// processor or an argument fails on one rank, every rank throws the same RankFailure at that call, and the next call
 /// works. Shapes may change from call to call.
-class DistributedProcessing {
+class DistributedProcessing : public std::enable_shared_from_this<DistributedProcessing> {
  public:
   template <class F>
   DistributedProcessing(DistributedContext& context, F processor, const TilingOptions& options = {})
       : DistributedProcessing(Made{}, context, make_processor(std::move(processor)), options) {}
 
   /// The processed image, of x's shape, on every rank, by one reduction of its size; with gather = false this rank's
-  /// tiles in an image that is zero elsewhere, without any message. Differentiates with respect to x; the object must
-  /// outlive the backward pass, which is collective where the call was. Throws when the processor changes the shape or
-  /// the dtype of its tiles.
+  /// tiles in an image that is zero elsewhere, without any message. Differentiates with respect to x and the
+  /// parameters; the object must outlive the backward pass, which is collective where the call was (it does when a
+  /// shared pointer holds it). Throws when the processor changes the shape or the dtype of its tiles.
   at::Tensor operator()(const at::Tensor& x, const CallOptions& options = {}) const;
   /// The same with the parameter `sigma`: so a denoiser in tiles is a denoiser.
   at::Tensor operator()(const at::Tensor& x, double sigma) const {
     return (*this)(x, CallOptions{.params = {{"sigma", sigma}}});
   }
+
+  /// Tensors that the processor uses, such as weights, the same on every rank, that calls differentiate with respect
+  /// to; see Parameters. Collective.
+  void set_parameters(std::vector<at::Tensor> parameters);
 
   /// Of the latest call's image: the number of tiles, and the tiles of this rank.
   std::int64_t num_patches() const { return strategy_ ? strategy_->get_num_patches() : 0; }
@@ -85,12 +90,12 @@ class DistributedProcessing {
   /// where this rank has none.
   at::Tensor local_part(const at::Tensor& x, const at::Tensor& out, const Params& params) const;
   std::vector<at::Tensor> processed(const std::vector<at::Tensor>& patches, const Params& params) const;
-  at::Tensor with_gradients(const at::Tensor& x, const Params& params) const;
 
   DistributedContext& context_;
   Processor processor_;
   TilingOptions options_;
   std::shared_ptr<Exchange> exchange_;
+  Parameters parameters_;
   mutable std::unique_ptr<DistributedSignalStrategy> strategy_;
   mutable std::vector<std::int64_t> local_indices_;
   mutable ReducePlan image_plan_;

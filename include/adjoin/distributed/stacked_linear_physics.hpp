@@ -107,6 +107,9 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor weighted(const at::Tensor& sum, const at::Tensor& out) const;
   template <class Part>
   at::Tensor sum_over_ranks(const char* what, bool gather, Part&& part) const;
+  bool is_whole(const TensorList& y) const;
+  template <class Part>
+  at::Tensor recorded_sum(const char* what, std::vector<at::Tensor> inputs, bool replicated, Part&& part) const;
   template <class Part>
   TensorList each_of(bool gather, Part&& part) const;
   at::Tensor adjoint_with_gradients(const std::function<at::Tensor()>& adjoint, const TensorList& y,

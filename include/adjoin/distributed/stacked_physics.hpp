@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "adjoin/core/sharded_tensor_list.hpp"
+#include "adjoin/distributed/autograd.hpp"
 #include "adjoin/distributed/context.hpp"
 #include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/parameters.hpp"
 #include "adjoin/distributed/sharding.hpp"
 #include "adjoin/physics/stacked.hpp"
 
@@ -46,9 +48,9 @@ struct CallOptions {
 /// the same x. Creation and every call with `gather` are collective: when an operator, the factory or an argument
 /// fails on one rank, every rank throws the same RankFailure at that call, and the next call works.
 ///
-/// Calls differentiate with respect to images and measurements (docs/gradients.md); the stack must outlive the backward
-/// pass, which is collective where the call was.
-class DistributedStackedPhysics {
+/// Calls differentiate with respect to images, measurements and parameters (docs/gradients.md); the stack must outlive
+/// the backward pass, which is collective where the call was. (A stack held by a shared pointer is kept that long.)
+class DistributedStackedPhysics : public std::enable_shared_from_this<DistributedStackedPhysics> {
  public:
   DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const PhysicsFactory& factory,
                             const DistributedOptions& options = {});
@@ -61,6 +63,9 @@ class DistributedStackedPhysics {
   const std::vector<std::int64_t>& local_indices() const { return sharding_.items_of(context_.rank()); }
   const Sharding& sharding() const { return sharding_; }
   const DistributedContext& context() const { return context_; }
+
+  /// Tensors that the operators use and that calls differentiate with respect to; see Parameters. Collective.
+  void set_parameters(std::vector<at::Tensor> replicated, std::vector<at::Tensor> owned = {});
 
   /// [A_1 x, …, A_n x] on every rank, by one collective (as the gather strategy has it); or, with gather = false, this
   /// rank's measurements in the order of local_indices(), without any message.
@@ -94,6 +99,8 @@ class DistributedStackedPhysics {
 
   /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
   void check_tensor(const char* argument, const at::Tensor& tensor) const;
+  /// How a call of these inputs is recorded when it takes the graph of its local part.
+  Recording recording(std::vector<at::Tensor> inputs, bool replicated = true) const;
   int rank() const { return context_.rank(); }
   bool owns_all() const { return static_cast<std::int64_t>(local_indices().size()) == num_operators(); }
 
@@ -102,6 +109,7 @@ class DistributedStackedPhysics {
   std::optional<at::ScalarType> dtype_;
   GatherStrategy gather_strategy_;
   std::shared_ptr<Exchange> exchange_;
+  Parameters parameters_;
 
  private:
   TensorList gathered(Step step, const at::Tensor& x, const CallOptions& options) const;

@@ -51,6 +51,8 @@ class Physics {
 
  protected:
   virtual at::Tensor A_impl(const at::Tensor& x, const Params& params) const = 0;
+  /// A, then noise, then sensor.
+  virtual at::Tensor forward_impl(const at::Tensor& x, const Params& params) const;
   virtual at::Tensor A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const;
   /// Noise as this operator applies it, called only when there is a noise model; MRI, for one, keeps unsampled
   /// frequencies free of it.

@@ -1,0 +1,85 @@
+#include "adjoin/distributed/parameters.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "adjoin/distributed/autograd.hpp"
+
+namespace adjoin {
+
+namespace {
+
+bool requires_grad(const at::Tensor& tensor) { return tensor.requires_grad(); }
+
+std::vector<at::Tensor> those_that_require_grad(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> result;
+  std::ranges::copy_if(tensors, std::back_inserter(result), requires_grad);
+  return result;
+}
+
+bool same_tensors(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return std::ranges::equal(a, b, [](const at::Tensor& p, const at::Tensor& q) { return p.is_same(q); });
+}
+
+}  // namespace
+
+Parameters::Parameters(std::shared_ptr<Exchange> exchange, std::vector<at::Tensor> replicated,
+                       std::vector<at::Tensor> owned)
+    : exchange_(std::move(exchange)), replicated_(std::move(replicated)), owned_(std::move(owned)) {
+  owned_somewhere_ = exchange_->agree_min(std::ranges::any_of(owned_, requires_grad) ? 0.0 : 1.0) == 0.0;
+  nothing_ = at::zeros({}).requires_grad_();
+}
+
+bool Parameters::recorded() const {
+  if (!exchange_ || !c10::GradMode::is_enabled()) {
+    return false;
+  }
+  // A rank without parameters of its own cannot know whether those of others still require gradients.
+  return std::ranges::any_of(replicated_, requires_grad) ||
+         (owned_somewhere_ && (owned_.empty() || std::ranges::any_of(owned_, requires_grad)));
+}
+
+std::vector<at::Tensor> Parameters::tensors() const {
+  std::vector<at::Tensor> result = those_that_require_grad(replicated_);
+  std::ranges::copy_if(owned_, std::back_inserter(result), requires_grad);
+  if (result.empty()) {
+    result.push_back(nothing_);
+  }
+  return result;
+}
+
+std::vector<at::Tensor> Parameters::routes() const {
+  std::vector<at::Tensor> result = summed_routes(those_that_require_grad(replicated_));
+  std::ranges::copy_if(owned_, std::back_inserter(result), requires_grad);
+  if (result.empty()) {
+    result.push_back(nothing_);
+  }
+  return result;
+}
+
+std::vector<at::Tensor> Parameters::summed_routes(const std::vector<at::Tensor>& tensors) const {
+  if (tensors.empty() || exchange_->alone()) {
+    return tensors;
+  }
+  if (!same_tensors(tensors, routed_)) {
+    const auto forward = [&] {
+      std::vector<at::Tensor> shapes;
+      for (const at::Tensor& tensor : tensors) {
+        shapes.push_back(at::zeros({}, tensor.options().requires_grad(false)).expand(tensor.sizes()));
+      }
+      return shapes;
+    };
+    const auto backward = [exchange = exchange_,
+                           plan = std::make_shared<ReducePlan>()](const std::vector<at::Tensor>& gradients) {
+      return sum_over_ranks(*exchange, *plan, [&] { return gradients; });
+    };
+    summed_ = differentiable(tensors, forward, backward);
+    routed_ = tensors;
+  }
+  return summed_;
+}
+
+}  // namespace adjoin
