@@ -4,15 +4,15 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <array>
 #include <numeric>
-#include <type_traits>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "mpi_node.hpp"
 #include "mpi_support.hpp"
+#include "node_group.hpp"
 #include "private_reduce_buffer.hpp"
-#include "shared_window.hpp"
+#include "staged_reduce_buffer.hpp"
 #include "staging.hpp"
 #include "window_reduce_buffer.hpp"
 
@@ -90,7 +90,7 @@ class MpiCommunicator : public Communicator {
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
     if (options.node_reduction != NodeReduction::mpi && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
-      group_ = NodeGroup::make(node_);
+      group_ = NodeGroup::make(std::make_unique<MpiNode>(node_));
       if (!mpi::all_succeeded(comm_, group_ != nullptr)) {
         group_.reset();
       }
@@ -236,17 +236,6 @@ class MpiCommunicator : public Communicator {
     return group_ && nodes_ == 1 && static_cast<std::size_t>(numel) * c10::elementSize(dtype) <= NodeGroup::few_bytes;
   }
 
-  /// Throws InvalidArgument on every rank unless all ask for the same buffer.
-  void check_agreement(std::int64_t numel, at::ScalarType dtype) const {
-    const auto type = static_cast<std::int64_t>(dtype);
-    std::array<std::int64_t, 4> limits = {numel, -numel, type, -type};
-    check_code(MPI_Allreduce(MPI_IN_PLACE, limits.data(), limits.size(), MPI_INT64_T, MPI_MAX, comm_.get()),
-               "MPI_Allreduce");
-    check(limits[0] == -limits[1] && limits[2] == -limits[3],
-          "reduce_buffer: numel and dtype must be equal on all ranks; this rank asks for ", numel, " of ", dtype,
-          ", others for up to ", limits[0], " elements");
-  }
-
   /// Calls `transfer(root, begin, numel)` for the segment of each rank that is not empty.
   template <class Transfer>
   void in_segments(const std::vector<std::int64_t>& counts, const Transfer& transfer) const {
@@ -316,46 +305,16 @@ class MpiReduceBuffer : public ReduceBuffer {
   at::Tensor input_;
 };
 
-/// Memory of a device that the engine cannot reach, reduced through a buffer of type HostBuffer.
-template <class HostBuffer>
-class StagedReduceBuffer : public HostBuffer {
- public:
-  template <class... Arguments>
-  explicit StagedReduceBuffer(at::Device device, Arguments&&... arguments)
-      : HostBuffer(std::forward<Arguments>(arguments)...),
-        input_(at::empty(HostBuffer::input().sizes(), HostBuffer::input().options().device(device))),
-        host_output_(host_like(input_)) {}
-
-  const at::Tensor& input() const override { return input_; }
-
- protected:
-  void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
-    const c10::NoGradGuard no_grad;
-    HostBuffer::input().copy_(input_);
-    HostBuffer::all_reduce_impl(host_output_, op);
-    output.copy_(host_output_.view(output.sizes()));
-  }
-
- private:
-  at::Tensor input_;
-  at::Tensor host_output_;
-};
-
 std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                                   at::Device device) {
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
-  check_agreement(numel, dtype);
   if (reaches(device) && !device.is_cpu()) {
     return std::make_unique<MpiReduceBuffer>(*this, numel, dtype, device);
   }
-  const auto on_device = [&]<class HostBuffer>(std::type_identity<HostBuffer>, auto&&... arguments) {
-    return device.is_cpu() ? std::unique_ptr<ReduceBuffer>(std::make_unique<HostBuffer>(arguments...))
-                           : std::make_unique<StagedReduceBuffer<HostBuffer>>(device, arguments...);
-  };
   if (takes_few(numel, dtype)) {
-    return on_device(std::type_identity<FewReduceBuffer>(), *this, *group_, numel, dtype);
+    return make_host_reduce_buffer<FewReduceBuffer>(device, *this, *group_, numel, dtype);
   }
   if (group_) {
     std::shared_ptr<SharedWindow> window = group_->acquire(WindowReduceBuffer::bytes_needed(numel, dtype));
@@ -366,10 +325,10 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
           all_reduce_memory(MPI_IN_PLACE, values, count, type, op, leaders_.get());
         };
       }
-      return on_device(std::type_identity<WindowReduceBuffer>(), *this, *group_, window, across_nodes, numel, dtype);
+      return make_host_reduce_buffer<WindowReduceBuffer>(device, *this, *group_, window, across_nodes, numel, dtype);
     }
   }
-  return on_device(std::type_identity<MpiReduceBuffer>(), *this, numel, dtype, at::kCPU);
+  return make_host_reduce_buffer<MpiReduceBuffer>(device, *this, numel, dtype, at::kCPU);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace adjoin {
 
 namespace {
 
-constexpr std::size_t cache_line = 64;
+constexpr std::size_t cache_line = Node::cache_line;
 
 /// Up to this size one rank's reading of all contributions is cheaper than another signal.
 constexpr std::size_t small_bytes = 8192;

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
-#include "shared_window.hpp"
+#include "node_group.hpp"
 
 namespace adjoin {
 

@@ -1,4 +1,4 @@
-// Memory that the ranks of a node share, and the signals by which they take turns in it.
+// The signals by which the ranks of a node take turns in the memory that they share.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,43 +8,24 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
-#include "mpi_support.hpp"
+#include "node.hpp"
 
 namespace adjoin {
 
-/// An MPI-3 shared-memory window with a segment for each rank. Creation and destruction are collective over `node`.
-class SharedWindow {
- public:
-  /// A window whose segments have `bytes` bytes, aligned to cache lines and zero; null on every rank when any rank
-  /// could not allocate it.
-  static std::shared_ptr<SharedWindow> allocate(const mpi::OwnedComm& node, std::size_t bytes);
-
-  SharedWindow(MPI_Win window, std::size_t bytes, int ranks);
-  SharedWindow(const SharedWindow&) = delete;
-  SharedWindow& operator=(const SharedWindow&) = delete;
-  ~SharedWindow();
-
-  std::size_t bytes() const { return bytes_; }
-  /// The segment of `rank`, as this process sees it.
-  std::byte* segment(int rank) const { return segments_[static_cast<std::size_t>(rank)]; }
-
- private:
-  MPI_Win window_;
-  std::size_t bytes_;
-  std::vector<std::byte*> segments_;
-};
-
-/// The ranks of a node: their signals, their reduction of a few bytes, and their pool of windows.
+/// The ranks of a node: their signals, their reduction of a few bytes, and their pool of windows. A rank that is lost
+/// to the others makes them throw CommunicationError, then and at every later call.
 class NodeGroup {
  public:
   /// Most bytes that all_reduce_few takes: with its signal, eight cache lines.
   static constexpr std::size_t few_bytes = 496;
 
   /// Null on every rank when they cannot share memory. Collective.
-  static std::unique_ptr<NodeGroup> make(const mpi::OwnedComm& node);
+  static std::unique_ptr<NodeGroup> make(std::unique_ptr<Node> node);
 
   int rank() const { return rank_; }
   int size() const { return size_; }
@@ -60,11 +41,11 @@ class NodeGroup {
   std::shared_ptr<SharedWindow> acquire(std::size_t bytes);
 
  private:
-  struct alignas(64) Signal {
+  struct alignas(Node::cache_line) Signal {
     std::atomic<std::uint64_t> count{0};
   };
   /// The values of a small reduction beside the signal that they are there, so that they travel in one cache line.
-  struct alignas(64) Message {
+  struct alignas(Node::cache_line) Message {
     std::atomic<std::uint64_t> round{0};
     alignas(16) std::array<std::byte, few_bytes> values{};
   };
@@ -74,13 +55,22 @@ class NodeGroup {
     std::array<Message, 2> messages;
   };
 
-  NodeGroup(const mpi::OwnedComm& node, std::shared_ptr<SharedWindow> window);
+  NodeGroup(std::unique_ptr<Node> node, std::shared_ptr<SharedWindow> window);
   Control& control(int rank) const { return *controls_[static_cast<std::size_t>(rank)]; }
+  /// Waits until `count`, which is `rank`'s, has reached `target`.
+  void await(int rank, const std::atomic<std::uint64_t>& count, std::uint64_t target);
+  /// Leaves the processor to others between looks.
+  void await_patiently(int rank, const std::atomic<std::uint64_t>& count, std::uint64_t target);
 
-  const mpi::OwnedComm& node_;
+  /// Throws CommunicationError when a rank is lost.
+  void check_complete() const;
+
+  std::unique_ptr<Node> node_;
   int rank_;
   int size_;
   int spins_;
+  /// Why a rank is no longer there.
+  std::optional<std::string> lost_;
   std::shared_ptr<SharedWindow> control_window_;
   std::vector<Control*> controls_;
   std::uint64_t arrivals_ = 0;
