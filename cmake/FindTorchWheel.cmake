@@ -3,7 +3,7 @@
 # TorchConfig.cmake of a CUDA wheel demands the CUDA toolkit; the headers and the three libraries that adjoin uses do not.
 #
 # Input:  Python executable in ADJOIN_PYTHON (default: python3 on the path), or the folder of the wheel in TORCH_ROOT.
-# Output: torch::torch, TorchWheel_ROOT, TorchWheel_VERSION, TorchWheel_CXX11_ABI.
+# Output: torch::torch, torch::python (for extension modules), TorchWheel_ROOT, TorchWheel_VERSION, TorchWheel_CXX11_ABI.
 
 set(ADJOIN_PYTHON "python3" CACHE STRING "Python interpreter that has torch installed")
 
@@ -48,4 +48,6 @@ if(TorchWheel_FOUND AND NOT TARGET torch::torch)
     target_link_libraries(torch::torch INTERFACE
       -Wl,--no-as-needed "${TORCH_ROOT}/lib/libtorch_cuda.so" "${TORCH_ROOT}/lib/libc10_cuda.so" -Wl,--as-needed)
   endif()
+  add_library(torch::python INTERFACE IMPORTED)
+  target_link_libraries(torch::python INTERFACE torch::torch "${TORCH_ROOT}/lib/libtorch_python.so")
 endif()
