@@ -6,20 +6,41 @@
 #include <mpi.h>
 
 #include <array>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "adjoin/comm/mpi.hpp"
+#include "mpi_backed_group.hpp"
 
 namespace adjoin::testing {
 
-class MpiTest : public ::testing::Test {
+/// A way to make a communicator over all ranks.
+struct Engine {
+  std::string name;
+  std::function<std::unique_ptr<Communicator>()> make;
+};
+
+inline Engine mpi_engine(const std::string& name, const MpiOptions& options = {}) {
+  return {name, [options] { return make_mpi_communicator(MPI_COMM_WORLD, options); }};
+}
+
+/// That of torch.distributed.
+inline Engine process_group_engine(const std::string& name, bool shared_memory) {
+  return {name, [shared_memory] { return make_mpi_backed_communicator(MPI_COMM_WORLD, shared_memory); }};
+}
+
+class EngineTest : public ::testing::TestWithParam<Engine> {
  protected:
-  MpiTest() : comm(make_mpi_communicator(MPI_COMM_WORLD)), rank(comm->rank()), size(comm->size()) {}
+  EngineTest() : comm(GetParam().make()), rank(comm->rank()), size(comm->size()) {}
 
   std::unique_ptr<Communicator> comm;
   int rank;
   int size;
 };
+
+inline std::string name_of(const ::testing::TestParamInfo<Engine>& test) { return test.param.name; }
 
 /// Small integers, exact in every dtype, that differ between ranks, positions and rounds: values 0 … 3.
 inline at::Tensor sample(at::IntArrayRef shape, at::ScalarType dtype, int rank, std::int64_t round = 0) {

@@ -11,7 +11,7 @@ namespace adjoin::testing {
 
 namespace {
 
-class CudaCollectives : public MpiTest {
+class CudaCollectives : public EngineTest {
  protected:
   void SetUp() override {
     if (!at::hasCUDA()) {
@@ -22,7 +22,10 @@ class CudaCollectives : public MpiTest {
   at::Device device = at::Device(at::kCUDA, 0);
 };
 
-TEST_F(CudaCollectives, ReductionsReturnToTheDevice) {
+INSTANTIATE_TEST_SUITE_P(Engines, CudaCollectives,
+                         ::testing::Values(mpi_engine("mpi"), process_group_engine("process_group", true)), name_of);
+
+TEST_P(CudaCollectives, ReductionsReturnToTheDevice) {
   for (const std::int64_t rows : {4, 4000}) {
     at::Tensor x = sample({rows, 6}, at::kFloat, rank).to(device).t();
     comm->all_reduce(x);
@@ -35,7 +38,7 @@ TEST_F(CudaCollectives, ReductionsReturnToTheDevice) {
   }
 }
 
-TEST_F(CudaCollectives, GathersAndBroadcastsReturnToTheDevice) {
+TEST_P(CudaCollectives, GathersAndBroadcastsReturnToTheDevice) {
   const at::Tensor gathered = comm->all_gather(sample({5}, at::kFloat, rank).to(device));
   for (int r = 0; r < size; ++r) {
     EXPECT_TRUE(at::equal(gathered[r].cpu(), sample({5}, at::kFloat, r)));
@@ -45,7 +48,7 @@ TEST_F(CudaCollectives, GathersAndBroadcastsReturnToTheDevice) {
   EXPECT_TRUE(at::equal(x.cpu(), sample({7}, at::kComplexFloat, size - 1)));
 }
 
-TEST_F(CudaCollectives, ReduceBuffersOnTheDevice) {
+TEST_P(CudaCollectives, ReduceBuffersOnTheDevice) {
   for (const std::int64_t numel : {10, 100000}) {
     const auto buffer = comm->reduce_buffer(numel, at::kFloat, device);
     at::Tensor output = at::empty({numel}, at::TensorOptions(device));

@@ -1,7 +1,9 @@
-// Repeated reductions from a ReduceBuffer, through shared memory, plain MPI and both (pretended nodes).
+// Repeated reductions from a ReduceBuffer, through shared memory, through the network, and through both (pretended
+// nodes).
 #include <ATen/ATen.h>
 
-#include <tuple>
+#include <algorithm>
+#include <string>
 
 #include "adjoin/comm/mpi.hpp"
 #include "adjoin/core/errors.hpp"
@@ -11,27 +13,19 @@ namespace adjoin::testing {
 
 namespace {
 
-class ReduceBuffers : public ::testing::TestWithParam<MpiOptions> {
- protected:
-  ReduceBuffers() : comm(make_mpi_communicator(MPI_COMM_WORLD, GetParam())), rank(comm->rank()), size(comm->size()) {}
+class ReduceBuffers : public EngineTest {};
 
-  std::unique_ptr<Communicator> comm;
-  int rank;
-  int size;
-};
-
-std::string name_of(const ::testing::TestParamInfo<MpiOptions>& test) {
-  constexpr std::array names = {"automatic", "shared_memory", "mpi"};
-  return std::string(names[static_cast<std::size_t>(test.param.node_reduction)]) + "_" +
-         std::to_string(test.param.ranks_per_node) + "_a_node_" + std::to_string(test.param.max_count) + "_a_call";
-}
-
-INSTANTIATE_TEST_SUITE_P(Engines, ReduceBuffers,
-                         ::testing::Values(MpiOptions{}, MpiOptions{.node_reduction = NodeReduction::shared_memory},
-                                           MpiOptions{.node_reduction = NodeReduction::mpi},
-                                           MpiOptions{.ranks_per_node = 2}, MpiOptions{.ranks_per_node = 3},
-                                           MpiOptions{.ranks_per_node = 2, .max_count = 1000}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Engines, ReduceBuffers,
+    ::testing::Values(mpi_engine("mpi_automatic"),
+                      mpi_engine("mpi_shared_memory", {.node_reduction = NodeReduction::shared_memory}),
+                      mpi_engine("mpi_alone", {.node_reduction = NodeReduction::mpi}),
+                      mpi_engine("mpi_2_ranks_a_node", {.ranks_per_node = 2}),
+                      mpi_engine("mpi_3_ranks_a_node", {.ranks_per_node = 3}),
+                      mpi_engine("mpi_1000_elements_a_call", {.ranks_per_node = 2, .max_count = 1000}),
+                      process_group_engine("process_group", false),
+                      process_group_engine("process_group_shared_memory", true)),
+    name_of);
 
 TEST_P(ReduceBuffers, CombineEveryDtypeAndOperation) {
   const auto run = [&](at::ScalarType dtype, ReduceOp op) {
@@ -202,10 +196,12 @@ TEST_P(ReduceBuffers, CheckTheirArguments) {
   }
 }
 
-TEST_P(ReduceBuffers, LocalRanksFollowTheNodes) {
-  const int per_node = GetParam().ranks_per_node > 0 ? GetParam().ranks_per_node : size;
-  EXPECT_EQ(comm->local_rank(), rank % per_node);
-  EXPECT_EQ(comm->local_size(), std::min(per_node, size - rank / per_node * per_node));
+TEST(MpiReduceBuffers, LocalRanksFollowTheNodes) {
+  for (const int per_node : {2, 3}) {
+    const auto comm = make_mpi_communicator(MPI_COMM_WORLD, {.ranks_per_node = per_node});
+    EXPECT_EQ(comm->local_rank(), comm->rank() % per_node);
+    EXPECT_EQ(comm->local_size(), std::min(per_node, comm->size() - comm->rank() / per_node * per_node));
+  }
 }
 
 }  // namespace

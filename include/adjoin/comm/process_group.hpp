@@ -1,5 +1,5 @@
 // The engine of torch.distributed: a process group of any backend (Gloo, NCCL, UCC, MPI), and shared memory where all
-// ranks are on one node.
+// ranks are on one node. Who calls these functions includes <torch/csrc/distributed/c10d/ProcessGroup.hpp> before.
 #pragma once
 
 #include <c10/util/intrusive_ptr.h>

@@ -1,4 +1,4 @@
-// The collectives of the MPI engine.
+// The collectives of the engines among several ranks.
 #include <ATen/ATen.h>
 
 #include <array>
@@ -34,9 +34,14 @@ at::Tensor own_segment(const at::Tensor& buffer, const std::vector<std::int64_t>
                        counts[static_cast<std::size_t>(rank)]);
 }
 
-class MpiCollectives : public MpiTest {};
+class Collectives : public EngineTest {};
 
-TEST_F(MpiCollectives, AllReduceCombinesEveryRealDtypeAndOperation) {
+INSTANTIATE_TEST_SUITE_P(Engines, Collectives,
+                         ::testing::Values(mpi_engine("mpi"), process_group_engine("process_group", false),
+                                           process_group_engine("process_group_shared_memory", true)),
+                         name_of);
+
+TEST_P(Collectives, AllReduceCombinesEveryRealDtypeAndOperation) {
   for (const at::ScalarType dtype : real_dtypes) {
     for (const ReduceOp op : all_ops) {
       for (const std::int64_t rows : {1, 300}) {
@@ -48,7 +53,7 @@ TEST_F(MpiCollectives, AllReduceCombinesEveryRealDtypeAndOperation) {
   }
 }
 
-TEST_F(MpiCollectives, AllReduceSumsAndMultipliesComplexNumbers) {
+TEST_P(Collectives, AllReduceSumsAndMultipliesComplexNumbers) {
   for (const at::ScalarType dtype : complex_dtypes) {
     for (const ReduceOp op : {ReduceOp::sum, ReduceOp::product}) {
       const c10::complex<double> turn(1.0, 2.0);
@@ -63,13 +68,13 @@ TEST_F(MpiCollectives, AllReduceSumsAndMultipliesComplexNumbers) {
   }
 }
 
-TEST_F(MpiCollectives, ComplexNumbersHaveNoMinimum) {
+TEST_P(Collectives, ComplexNumbersHaveNoMinimum) {
   at::Tensor x = at::zeros({2}, at::kComplexFloat);
   EXPECT_THROW(comm->all_reduce(x, ReduceOp::min), InvalidArgument);
   EXPECT_THROW(comm->reduce_scatter(at::zeros({4 * size}, at::kComplexFloat), ReduceOp::max), InvalidArgument);
 }
 
-TEST_F(MpiCollectives, AllReduceTakesViewsAndLazyConjugates) {
+TEST_P(Collectives, AllReduceTakesViewsAndLazyConjugates) {
   at::Tensor transposed = sample({4, 6}, at::kFloat, rank).t();
   comm->all_reduce(transposed);
   EXPECT_TRUE(at::equal(transposed, expected_reduction({4, 6}, at::kFloat, size, ReduceOp::sum).t()));
@@ -81,7 +86,7 @@ TEST_F(MpiCollectives, AllReduceTakesViewsAndLazyConjugates) {
   EXPECT_TRUE(at::equal(conjugate.resolve_conj(), sum * c10::complex<double>(1.0, -1.0)));
 }
 
-TEST_F(MpiCollectives, AllReduceOfNumbers) {
+TEST_P(Collectives, AllReduceOfNumbers) {
   for (const std::size_t count : {std::size_t{1}, std::size_t{7}, std::size_t{8}, std::size_t{1000}}) {
     for (int round = 0; round < 5; ++round) {
       std::vector<double> values(count);
@@ -97,7 +102,7 @@ TEST_F(MpiCollectives, AllReduceOfNumbers) {
   }
 }
 
-TEST_F(MpiCollectives, EmptyTensorsPassThroughEveryCollective) {
+TEST_P(Collectives, EmptyTensorsPassThroughEveryCollective) {
   at::Tensor nothing = at::empty({0, 3});
   comm->all_reduce(nothing);
   comm->start_all_reduce(nothing).wait();
@@ -108,7 +113,7 @@ TEST_F(MpiCollectives, EmptyTensorsPassThroughEveryCollective) {
   EXPECT_EQ(comm->reduce_scatter(nothing).sizes(), at::IntArrayRef({0, 3}));
 }
 
-TEST_F(MpiCollectives, AllGatherStacksAlongANewDimension) {
+TEST_P(Collectives, AllGatherStacksAlongANewDimension) {
   for (const at::ScalarType dtype : {at::kFloat, at::kComplexDouble, at::kHalf, at::kBool, at::kShort}) {
     const at::Tensor gathered = comm->all_gather(sample({3, 2}, dtype, rank).t());
     ASSERT_EQ(gathered.sizes(), at::IntArrayRef({size, 2, 3}));
@@ -119,7 +124,7 @@ TEST_F(MpiCollectives, AllGatherStacksAlongANewDimension) {
   EXPECT_EQ(comm->all_gather(at::full({}, rank)).sizes(), at::IntArrayRef({size}));
 }
 
-TEST_F(MpiCollectives, AllGatherVJoinsUnlikeLengths) {
+TEST_P(Collectives, AllGatherVJoinsUnlikeLengths) {
   const auto counts = uneven_counts(size);
   for (const at::ScalarType dtype : {at::kFloat, at::kComplexDouble, at::kBFloat16, at::kByte}) {
     const auto own = counts[static_cast<std::size_t>(rank)];
@@ -132,14 +137,14 @@ TEST_F(MpiCollectives, AllGatherVJoinsUnlikeLengths) {
   }
 }
 
-TEST_F(MpiCollectives, ReduceScatterGivesEachRankItsPart) {
+TEST_P(Collectives, ReduceScatterGivesEachRankItsPart) {
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf, at::kInt}) {
     const at::Tensor part = comm->reduce_scatter(sample({2 * size, 3}, dtype, rank));
     EXPECT_TRUE(at::equal(part, expected_reduction({2 * size, 3}, dtype, size, ReduceOp::sum).narrow(0, 2 * rank, 2)));
   }
 }
 
-TEST_F(MpiCollectives, BroadcastFromEveryRoot) {
+TEST_P(Collectives, BroadcastFromEveryRoot) {
   for (int root = 0; root < size; ++root) {
     at::Tensor x = sample({3, 5}, at::kComplexFloat, rank).t();
     comm->broadcast(x, root);
@@ -150,7 +155,7 @@ TEST_F(MpiCollectives, BroadcastFromEveryRoot) {
   }
 }
 
-TEST_F(MpiCollectives, BytesOfOneRankAndOfAll) {
+TEST_P(Collectives, BytesOfOneRankAndOfAll) {
   const std::string own = std::string(static_cast<std::size_t>(rank), 'x') + "\0end"[0] + std::to_string(rank);
   const int last = size - 1;
   const std::string of_last = std::string(static_cast<std::size_t>(last), 'x') + '\0' + std::to_string(last);
@@ -164,7 +169,7 @@ TEST_F(MpiCollectives, BytesOfOneRankAndOfAll) {
   }
 }
 
-TEST_F(MpiCollectives, StartedCollectivesMayBeFinishedInAnyOrder) {
+TEST_P(Collectives, StartedCollectivesMayBeFinishedInAnyOrder) {
   at::Tensor a = sample({50}, at::kFloat, rank);
   at::Tensor b = sample({6, 2}, at::kHalf, rank).t();
   const auto counts = uneven_counts(size);
@@ -184,7 +189,54 @@ TEST_F(MpiCollectives, StartedCollectivesMayBeFinishedInAnyOrder) {
   EXPECT_TRUE(at::equal(c, gathered_samples(counts, at::kFloat)));
 }
 
-TEST_F(MpiCollectives, DestructionOfAPendingWaits) {
+// A group gathers parts of equal length only: these differ so much that it broadcasts instead of padding, or so little
+// that it pads.
+TEST_P(Collectives, StartedGathersOfVeryUnlikeLengths) {
+  for (const std::int64_t length_of_last : {1000, 12}) {
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(size), 10);
+    counts.back() = length_of_last;
+    at::Tensor buffer = at::zeros({std::accumulate(counts.begin(), counts.end(), std::int64_t{0})}, at::kComplexFloat);
+    own_segment(buffer, counts, rank).copy_(sample({counts[static_cast<std::size_t>(rank)]}, at::kComplexFloat, rank));
+    comm->start_all_gather_v_inplace(buffer, counts).wait();
+    EXPECT_TRUE(at::equal(buffer, gathered_samples(counts, at::kComplexFloat)));
+  }
+}
+
+// Shared memory takes these in pieces.
+TEST_P(Collectives, LargeTensors) {
+  const std::int64_t numel = (1 << 18) + 5;
+  at::Tensor x = sample({numel}, at::kDouble, rank);
+  comm->all_reduce(x);
+  EXPECT_TRUE(at::equal(x, expected_reduction({numel}, at::kDouble, size, ReduceOp::sum)));
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(size), numel);
+  counts.front() = numel / 3;
+  const std::int64_t own = counts[static_cast<std::size_t>(rank)];
+  EXPECT_TRUE(at::equal(comm->all_gather_v(sample({own}, at::kInt, rank), counts), gathered_samples(counts, at::kInt)));
+  x = sample({numel}, at::kFloat, rank);
+  comm->broadcast(x, size - 1);
+  EXPECT_TRUE(at::equal(x, sample({numel}, at::kFloat, size - 1)));
+}
+
+TEST_P(Collectives, StartedReductionsOfEveryDtype) {
+  for (const at::ScalarType dtype : real_dtypes) {
+    for (const ReduceOp op : all_ops) {
+      at::Tensor x = sample({7}, dtype, rank);
+      comm->start_all_reduce(x, op).wait();
+      EXPECT_TRUE(at::equal(x, expected_reduction({7}, dtype, size, op))) << dtype << " " << int(op);
+    }
+  }
+  for (const at::ScalarType dtype : complex_dtypes) {
+    for (const ReduceOp op : {ReduceOp::sum, ReduceOp::product}) {
+      at::Tensor x = sample({7}, dtype, rank);
+      Pending work = comm->start_all_reduce(x, op);
+      while (!work.test()) {
+      }
+      EXPECT_TRUE(at::equal(x.to(at::kComplexDouble), expected_reduction({7}, dtype, size, op).to(at::kComplexDouble)));
+    }
+  }
+}
+
+TEST_P(Collectives, DestructionOfAPendingWaits) {
   at::Tensor x = sample({1000}, at::kFloat, rank);
   const at::Tensor same = x;
   {
@@ -195,8 +247,10 @@ TEST_F(MpiCollectives, DestructionOfAPendingWaits) {
   EXPECT_TRUE(at::equal(same, expected_reduction({1000}, at::kFloat, size, ReduceOp::sum)));
 }
 
-TEST_F(MpiCollectives, LargeTensorsGoInPieces) {
+TEST(MpiCollectives, LargeTensorsGoInPieces) {
   const auto pieces = make_mpi_communicator(MPI_COMM_WORLD, {.node_reduction = NodeReduction::mpi, .max_count = 3});
+  const int rank = pieces->rank();
+  const int size = pieces->size();
   at::Tensor x = sample({10}, at::kHalf, rank);
   pieces->all_reduce(x);
   EXPECT_TRUE(at::equal(x, expected_reduction({10}, at::kHalf, size, ReduceOp::sum)));
@@ -229,7 +283,7 @@ TEST_F(MpiCollectives, LargeTensorsGoInPieces) {
   EXPECT_TRUE(at::equal(output, expected_reduction({10}, at::kFloat, size, ReduceOp::sum)));
 }
 
-TEST_F(MpiCollectives, SplitMakesCommunicatorsOfEqualColour) {
+TEST_P(Collectives, SplitMakesCommunicatorsOfEqualColour) {
   const auto half = comm->split(rank % 2, -rank);
   EXPECT_EQ(half->size(), (size + (rank % 2 == 0 ? 1 : 0)) / 2);
   at::Tensor x = at::full({1}, rank, at::kLong);
@@ -245,7 +299,7 @@ TEST_F(MpiCollectives, SplitMakesCommunicatorsOfEqualColour) {
   EXPECT_THROW(comm->split(-1, 0), InvalidArgument);
 }
 
-TEST_F(MpiCollectives, CountsWhatItSends) {
+TEST_P(Collectives, CountsWhatItSends) {
   at::Tensor x = at::zeros({10});
   comm->reset_counters();
   comm->all_reduce(x);
@@ -264,7 +318,7 @@ TEST_F(MpiCollectives, CountsWhatItSends) {
   EXPECT_EQ(comm->counters().collectives, 0);
 }
 
-TEST_F(MpiCollectives, BadArgumentsAreNamed) {
+TEST_P(Collectives, BadArgumentsAreNamed) {
   at::Tensor undefined;
   at::Tensor x = at::zeros({3});
   EXPECT_THROW(comm->all_reduce(undefined), InvalidArgument);
@@ -291,12 +345,20 @@ TEST_F(MpiCollectives, BadArgumentsAreNamed) {
     EXPECT_NE(std::string(error.what()).find("root"), std::string::npos);
     EXPECT_NE(std::string(error.what()).find("99"), std::string::npos);
   }
+}
+
+TEST(MpiCollectives, OptionsAreChecked) {
   EXPECT_THROW(make_mpi_communicator(MPI_COMM_WORLD, {.max_count = 0}), InvalidArgument);
 }
 
-TEST_F(MpiCollectives, DescriptionNamesLibraryAndRanks) {
-  EXPECT_NE(comm->description().find("MPI"), std::string::npos);
+TEST_P(Collectives, DescriptionNamesLibraryAndRanks) {
+  EXPECT_NE(comm->description().find(GetParam().name == "mpi" ? "MPI" : "torch.distributed"), std::string::npos);
   EXPECT_NE(comm->description().find(std::to_string(size) + (size == 1 ? " rank" : " ranks")), std::string::npos);
+}
+
+TEST_P(Collectives, LocalRanksAreThoseOfThisMachine) {
+  EXPECT_EQ(comm->local_rank(), rank);
+  EXPECT_EQ(comm->local_size(), size);
 }
 
 TEST(MpiSession, LeavesAnInitialisedMpiAlone) {
