@@ -25,18 +25,6 @@ long environment_number(const char* name) {
   return value == nullptr ? 0 : std::strtol(value, nullptr, 10);
 }
 
-// Whether a launcher started this process as one of several: Open MPI, MPICH and other PMI launchers, srun with a
-// PMI plug-in. SLURM_NTASKS alone says nothing: batch scripts and interactive shells have it too.
-bool launched_by_mpi() {
-  int initialised = 0;
-  MPI_Initialized(&initialised);
-  constexpr std::array<const char*, 4> sizes = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS",
-                                                "MV2_COMM_WORLD_SIZE"};
-  return initialised != 0 || std::ranges::any_of(sizes, [](const char* s) { return environment_number(s) > 0; }) ||
-         (std::getenv("PMIX_RANK") != nullptr) ||
-         (std::getenv("SLURM_STEP_ID") != nullptr && environment_number("SLURM_STEP_NUM_TASKS") > 1);
-}
-
 at::Device choose_device(DeviceMode mode, int local_rank) {
   const int gpus =
       mode != DeviceMode::cpu && at::hasCUDA() ? static_cast<int>(at::detail::getCUDAHooks().deviceCount()) : 0;
@@ -55,6 +43,18 @@ void keep_freed_memory() {
 }
 
 }  // namespace
+
+// Open MPI, MPICH and other PMI launchers, srun with a PMI plug-in. SLURM_NTASKS alone says nothing: batch scripts and
+// interactive shells have it too.
+bool launched_by_mpi() {
+  int initialised = 0;
+  MPI_Initialized(&initialised);
+  constexpr std::array<const char*, 4> sizes = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS",
+                                                "MV2_COMM_WORLD_SIZE"};
+  return initialised != 0 || std::ranges::any_of(sizes, [](const char* s) { return environment_number(s) > 0; }) ||
+         (std::getenv("PMIX_RANK") != nullptr) ||
+         (std::getenv("SLURM_STEP_ID") != nullptr && environment_number("SLURM_STEP_NUM_TASKS") > 1);
+}
 
 DistributedContext::DistributedContext(const ContextOptions& options) {
   if (options.keep_freed_memory) {

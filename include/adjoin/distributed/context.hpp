@@ -26,6 +26,9 @@ enum class DeviceMode : std::uint8_t {
   gpu  ///< a GPU, chosen by local rank; an error where there is none
 };
 
+/// Whether a launcher of MPI started this process as one of several, or MPI is initialised.
+bool launched_by_mpi();
+
 struct ContextOptions {
   Engine engine = Engine::automatic;
   DeviceMode device_mode = DeviceMode::automatic;

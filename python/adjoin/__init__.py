@@ -1,0 +1,42 @@
+"""Distributed stacks of linear operators for imaging inverse problems.
+
+A stack [A_1; …; A_n] whose operators are spread over processes, under torchrun, mpirun or alone, with its adjoint,
+normal operator, pseudoinverse, norm, data fidelities and tiled denoisers. Names and meanings are those of
+``deepinv.distributed``; the work is done by C++.
+"""
+
+from adjoin import io, models, optim, physics, solvers
+from adjoin.context import DistributedContext
+from adjoin.distributed import (
+    DistributedDataFidelity,
+    DistributedProcessing,
+    DistributedSignalStrategy,
+    DistributedStackedLinearPhysics,
+    DistributedStackedPhysics,
+    distribute,
+)
+from adjoin.errors import CommunicationError, Error, InvalidArgument, OperatorFailure, RankFailure
+from adjoin.tensor_list import TensorList
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CommunicationError",
+    "DistributedContext",
+    "DistributedDataFidelity",
+    "DistributedProcessing",
+    "DistributedSignalStrategy",
+    "DistributedStackedLinearPhysics",
+    "DistributedStackedPhysics",
+    "Error",
+    "InvalidArgument",
+    "OperatorFailure",
+    "RankFailure",
+    "TensorList",
+    "distribute",
+    "io",
+    "models",
+    "optim",
+    "physics",
+    "solvers",
+]

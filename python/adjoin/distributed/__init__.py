@@ -1,0 +1,18 @@
+"""Stacks of operators, processing in tiles and data fidelities, spread over ranks."""
+
+from adjoin.context import DistributedContext
+from adjoin.distributed.data_fidelity import DistributedDataFidelity
+from adjoin.distributed.distribute import distribute
+from adjoin.distributed.processing import DistributedProcessing
+from adjoin.distributed.stacked_physics import DistributedStackedLinearPhysics, DistributedStackedPhysics
+from adjoin.distributed.strategies import DistributedSignalStrategy
+
+__all__ = [
+    "DistributedContext",
+    "DistributedDataFidelity",
+    "DistributedProcessing",
+    "DistributedSignalStrategy",
+    "DistributedStackedLinearPhysics",
+    "DistributedStackedPhysics",
+    "distribute",
+]

@@ -1,0 +1,188 @@
+"""Data fidelities of stacks: f(x) = Σ d_i(A_i x, y_i), over ranks."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from adjoin import _adjoin
+from adjoin.context import DistributedContext
+from adjoin.distributed.stacked_physics import StackedCalls
+from adjoin.errors import InvalidArgument
+from adjoin.operators import parameters_of
+
+__all__ = ["DistributedDataFidelity"]
+
+
+def _distance(fidelity: Any) -> Any:
+    """What has fn(u, y) and grad(u, y): deepinv's fidelities keep it in ``d``."""
+    return getattr(fidelity, "d", fidelity)
+
+
+class FidelityCalls:
+    """What the fidelities of ``adjoin`` and ``adjoin.deepinv`` have in common."""
+
+    stack_type: ClassVar[type] = StackedCalls
+
+    def _set_up(
+        self,
+        ctx: DistributedContext,
+        data_fidelity: Any,
+        num_operators: int | None,
+        factory_kwargs: dict[str, Any] | None,
+        reduction: str,
+    ) -> None:
+        if reduction not in ("sum", "mean"):
+            raise InvalidArgument(f"reduction: must be 'sum' or 'mean', got {reduction!r}")
+        self.ctx = ctx
+        self.reduction_mode = reduction
+        self.single_fidelity: Any = None
+        self.local_data_fidelities: list[Any] = []
+        if hasattr(data_fidelity, "grad") and not isinstance(data_fidelity, type):
+            cpp = isinstance(data_fidelity, _adjoin.DataFidelity)
+            self.single_fidelity = data_fidelity if cpp else copy.deepcopy(data_fidelity)
+            if isinstance(self.single_fidelity, torch.nn.Module):
+                self.single_fidelity.to(ctx.device)
+        elif callable(data_fidelity):
+            if num_operators is None:
+                raise InvalidArgument("num_operators must be given when data_fidelity is a factory")
+            own = range(ctx.rank, num_operators, ctx.world_size)
+            self.local_data_fidelities = [data_fidelity(i, ctx.device, factory_kwargs) for i in own]
+        else:
+            raise InvalidArgument(
+                f"data_fidelity: must be a fidelity or a factory of fidelities, got a {type(data_fidelity).__name__}"
+            )
+        self._sums: dict[str, _adjoin.LocalSum] = {}
+        self._physics: weakref.ref[Any] | None = None
+        self._whole: _adjoin.DistributedDataFidelity | None = None
+
+    def _fidelity(self, position: int) -> Any:
+        return self.single_fidelity if self.single_fidelity is not None else self.local_data_fidelities[position]
+
+    def _meet(self, physics: Any) -> None:
+        """Prepares for a stack. Collective where it is not the one of the last call."""
+        if self._physics is not None and self._physics() is physics:
+            return
+        if not isinstance(physics, self.stack_type) or not isinstance(physics, StackedCalls):
+            raise InvalidArgument(f"physics: must be a distributed stack, got a {type(physics).__name__}")
+        fidelities = [self.single_fidelity, *self.local_data_fidelities]
+        self._sums = {}
+        for name in ("fn", "grad"):
+            self._sums[name] = _adjoin.LocalSum(self.ctx._impl, f"DistributedDataFidelity.{name}", physics.local_indexes)
+            # Those of a fidelity that all operators share are replicated.
+            owned = parameters_of([*physics.local_physics, *self.local_data_fidelities])
+            shared = [*physics._shared_parameters, *parameters_of([self.single_fidelity])]
+            known = {id(p) for p in shared}
+            self._sums[name].set_parameters(shared, [p for p in owned if id(p) not in known])
+        self._whole = None
+        if physics.linear and isinstance(self.single_fidelity, _adjoin.DataFidelity):
+            self._whole = _adjoin.DistributedDataFidelity(physics._stack, [self.single_fidelity], self.reduction_mode)
+        self._recordable = bool(parameters_of([*physics.local_physics, *fidelities])) or bool(physics._shared_parameters)
+        self._physics = weakref.ref(physics)
+
+    def _own(self, y: Sequence[torch.Tensor], physics: Any) -> list[int]:
+        """Where this rank's measurements are in ``y``."""
+        if len(y) == physics.num_operators:
+            return physics.local_indexes
+        if len(y) == len(physics.local_indexes):
+            return list(range(len(y)))
+        raise InvalidArgument(
+            f"y: must hold {physics.num_operators} tensors, one for each operator, or {len(physics.local_indexes)}, "
+            f"one for each operator of this rank, got {len(y)}"
+        )
+
+    def _sum(
+        self,
+        name: str,
+        x: torch.Tensor,
+        y: Any,
+        physics: Any,
+        gather: bool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> torch.Tensor:
+        self._meet(physics)
+        measurements = list(y)
+        y_records = torch.is_grad_enabled() and any(t.requires_grad for t in measurements)
+        x_records = torch.is_grad_enabled() and x.requires_grad
+        if self._whole is not None and gather and not (args or kwargs or y_records or x_records or self._recordable):
+            return getattr(self._whole, name)(x, measurements)
+        term = self._value_of if name == "fn" else self._gradient_of
+        weight = 1.0 / physics.num_operators if self.reduction_mode == "mean" else 1.0
+
+        def part(position: int, image: torch.Tensor, *own_y: torch.Tensor) -> torch.Tensor:
+            data = (own_y or measurements)[self._own(measurements, physics)[position]]
+            result = term(position, image, data, physics, args, kwargs)
+            return result if weight == 1.0 else weight * result
+
+        return self._sums[name].reduce(part, [x, *measurements] if y_records else [x], gather)
+
+    def _value_of(
+        self, position: int, x: torch.Tensor, y: torch.Tensor, physics: Any, args: Any, kwargs: Any
+    ) -> torch.Tensor:
+        u = physics._operators[position].A(x, **kwargs)
+        return _distance(self._fidelity(position)).fn(u, y, *args, **kwargs)
+
+    def _gradient_of(
+        self, position: int, x: torch.Tensor, y: torch.Tensor, physics: Any, args: Any, kwargs: Any
+    ) -> torch.Tensor:
+        operator = physics._operators[position]
+        gradient = _distance(self._fidelity(position)).grad(operator.A(x, **kwargs), y, *args, **kwargs)
+        return operator.A_vjp(x, gradient, **kwargs)
+
+
+class DistributedDataFidelity(FidelityCalls):
+    """f(x) = Σ d_i(A_i x, y_i), or 1/n of it, of a stack over ranks.
+
+    :param ctx: the ranks.
+    :param data_fidelity: a fidelity for all operators, with ``fn(u, y)`` and ``grad(u, y)`` (those of
+        :mod:`adjoin.optim`, or of deepinv), or ``factory(index, device, factory_kwargs)`` that makes one for each.
+    :param num_operators: n, needed with a factory.
+    :param reduction: "sum" or "mean".
+
+    Every call is collective and sends one message. Values and gradients differentiate with respect to ``x``, ``y`` and
+    parameters of operators and fidelities.
+    """
+
+    def __init__(
+        self,
+        ctx: DistributedContext,
+        data_fidelity: Any,
+        num_operators: int | None = None,
+        *,
+        factory_kwargs: dict[str, Any] | None = None,
+        reduction: str = "sum",
+    ) -> None:
+        self._set_up(ctx, data_fidelity, num_operators, factory_kwargs, reduction)
+
+    def fn(self, x: torch.Tensor, y: Any, physics: Any, gather: bool = True, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """f(x), a scalar tensor; with ``gather=False`` this rank's part of it, without any message.
+
+        :param x: an image (B, C, …).
+        :param y: all n measurements, or this rank's.
+        :param physics: the distributed stack.
+        """
+        return self._sum("fn", x, y, physics, gather, args, kwargs)
+
+    def grad(
+        self, x: torch.Tensor, y: Any, physics: Any, gather: bool = True, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """∇f(x) = Σ J_i(x)ᵀ ∇d_i(A_i x, y_i), of the shape of ``x``; arguments as of :meth:`fn`."""
+        return self._sum("grad", x, y, physics, gather, args, kwargs)
+
+    def prox(self, x: torch.Tensor, y: Any, physics: Any, gamma: float = 1.0, **options: Any) -> torch.Tensor:
+        """argmin_v γ f(v) + 1/2 ‖v − x‖², of the shape of ``x``, for an L2 fidelity of :mod:`adjoin.optim`."""
+        self._meet(physics)
+        if self._whole is None:
+            raise InvalidArgument("prox: the fidelity must be adjoin.optim.L2")
+        return self._whole.prox(x, list(y), gamma, **options)
+
+    def __repr__(self) -> str:
+        what = self.single_fidelity if self.single_fidelity is not None else f"{len(self.local_data_fidelities)} here"
+        return f"{type(self).__name__}({what}, reduction={self.reduction_mode!r})"
+
+

@@ -1,0 +1,340 @@
+"""Stacks of operators, spread over ranks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from adjoin import _adjoin
+from adjoin.context import DistributedContext
+from adjoin.errors import InvalidArgument
+from adjoin.operators import as_physics, parameters_of
+from adjoin.tensor_list import TensorList
+
+__all__ = ["DistributedStackedLinearPhysics", "DistributedStackedPhysics"]
+
+Factory = Callable[[int, torch.device, Any], Any]
+Measurements = Sequence[torch.Tensor] | TensorList
+
+
+class StackedCalls:
+    """What the stacks of ``adjoin`` and ``adjoin.deepinv`` have in common."""
+
+    # What lists of measurements come back as.
+    list_type: ClassVar[Callable[[list[torch.Tensor]], Any]] = TensorList
+    linear: ClassVar[bool] = False
+
+    def _set_up(
+        self,
+        ctx: DistributedContext,
+        num_operators: int,
+        factory: Factory,
+        *,
+        factory_kwargs: dict[str, Any] | None,
+        reduction: str,
+        dtype: torch.dtype | None,
+        gather_strategy: str,
+        parameters: Iterable[torch.Tensor] = (),
+        costs: Sequence[float] = (),
+        fuse: bool = True,
+    ) -> None:
+        self.ctx = ctx
+        self.num_operators = num_operators
+        self.dtype = dtype
+        self.gather_strategy = gather_strategy
+        self._default_reduction = reduction
+        self.factory_kwargs = None if factory_kwargs is None else ctx.broadcast_object(factory_kwargs)
+        self.local_physics: list[Any] = []
+        # The same as C++ sees them.
+        self._operators: list[_adjoin.Physics] = []
+
+        def make(index: int) -> _adjoin.Physics:
+            operator = factory(index, ctx.device, self.factory_kwargs)
+            self.local_physics.append(operator)
+            self._operators.append(as_physics(operator, linear=self.linear or None))
+            return self._operators[-1]
+
+        kind = _adjoin.DistributedStackedLinearPhysics if self.linear else _adjoin.DistributedStackedPhysics
+        # Precision is agreed per call where it is not asked for.
+        self._stack = kind(
+            ctx._impl, num_operators, make, reduction, self._strict_dtype(dtype), gather_strategy, list(costs), fuse
+        )
+        self.local_indexes: list[int] = list(self._stack.local_indices)
+        self._shared_parameters = list(parameters)
+        known = {id(parameter) for parameter in self._shared_parameters}
+        owned = [p for p in parameters_of(self.local_physics) if id(p) not in known]
+        self._stack.set_parameters(self._shared_parameters, owned)
+
+    def _strict_dtype(self, dtype: torch.dtype | None) -> torch.dtype | None:
+        return dtype
+
+    def _listed(self, results: list[torch.Tensor], gather: bool) -> Any:
+        return self.list_type(results) if gather else results
+
+    def _measure(self, step: str, x: torch.Tensor, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
+        if reduce_op is None or reduce_op == "none":
+            results = getattr(self._stack, step)(x, gather, kwargs)
+            return self.list_type(results) if gather else results
+        return getattr(self._stack, step + "_reduced")(x, reduce_op, gather, kwargs)
+
+    def _summed(self, result: torch.Tensor, reduce_op: str | None) -> torch.Tensor:
+        """A result under the stack's own reduction as the sum or mean that was asked for."""
+        if reduce_op is None or reduce_op == self._default_reduction:
+            return result
+        if reduce_op == "mean":
+            return result / self.num_operators
+        if reduce_op == "sum":
+            return result * self.num_operators
+        raise InvalidArgument(f"reduce_op: must be 'sum', 'mean', 'none' or None, got {reduce_op!r}")
+
+
+class LinearCalls(StackedCalls):
+    linear: ClassVar[bool] = True
+    # What reduce_op=None means: the stack's reduction, or "none".
+    reduce_op_none: ClassVar[str | None] = None
+
+    def _each(self, reduce_op: str | None) -> bool:
+        return (self.reduce_op_none if reduce_op is None else reduce_op) == "none"
+
+    def _adjoint(self, y: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
+        if self._each(reduce_op):
+            return self._listed(self._stack.A_adjoint_each(y, gather, kwargs), gather)
+        return self._summed(self._stack.A_adjoint(y, gather, kwargs), reduce_op)
+
+    def _vjp(
+        self, x: torch.Tensor, v: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]
+    ) -> Any:
+        if self._each(reduce_op):
+            return self._listed(self._stack.A_vjp_each(x, v, gather, kwargs), gather)
+        return self._summed(self._stack.A_vjp(x, v, gather, kwargs), reduce_op)
+
+    def _normal(self, x: torch.Tensor, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
+        if self._each(reduce_op):
+            return self._listed(self._stack.A_adjoint_A_each(x, gather, kwargs), gather)
+        return self._summed(self._stack.A_adjoint_A(x, gather, kwargs), reduce_op)
+
+    def _sqnorm(self, x0: torch.Tensor, value: float) -> torch.Tensor:
+        return torch.tensor(value, dtype=x0.real.dtype, device=x0.device)
+
+
+class DistributedStackedPhysics(StackedCalls):
+    """A stack [A_1; …; A_n] of measurement models, each owned by one rank.
+
+    Images are replicated: every rank passes the same ``x``. Creation and every call with ``gather`` are collective. When
+    an operator fails on one rank, that rank raises its exception and the others :class:`adjoin.RankFailure` at that
+    call, and the next call works.
+
+    :param ctx: the ranks.
+    :param num_operators: n.
+    :param factory: ``factory(index, device, factory_kwargs)`` makes operator ``index``; called only on the rank that
+        owns it. It may return an operator of :mod:`adjoin.physics`, one of deepinv, a PyLops or SciPy
+        ``LinearOperator``, or any object with a method ``A``.
+    :param factory_kwargs: for the factory, broadcast from rank 0 once; anything that pickles.
+    :param dtype: when given, images and measurements must have this precision.
+    :param gather_strategy: "concatenated", one message; "broadcast", one an operator, started as soon as it is done;
+        "naive", serialised, for results that change shape at every call.
+    :param parameters: parameters that the operators of several ranks share, the same tensors in the same order on every
+        rank: their gradients are summed over the ranks once in a backward pass. Those of an operator that one rank
+        owns need not be named.
+    :param costs: one positive cost an operator, to spread them evenly; round robin otherwise.
+    """
+
+    def __init__(
+        self,
+        ctx: DistributedContext,
+        num_operators: int,
+        factory: Factory,
+        *,
+        factory_kwargs: dict[str, Any] | None = None,
+        dtype: torch.dtype | None = None,
+        gather_strategy: str = "concatenated",
+        parameters: Iterable[torch.Tensor] = (),
+        costs: Sequence[float] = (),
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            warnings.warn(f"arguments {sorted(kwargs)} are not used", UserWarning, stacklevel=2)
+        self._set_up(
+            ctx,
+            num_operators,
+            factory,
+            factory_kwargs=factory_kwargs,
+            reduction="sum",
+            dtype=dtype,
+            gather_strategy=gather_strategy,
+            parameters=parameters,
+            costs=costs,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.num_operators} operators, {self.local_indexes} here, "
+            f"gather_strategy={self.gather_strategy!r}, {self.ctx!r})"
+        )
+
+    def __len__(self) -> int:
+        return self.num_operators
+
+    def A(self, x: torch.Tensor, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+        """Measurements without noise.
+
+        :param x: an image (B, C, …), the same on every rank.
+        :param gather: True: :class:`TensorList` of all n measurements on every rank, by one message. False: the list of
+            this rank's, without any.
+        :param reduce_op: "sum" or "mean" of the measurements, which must have one shape, in place of their list.
+        :param kwargs: passed to every operator.
+        """
+        return self._measure("A", x, gather, reduce_op, kwargs)
+
+    def forward(self, x: torch.Tensor, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+        """Measurements with noise and sensor response; arguments and results as of :meth:`A`."""
+        return self._measure("forward", x, gather, reduce_op, kwargs)
+
+    __call__ = forward
+
+
+class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
+    """A stack of linear operators, each owned by one rank.
+
+    Adjoint-like methods return the global sum on every rank by one message; with ``gather=False`` this rank's part of
+    it, without any. ``reduce_op`` is "sum", "mean" (1/n of it), "none" (the operators' results by themselves), or None
+    for the stack's ``reduction``. Measurements ``y`` are lists of all n tensors, or of this rank's.
+
+    :param reduction: "sum", or "mean", which weighs the space of measurements by 1/n, so that ``A_adjoint`` stays the
+        adjoint.
+
+    The other parameters are those of :class:`DistributedStackedPhysics`.
+
+    >>> from adjoin.physics import Matrix
+    >>> with DistributedContext(device_mode="cpu") as ctx:
+    ...     stack = DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: Matrix((i + 1) * torch.eye(2)))
+    ...     stack.A_adjoint_A(torch.ones(1, 2))
+    tensor([[14., 14.]])
+    """
+
+    def __init__(
+        self,
+        ctx: DistributedContext,
+        num_operators: int,
+        factory: Factory,
+        *,
+        factory_kwargs: dict[str, Any] | None = None,
+        reduction: str = "sum",
+        dtype: torch.dtype | None = None,
+        gather_strategy: str = "concatenated",
+        parameters: Iterable[torch.Tensor] = (),
+        costs: Sequence[float] = (),
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            warnings.warn(f"arguments {sorted(kwargs)} are not used", UserWarning, stacklevel=2)
+        self.reduction = reduction
+        self._set_up(
+            ctx,
+            num_operators,
+            factory,
+            factory_kwargs=factory_kwargs,
+            reduction=reduction,
+            dtype=dtype,
+            gather_strategy=gather_strategy,
+            parameters=parameters,
+            costs=costs,
+        )
+
+    def A_adjoint(self, y: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+        """Aᵀ y = Σ A_iᵀ y_i, of the image's shape."""
+        return self._adjoint(y, gather, reduce_op, kwargs)
+
+    def A_vjp(
+        self, x: torch.Tensor, v: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any
+    ) -> Any:
+        """Σ J_i(x)ᵀ v_i, of the shape of ``x``."""
+        return self._vjp(x, v, gather, reduce_op, kwargs)
+
+    def A_adjoint_A(self, x: torch.Tensor, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+        """Aᵀ A x = Σ A_iᵀ A_i x, of the shape of ``x``; measurements are neither kept nor sent."""
+        return self._normal(x, gather, reduce_op, kwargs)
+
+    def A_A_adjoint(self, y: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+        """A Aᵀ y = [A_1 Aᵀ y, …, A_n Aᵀ y]; the inner adjoint is the global one even with ``gather=False``."""
+        return self.A(self.A_adjoint(y, **kwargs), gather=gather, reduce_op=reduce_op, **kwargs)
+
+    def A_dagger(
+        self,
+        y: Measurements,
+        solver: str = "CG",
+        max_iter: int | None = None,
+        tol: float | None = None,
+        verbose: bool = False,
+        *,
+        init: torch.Tensor | None = None,
+        local_only: bool = True,
+        gather: bool = True,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """Pseudoinverse.
+
+        :param local_only: True: (1/n) Σ A_i† y_i, cheap, one message, and only an approximation. False: the exact
+            least-squares solution of minimum norm.
+        :param solver: "CG", "LSQR", "LSMR", "BiCGStab" or "MINRES".
+        :param max_iter: default 100.
+        :param tol: relative tolerance, default 1e-6.
+        :param init: start of the iteration, default zero.
+        :param gather: with ``local_only``: False gives this rank's part of the sum.
+        """
+        iterations = 100 if max_iter is None else max_iter
+        accuracy = 1e-6 if tol is None else tol
+        return self._stack.A_dagger(
+            y, solver, iterations, accuracy, verbose, init, local_only, gather, kwargs
+        )
+
+    def prox_l2(
+        self,
+        z: torch.Tensor,
+        y: Measurements,
+        gamma: float,
+        solver: str = "CG",
+        max_iter: int | None = None,
+        tol: float | None = None,
+        verbose: bool = False,
+        *,
+        init: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of ``z``."""
+        iterations = 100 if max_iter is None else max_iter
+        return self._stack.prox_l2(
+            z, y, gamma, solver, iterations, 1e-6 if tol is None else tol, verbose, init, kwargs
+        )
+
+    def compute_sqnorm(
+        self,
+        x0: torch.Tensor,
+        *,
+        max_iter: int = 50,
+        tol: float = 1e-3,
+        verbose: bool = False,
+        local_only: bool = True,
+        gather: bool = True,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """‖A‖², a scalar tensor.
+
+        :param x0: gives shape, dtype and device of an image.
+        :param local_only: True: an upper bound, for which a few numbers are sent. False: the value, to a relative
+            accuracy of ``tol``.
+        """
+        return self._sqnorm(
+            x0, self._stack.compute_sqnorm(x0, max_iter, tol, verbose, local_only, gather, kwargs)
+        )
+
+    def sqnorm_bounds(self, x0: torch.Tensor, *, max_iter: int = 50, tol: float = 1e-3, **kwargs: Any) -> tuple[float, float]:
+        """Lower and upper bound of ‖A‖², for which a few numbers are sent."""
+        return self._stack.sqnorm_bounds(x0, max_iter, tol, kwargs)
+
+    def adjointness_test(self, u: torch.Tensor, seed: int = 0, **kwargs: Any) -> float:
+        """|⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for a random v: of the order of the dtype's precision."""
+        return self._stack.adjointness_test(u, seed, kwargs)

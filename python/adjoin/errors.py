@@ -1,0 +1,35 @@
+"""The exceptions of adjoin."""
+
+from __future__ import annotations
+
+__all__ = ["CommunicationError", "Error", "InvalidArgument", "OperatorFailure", "RankFailure"]
+
+
+class Error(RuntimeError):
+    """Base of every exception that adjoin raises on purpose."""
+
+
+class InvalidArgument(Error, ValueError):
+    """An argument has the wrong value, shape, dtype, device or count; the message says which, and what came."""
+
+
+class CommunicationError(Error):
+    """The message-passing layer reported an error."""
+
+
+class OperatorFailure(Error):
+    """An operator of a stack in one process failed; ``index`` is its place in the stack."""
+
+    index: int = -1
+
+
+class RankFailure(Error):
+    """A call failed on another rank.
+
+    ``rank`` is the lowest rank that failed, ``operator_index`` the failing operator's place in the stack, or -1 when no
+    operator is to blame, and ``reason`` the original message. The rank that failed raises what its operator raised.
+    """
+
+    rank: int = -1
+    operator_index: int = -1
+    reason: str = ""

@@ -1,0 +1,58 @@
+"""Pictures, arrays and weights in files, as tensors on the CPU."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from adjoin import _adjoin
+from adjoin._adjoin import psnr
+
+__all__ = [
+    "psnr",
+    "read_hdf5",
+    "read_npy",
+    "read_png",
+    "read_safetensors",
+    "write_npy",
+    "write_png",
+    "write_safetensors",
+]
+
+Path = str | os.PathLike[str]
+
+
+def read_png(path: Path) -> torch.Tensor:
+    """The picture, float (1, C, H, W) in [0, 1]; C is 1 for grey and 3 for colour."""
+    return _adjoin.read_png(os.fspath(path))
+
+
+def write_png(path: Path, image: torch.Tensor) -> None:
+    """Writes (C, H, W) or (1, C, H, W), C 1 or 3, with 8 bits; values are clamped to [0, 1]."""
+    _adjoin.write_png(os.fspath(path), image)
+
+
+def read_npy(path: Path) -> torch.Tensor:
+    """The array of a NumPy file."""
+    return _adjoin.read_npy(os.fspath(path))
+
+
+def write_npy(path: Path, array: torch.Tensor) -> None:
+    """Writes a NumPy file."""
+    _adjoin.write_npy(os.fspath(path), array)
+
+
+def read_hdf5(path: Path, dataset: str) -> torch.Tensor:
+    """A dataset of numbers of an HDF5 file."""
+    return _adjoin.read_hdf5(os.fspath(path), dataset)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The named tensors and the metadata of a .safetensors file."""
+    return _adjoin.read_safetensors(os.fspath(path))
+
+
+def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes named tensors and metadata."""
+    _adjoin.write_safetensors(os.fspath(path), tensors, metadata or {})

@@ -1,0 +1,132 @@
+"""Operators from Python: what a factory may return, made ready for C++."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from adjoin import _adjoin
+from adjoin.errors import InvalidArgument
+
+__all__ = ["MatrixFree", "as_physics", "parameters_of"]
+
+_OPTIONAL = ("forward", "A_vjp", "A_adjoint_A", "A_A_adjoint", "A_dagger")
+
+
+class _Apply(torch.autograd.Function):
+    """A linear map that autograd cannot see into, with its adjoint as derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, forward: Callable[..., Any], adjoint: Callable[..., Any]) -> torch.Tensor:
+        ctx.maps = forward, adjoint
+        return forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        forward, adjoint = ctx.maps
+        return _Apply.apply(gradient, adjoint, forward), None, None
+
+
+class MatrixFree:
+    """A PyLops or SciPy ``LinearOperator`` as an operator on tensors.
+
+    :param operator: has ``matvec``, ``rmatvec`` and ``shape``.
+    :param image_shape: shape of an image without batch dimensions; PyLops knows it as ``dims``, default (n,).
+    :param measurement_shape: likewise for measurements; ``dimsd``, default (m,).
+
+    ``A`` takes tensors (…, *image_shape) to (…, *measurement_shape), ``A_adjoint`` back, on any device, by way of NumPy.
+    """
+
+    def __init__(
+        self,
+        operator: Any,
+        image_shape: Iterable[int] | None = None,
+        measurement_shape: Iterable[int] | None = None,
+    ) -> None:
+        self.operator = operator
+        self.image_shape = tuple(image_shape or getattr(operator, "dims", None) or (operator.shape[1],))
+        self.measurement_shape = tuple(measurement_shape or getattr(operator, "dimsd", None) or (operator.shape[0],))
+
+    def __repr__(self) -> str:
+        return f"MatrixFree({type(self.operator).__name__}, {self.image_shape} -> {self.measurement_shape})"
+
+    def _map(
+        self, function: Callable[..., Any], source: tuple[int, ...], target: tuple[int, ...]
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        def apply(x: torch.Tensor) -> torch.Tensor:
+            batch = x.shape[: x.dim() - len(source)]
+            if x.shape[len(batch) :] != source:
+                raise InvalidArgument(f"{self!r}: expected a tensor of shape (..., {source}), got {tuple(x.shape)}")
+            rows = x.detach().cpu().reshape(-1, math.prod(source)).numpy()
+            results = [torch.as_tensor(function(row)) for row in rows]
+            return torch.stack(results).reshape(*batch, *target).to(x.device)
+
+        return apply
+
+    def A(self, x: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        return self._apply(x, self.operator.matvec, self.operator.rmatvec, self.image_shape, self.measurement_shape)
+
+    def A_adjoint(self, y: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        return self._apply(y, self.operator.rmatvec, self.operator.matvec, self.measurement_shape, self.image_shape)
+
+    def _apply(self, x: torch.Tensor, function: Any, adjoint: Any, source: Any, target: Any) -> torch.Tensor:
+        return _Apply.apply(x, self._map(function, source, target), self._map(adjoint, target, source))
+
+
+def _overrides(kind: type, name: str) -> bool:
+    """Whether a class has a method that does more than what adjoin makes of A and A_adjoint."""
+    method = getattr(kind, name, None)
+    if method is None or method is torch.nn.Module.forward:
+        return False
+    module = sys.modules.get("deepinv.physics.forward")
+    if module is None or name == "forward":
+        return True
+    return all(method is not getattr(base, name, None) for base in (module.Physics, module.LinearPhysics))
+
+
+def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
+    """The operator as C++ sees it.
+
+    An operator of ``adjoin.physics`` stays itself. Otherwise it is an object with ``A`` and, to be linear,
+    ``A_adjoint``, as deepinv's are, or with ``matvec`` and ``rmatvec``, as those of PyLops and SciPy. Methods
+    ``forward``, ``A_vjp``, ``A_adjoint_A``, ``A_A_adjoint`` and ``A_dagger`` are used where the object has them.
+
+    :param linear: whether a linear operator is asked for; None takes what comes.
+    """
+    if isinstance(operator, _adjoin.Physics):
+        if linear and not isinstance(operator, _adjoin.LinearPhysics):
+            raise InvalidArgument(f"factory must return linear operators, got {operator!r}")
+        return operator
+    if not callable(getattr(operator, "A", None)) and callable(getattr(operator, "matvec", None)):
+        operator = MatrixFree(operator)
+    if not callable(getattr(operator, "A", None)):
+        raise InvalidArgument(
+            "factory must return operators, with methods A and A_adjoint or matvec and rmatvec, "
+            f"got a {type(operator).__name__}"
+        )
+    is_linear = callable(getattr(operator, "A_adjoint", None)) if linear is None else linear
+    if is_linear and not callable(getattr(operator, "A_adjoint", None)):
+        raise InvalidArgument(f"factory must return linear operators, with A_adjoint, got a {type(operator).__name__}")
+    kind = type(operator)
+    methods = {"A": operator.A}
+    if is_linear:
+        methods["A_adjoint"] = operator.A_adjoint
+    for name in _OPTIONAL:
+        if name in getattr(operator, "__dict__", {}) or _overrides(kind, name):
+            methods[name] = getattr(operator, name)
+    make = _adjoin.python_linear_physics if is_linear else _adjoin.python_physics
+    return make(kind.__name__, methods)
+
+
+def parameters_of(objects: Iterable[Any]) -> list[torch.Tensor]:
+    """The parameters of those objects that are torch modules, each once."""
+    found: dict[int, torch.Tensor] = {}
+    for item in objects:
+        if isinstance(item, torch.nn.Module):
+            for parameter in item.parameters():
+                found.setdefault(id(parameter), parameter)
+    return list(found.values())

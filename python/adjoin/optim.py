@@ -1,0 +1,140 @@
+"""Data fidelities, priors and algorithms for min_x f(x) + λ g(x), f(x) = Σ d_i(A_i x, y_i).
+
+The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distributed stack and ``y`` its measurements, the
+fidelity as ``data_fidelity`` (default :class:`L2`), and options ``max_iter``, ``tol``, ``lambda_``, ``step``,
+``backtracking``, ``objective``, ``truth``, ``monitor`` and ``verbose``. They return an :class:`OptimResult`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from adjoin import _adjoin
+from adjoin._adjoin import (
+    RED,
+    L1,
+    L2,
+    AmplitudeLoss,
+    Box,
+    DataFidelity,
+    Huber,
+    IndicatorLInf,
+    L1Prior,
+    OptimResult,
+    PnP,
+    PoissonLikelihood,
+    Positivity,
+    Prior,
+    Tikhonov,
+    TotalVariation,
+    WaveletPrior,
+    ZeroPrior,
+)
+
+__all__ = [
+    "RED",
+    "L1",
+    "L2",
+    "AmplitudeLoss",
+    "Box",
+    "DataFidelity",
+    "Huber",
+    "IndicatorLInf",
+    "L1Prior",
+    "OptimResult",
+    "PnP",
+    "PoissonLikelihood",
+    "Positivity",
+    "Prior",
+    "Tikhonov",
+    "TotalVariation",
+    "WaveletPrior",
+    "ZeroPrior",
+    "admm",
+    "fista",
+    "gradient_descent",
+    "hqs",
+    "monotone_fista",
+    "primal_dual",
+    "proximal_gradient",
+]
+
+
+def _run(
+    algorithm: Callable[..., OptimResult],
+    physics: Any,
+    y: Sequence[torch.Tensor],
+    prior: Prior,
+    x0: torch.Tensor,
+    data_fidelity: DataFidelity | None,
+    *arguments: Any,
+    **options: Any,
+) -> OptimResult:
+    fidelity = _adjoin.DistributedDataFidelity(physics._stack, [data_fidelity or L2()], physics._default_reduction)
+    return algorithm(fidelity, y, prior, x0, *arguments, **options)
+
+
+def gradient_descent(
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+) -> OptimResult:
+    """x ← x − τ (∇f(x) + λ ∇g(x))."""
+    return _run(_adjoin.gradient_descent, physics, y, prior, x0, data_fidelity, **options)
+
+
+def proximal_gradient(
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+) -> OptimResult:
+    """x ← prox_{τ λ g}(x − τ ∇f(x)); with a :class:`PnP` prior it is plug-and-play."""
+    return _run(_adjoin.proximal_gradient, physics, y, prior, x0, data_fidelity, **options)
+
+
+def fista(
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+) -> OptimResult:
+    """Proximal gradient steps from an extrapolated point (Beck and Teboulle 2009)."""
+    return _run(_adjoin.fista, physics, y, prior, x0, data_fidelity, **options)
+
+
+def monotone_fista(
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+) -> OptimResult:
+    """FISTA whose objective never rises."""
+    return _run(_adjoin.monotone_fista, physics, y, prior, x0, data_fidelity, **options)
+
+
+def primal_dual(
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+) -> OptimResult:
+    """The primal-dual algorithm of Chambolle and Pock (2011); the fidelity need not be smooth."""
+    return _run(_adjoin.primal_dual, physics, y, prior, x0, data_fidelity, **options)
+
+
+def hqs(
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor,
+    gammas: Sequence[float],
+    *,
+    data_fidelity: DataFidelity | None = None,
+    **options: Any,
+) -> OptimResult:
+    """Half-quadratic splitting with γ from ``gammas``, one an iteration."""
+    return _run(_adjoin.hqs, physics, y, prior, x0, data_fidelity, list(gammas), **options)
+
+
+def admm(
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor,
+    gamma: float,
+    *,
+    data_fidelity: DataFidelity | None = None,
+    **options: Any,
+) -> OptimResult:
+    """Alternating direction method of multipliers."""
+    return _run(_adjoin.admm, physics, y, prior, x0, data_fidelity, gamma, **options)

@@ -1,0 +1,59 @@
+"""Measurement models.
+
+Each has ``A``, ``forward`` (with noise), ``A_vjp`` and, as all here are linear, ``A_adjoint``, ``A_adjoint_A``,
+``A_A_adjoint``, ``A_dagger``, ``prox_l2``, ``compute_sqnorm`` and ``adjointness_test``; ``a + b``, ``2 * a``, ``a * b``
+(first b) and ``a.T`` are such models, too. Images are tensors (B, C, …), real or complex, on any device.
+
+>>> import torch
+>>> blur = Blur(gaussian_kernel((1.0, 1.0)), padding="circular")
+>>> blur.A(torch.ones(1, 1, 16, 16)).shape
+torch.Size([1, 1, 16, 16])
+"""
+
+
+
+from adjoin._adjoin import (
+    Blur,
+    Downsampling,
+    Inpainting,
+    LinearPhysics,
+    Matrix,
+    MultiCoilMRI,
+    Physics,
+    Tomography,
+    bicubic_kernel,
+    bilinear_kernel,
+    box_kernel,
+    gaussian_kernel,
+    gaussian_kernel_3d,
+    gaussian_noise,
+    motion_kernel,
+    poisson_noise,
+    sinc_kernel,
+    uniform_noise,
+)
+from adjoin.operators import MatrixFree, as_physics
+
+__all__ = [
+    "Blur",
+    "Downsampling",
+    "Inpainting",
+    "LinearPhysics",
+    "Matrix",
+    "MatrixFree",
+    "MultiCoilMRI",
+    "Physics",
+    "Tomography",
+    "as_physics",
+    "bicubic_kernel",
+    "bilinear_kernel",
+    "box_kernel",
+    "gaussian_kernel",
+    "gaussian_kernel_3d",
+    "gaussian_noise",
+    "motion_kernel",
+    "poisson_noise",
+    "sinc_kernel",
+    "uniform_noise",
+]
+

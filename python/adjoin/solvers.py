@@ -1,0 +1,11 @@
+"""Krylov solvers for linear maps given as functions of a tensor.
+
+>>> import torch
+>>> result = conjugate_gradient(lambda x: 2 * x, torch.ones(3))
+>>> result.x
+tensor([0.5000, 0.5000, 0.5000])
+"""
+
+from adjoin._adjoin import SolverResult, bicgstab, conjugate_gradient, largest_eigenvalue, lsmr, lsqr, minres
+
+__all__ = ["SolverResult", "bicgstab", "conjugate_gradient", "largest_eigenvalue", "lsmr", "lsqr", "minres"]

@@ -1,0 +1,17 @@
+// The extension module adjoin._adjoin. The package around it, in Python, is what users see.
+#include "casters.hpp"
+
+PYBIND11_MODULE(_adjoin, m) {
+  namespace bindings = adjoin::python;
+  m.doc() = "adjoin's C++ library, as the package adjoin uses it.";
+  bindings::bind_errors(m);
+  bindings::bind_context(m);
+  bindings::bind_physics(m);
+  bindings::bind_operators(m);
+  bindings::bind_distributed(m);
+  bindings::bind_processing(m);
+  bindings::bind_optim(m);
+  bindings::bind_models(m);
+  bindings::bind_io(m);
+  bindings::bind_solvers(m);
+}

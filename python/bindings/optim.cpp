@@ -1,0 +1,225 @@
+// Data fidelities, priors and algorithms.
+#include "adjoin/optim/algorithms.hpp"
+#include "adjoin/optim/prior.hpp"
+#include "adjoin/optim/stacked_data_fidelity.hpp"
+#include "adjoin/optim/total_variation.hpp"
+#include "adjoin/optim/wavelet.hpp"
+#include "casters.hpp"
+
+namespace adjoin::python {
+
+namespace {
+
+using StackPtr = std::shared_ptr<DistributedStackedLinearPhysics>;
+using Fidelity = DistributedDataFidelity;
+
+template <class T, class... Options>
+using Shared = py::class_<T, Options..., std::shared_ptr<T>>;
+
+// A denoiser of Python's: a callable of an image and a noise level.
+std::function<at::Tensor(const at::Tensor&, double)> to_denoiser(const py::object& function) {
+  return [f = Object(function)](const at::Tensor& x, double sigma) {
+    const py::gil_scoped_acquire gil;
+    return f.get()(x, sigma).cast<at::Tensor>();
+  };
+}
+
+struct Options {
+  OptimOptions optim;
+  DataTermOptions data;
+};
+
+// The keyword arguments that all algorithms share.
+Options to_options(const py::kwargs& kwargs) {
+  Options options;
+  for (const auto& [key, value] : kwargs) {
+    const auto name = key.cast<std::string>();
+    if (name == "max_iter") {
+      options.optim.max_iter = value.cast<int>();
+    } else if (name == "tol") {
+      options.optim.tol = value.cast<double>();
+    } else if (name == "lambda_" || name == "lambda_reg") {
+      options.optim.lambda = value.cast<double>();
+    } else if (name == "step") {
+      options.optim.step = value.cast<std::optional<double>>();
+    } else if (name == "backtracking") {
+      options.optim.backtracking = value.cast<bool>();
+    } else if (name == "objective") {
+      options.optim.objective = value.cast<bool>();
+    } else if (name == "truth") {
+      options.optim.truth = value.cast<std::optional<at::Tensor>>();
+    } else if (name == "verbose") {
+      options.optim.verbose = value.cast<bool>();
+    } else if (name == "prox_max_iter") {
+      options.data.prox.max_iter = value.cast<int>();
+    } else if (name == "prox_tol") {
+      options.data.prox.tol = value.cast<double>();
+    } else if (name == "monitor") {
+      if (!value.is_none()) {
+        options.optim.monitor = [f = Object(py::reinterpret_borrow<py::object>(value))](const IterationRecord& record,
+                                                                                        const at::Tensor& x) {
+          const py::gil_scoped_acquire gil;
+          const py::object more = f.get()(record, x);
+          return more.is_none() || more.cast<bool>();
+        };
+      }
+    } else {
+      throw InvalidArgument("unknown option '" + name + "'");
+    }
+  }
+  return options;
+}
+
+using Algorithm = OptimResult (*)(const DataTerm&, const Prior&, const at::Tensor&, const OptimOptions&);
+
+auto algorithm(Algorithm run) {
+  return [run](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0,
+               const py::kwargs& kwargs) {
+    const Options options = to_options(kwargs);
+    const py::gil_scoped_release release;
+    return run(data_term(fidelity, y, options.data), prior, x0, options.optim);
+  };
+}
+
+void bind_fidelities(py::module_& m) {
+  Shared<DataFidelity>(m, "DataFidelity")
+      .def("fn", &DataFidelity::fn, py::arg("u"), py::arg("y"), Unlocked())
+      .def("grad", &DataFidelity::grad, py::arg("u"), py::arg("y"), Unlocked())
+      .def("prox", &DataFidelity::prox, py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
+      .def("prox_conjugate", &DataFidelity::prox_conjugate, py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
+      .def("lipschitz", &DataFidelity::lipschitz)
+      .def("__repr__", [](const DataFidelity& d) { return d.name() + "()"; });
+  Shared<L2, DataFidelity>(m, "L2").def(py::init<double>(), py::arg("sigma") = 1.0);
+  Shared<L1, DataFidelity>(m, "L1").def(py::init<>());
+  Shared<IndicatorLInf, DataFidelity>(m, "IndicatorLInf").def(py::init<double>(), py::arg("radius"));
+  Shared<PoissonLikelihood, DataFidelity>(m, "PoissonLikelihood")
+      .def(py::init([](double gain, double background, bool denormalize) {
+             return std::make_shared<PoissonLikelihood>(
+                 PoissonOptions{.gain = gain, .background = background, .denormalize = denormalize});
+           }),
+           py::arg("gain") = 1.0, py::arg("background") = 0.0, py::arg("denormalize") = false);
+  Shared<Huber, DataFidelity>(m, "Huber").def(py::init<double>(), py::arg("delta") = 1.0);
+  Shared<AmplitudeLoss, DataFidelity>(m, "AmplitudeLoss").def(py::init<>());
+
+  Shared<Fidelity>(m, "DistributedDataFidelity")
+      .def(py::init([](const StackPtr& stack, const std::vector<std::shared_ptr<DataFidelity>>& fidelities,
+                       const std::string& reduction) {
+             const DataFidelityOptions options{.reduction = reduction_from_string(reduction)};
+             const std::vector<DataFidelityPtr> own(fidelities.begin(), fidelities.end());
+             const py::gil_scoped_release release;
+             const auto make = [&](std::int64_t index, at::Device /*device*/) {
+               return own[own.size() == 1 ? 0 : static_cast<std::size_t>(index)];
+             };
+             return without_gil(std::make_unique<Fidelity>(*stack, DataFidelityFactory(make), options), stack);
+           }),
+           py::arg("stack"), py::arg("fidelities"), py::arg("reduction"))
+      .def(
+          "fn", [](const Fidelity& f, const at::Tensor& x, const TensorList& y) { return f.fn(x, y); }, Unlocked())
+      .def(
+          "grad", [](const Fidelity& f, const at::Tensor& x, const TensorList& y) { return f.grad(x, y); }, Unlocked())
+      .def(
+          "prox",
+          [](const Fidelity& f, const at::Tensor& x, const TensorList& y, double gamma, int max_iter, double tol) {
+            return f.prox(x, y, gamma, {.max_iter = max_iter, .tol = tol});
+          },
+          py::arg("x"), py::arg("y"), py::arg("gamma"), py::arg("max_iter") = 100, py::arg("tol") = 1e-6, Unlocked())
+      .def(
+          "lipschitz", [](const Fidelity& f, const at::Tensor& x0) { return f.lipschitz(x0); }, py::arg("x0"),
+          Unlocked());
+}
+
+void bind_priors(py::module_& m) {
+  Shared<Prior>(m, "Prior")
+      .def("fn", &Prior::fn, py::arg("x"), Unlocked())
+      .def("grad", &Prior::grad, py::arg("x"), Unlocked())
+      .def("prox", &Prior::prox, py::arg("x"), py::arg("gamma"), Unlocked())
+      .def("prox_conjugate", &Prior::prox_conjugate, py::arg("x"), py::arg("gamma"), py::arg("lambda_") = 1.0,
+           Unlocked())
+      .def_property_readonly("explicit_prior", &Prior::explicit_prior)
+      .def("__repr__", [](const Prior& p) { return p.name() + "()"; });
+  Shared<ZeroPrior, Prior>(m, "ZeroPrior").def(py::init<>());
+  Shared<Tikhonov, Prior>(m, "Tikhonov").def(py::init<>());
+  Shared<L1Prior, Prior>(m, "L1Prior").def(py::init<>());
+  Shared<Box, Prior>(m, "Box").def(py::init<double, double>(), py::arg("lower"), py::arg("upper"));
+  Shared<Positivity, Box>(m, "Positivity").def(py::init<>());
+  Shared<PnP, Prior>(m, "PnP").def(py::init([](const py::object& denoiser, std::optional<double> sigma) {
+                                     return std::make_shared<PnP>(to_denoiser(denoiser), sigma);
+                                   }),
+                                   py::arg("denoiser"), py::arg("sigma") = py::none());
+  Shared<RED, Prior>(m, "RED").def(py::init([](const py::object& denoiser, double sigma) {
+                                     return std::make_shared<RED>(to_denoiser(denoiser), sigma);
+                                   }),
+                                   py::arg("denoiser"), py::arg("sigma"));
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  Shared<TotalVariation, Prior>(m, "TotalVariation")
+      .def(py::init([](std::optional<std::int64_t> dims, double lower, double upper, int max_iter, double tol,
+                       bool warm_start) {
+             return std::make_shared<TotalVariation>(TotalVariationOptions{.dims = dims,
+                                                                           .lower = lower,
+                                                                           .upper = upper,
+                                                                           .max_iter = max_iter,
+                                                                           .tol = tol,
+                                                                           .warm_start = warm_start});
+           }),
+           py::arg("dims") = py::none(), py::arg("lower") = -infinity, py::arg("upper") = infinity,
+           py::arg("max_iter") = 100, py::arg("tol") = 1e-4, py::arg("warm_start") = true);
+  Shared<WaveletPrior, Prior>(m, "WaveletPrior")
+      .def(py::init([](const std::string& wavelet, std::int64_t levels, std::optional<std::int64_t> dims) {
+             return std::make_shared<WaveletPrior>(
+                 WaveletPriorOptions{.wavelet = wavelet_from_string(wavelet), .levels = levels, .dims = dims});
+           }),
+           py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = py::none());
+}
+
+void bind_algorithms(py::module_& m) {
+  py::class_<IterationRecord>(m, "IterationRecord")
+      .def_readonly("iteration", &IterationRecord::iteration)
+      .def_readonly("seconds", &IterationRecord::seconds)
+      .def_readonly("change", &IterationRecord::change)
+      .def_readonly("objective", &IterationRecord::objective)
+      .def_readonly("psnr", &IterationRecord::psnr);
+  py::class_<OptimResult>(m, "OptimResult")
+      .def_readonly("x", &OptimResult::x)
+      .def_property_readonly("reason", [](const OptimResult& r) { return std::string(to_string(r.reason)); })
+      .def_readonly("iterations", &OptimResult::iterations)
+      .def_readonly("history", &OptimResult::history)
+      .def("__repr__", [](const OptimResult& r) {
+        return c10::str("OptimResult(", to_string(r.reason), " after ", r.iterations, " iterations)");
+      });
+  const auto define = [&](const char* name, Algorithm run) {
+    m.def(name, algorithm(run), py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"));
+  };
+  define("gradient_descent", &gradient_descent);
+  define("proximal_gradient", &proximal_gradient);
+  define("fista", &fista);
+  define("monotone_fista", &monotone_fista);
+  define("primal_dual", &primal_dual);
+  m.def(
+      "hqs",
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0,
+         const std::vector<double>& gammas, const py::kwargs& kwargs) {
+        const Options options = to_options(kwargs);
+        const py::gil_scoped_release release;
+        return hqs(data_term(fidelity, y, options.data), prior, x0, gammas, options.optim);
+      },
+      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gammas"));
+  m.def(
+      "admm",
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0, double gamma,
+         const py::kwargs& kwargs) {
+        const Options options = to_options(kwargs);
+        const py::gil_scoped_release release;
+        return admm(data_term(fidelity, y, options.data), prior, x0, gamma, options.optim);
+      },
+      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gamma"));
+}
+
+}  // namespace
+
+void bind_optim(py::module_& m) {
+  bind_fidelities(m);
+  bind_priors(m);
+  bind_algorithms(m);
+}
+
+}  // namespace adjoin::python

@@ -1,0 +1,112 @@
+#include "python_physics.hpp"
+
+#include <utility>
+
+namespace adjoin::python {
+
+namespace {
+
+// One method, looked up once.
+class Method {
+ public:
+  Method(const std::string& physics, const Methods& methods, const char* method) : name_(physics + "." + method) {
+    if (const auto found = methods.find(method); found != methods.end()) {
+      function_ = found->second;
+    }
+  }
+  explicit operator bool() const { return static_cast<bool>(function_); }
+  at::Tensor operator()(const at::Tensor& x, const Params& params) const {
+    return call(function_, name_, {&x}, params);
+  }
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
+    return call(function_, name_, {&x, &v}, params);
+  }
+
+ private:
+  std::string name_;
+  Object function_;
+};
+
+class PythonPhysics : public Physics {
+ public:
+  PythonPhysics(std::string name, const Methods& methods)
+      : name_(std::move(name)),
+        A_(name_, methods, "A"),
+        forward_(name_, methods, "forward"),
+        A_vjp_(name_, methods, "A_vjp") {}
+
+  std::string name() const override { return name_; }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return A_(x, params); }
+  at::Tensor forward_impl(const at::Tensor& x, const Params& params) const override {
+    return forward_ ? forward_(x, params) : Physics::forward_impl(x, params);
+  }
+  at::Tensor A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const override {
+    return A_vjp_ ? A_vjp_(x, v, params) : Physics::A_vjp_impl(x, v, params);
+  }
+
+ private:
+  std::string name_;
+  Method A_;
+  Method forward_;
+  Method A_vjp_;
+};
+
+class PythonLinearPhysics : public LinearPhysics {
+ public:
+  PythonLinearPhysics(std::string name, const Methods& methods)
+      : name_(std::move(name)),
+        A_(name_, methods, "A"),
+        forward_(name_, methods, "forward"),
+        A_vjp_(name_, methods, "A_vjp"),
+        A_adjoint_(name_, methods, "A_adjoint"),
+        A_adjoint_A_(name_, methods, "A_adjoint_A"),
+        A_A_adjoint_(name_, methods, "A_A_adjoint"),
+        A_dagger_(name_, methods, "A_dagger") {}
+
+  std::string name() const override { return name_; }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return A_(x, params); }
+  at::Tensor forward_impl(const at::Tensor& x, const Params& params) const override {
+    return forward_ ? forward_(x, params) : LinearPhysics::forward_impl(x, params);
+  }
+  at::Tensor A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const override {
+    return A_vjp_ ? A_vjp_(x, v, params) : LinearPhysics::A_vjp_impl(x, v, params);
+  }
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override { return A_adjoint_(y, params); }
+  at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
+    return A_adjoint_A_ ? A_adjoint_A_(x, params) : LinearPhysics::A_adjoint_A_impl(x, params);
+  }
+  at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
+    return A_A_adjoint_ ? A_A_adjoint_(y, params) : LinearPhysics::A_A_adjoint_impl(y, params);
+  }
+  at::Tensor A_dagger_impl(const at::Tensor& y, const Params& params) const override {
+    return A_dagger_ ? A_dagger_(y, params) : at::Tensor();
+  }
+
+ private:
+  std::string name_;
+  Method A_;
+  Method forward_;
+  Method A_vjp_;
+  Method A_adjoint_;
+  Method A_adjoint_A_;
+  Method A_A_adjoint_;
+  Method A_dagger_;
+};
+
+}  // namespace
+
+PhysicsPtr make_python_physics(std::string name, Methods methods) {
+  check(methods.contains("A"), name, ": must have a method A");
+  return std::make_shared<PythonPhysics>(std::move(name), methods);
+}
+
+LinearPhysicsPtr make_python_linear_physics(std::string name, Methods methods) {
+  check(methods.contains("A") && methods.contains("A_adjoint"), name, ": must have methods A and A_adjoint");
+  return std::make_shared<PythonLinearPhysics>(std::move(name), methods);
+}
+
+}  // namespace adjoin::python

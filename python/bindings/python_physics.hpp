@@ -1,0 +1,22 @@
+// Measurement models whose methods are Python's.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "adjoin/physics/linear_physics.hpp"
+#include "casters.hpp"
+
+namespace adjoin::python {
+
+/// The methods of a Python operator, each a callable (tensors…, **params) that returns a tensor: "A"; where there is
+/// one, "forward" and "A_vjp"; and of a linear one "A_adjoint" and, where there is one, "A_adjoint_A", "A_A_adjoint"
+/// and "A_dagger". What is missing is made of the others.
+using Methods = std::map<std::string, Object>;
+
+PhysicsPtr make_python_physics(std::string name, Methods methods);
+/// Throws InvalidArgument unless there are A and A_adjoint.
+LinearPhysicsPtr make_python_linear_physics(std::string name, Methods methods);
+
+}  // namespace adjoin::python
