@@ -1,6 +1,8 @@
 // Times adjoin on the workloads that benchmarks/peers/ times other libraries on. Run it under mpirun.
 //
-//   tiny  8 scalings of a 1 x 1 x 16 x 16 image: the framework alone
+//   tiny  8 scalings of a 1 x 1 x 16 x 16 image: the framework alone; once as Diagonal, which fuses, and once as a
+//   class
+//         of the user's own, which does not ("own")
 //   blur  8 circular Gaussian blurs of a 1 x 3 x 512 x 512 image
 //   mri   4 operators of 3 coils each, one mask, 256 x 256
 //
@@ -23,6 +25,7 @@
 
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/physics/blur.hpp"
+#include "adjoin/physics/diagonal.hpp"
 #include "adjoin/physics/kernels.hpp"
 #include "adjoin/physics/multi_coil_mri.hpp"
 
@@ -79,7 +82,7 @@ adjoin::DistributedDaggerOptions exactly(adjoin::Solver solver, int iterations) 
 
 void time_tiny(DistributedContext& context, Stopwatch& stopwatch) {
   const DistributedStackedLinearPhysics stack(context, 8, [](auto index, auto /*device*/, const auto& /*shared*/) {
-    return std::make_shared<Scaling>(1.0 + 0.1 * static_cast<double>(index));
+    return std::make_shared<adjoin::Diagonal>(1.0 + 0.1 * static_cast<double>(index));
   });
   const at::Tensor x = at::rand({1, 1, 16, 16});
   const adjoin::TensorList y = stack.A(x);
@@ -92,8 +95,19 @@ void time_tiny(DistributedContext& context, Stopwatch& stopwatch) {
   stopwatch.time("tiny.lsqr20", 20, [&] { stack.A_dagger(y, exactly(adjoin::Solver::LSQR, 20)); });
 }
 
-// Adjoint and normal operator of `tiny`, as bare tensor operations and one reduction.
-void time_plain_tiny(const DistributedContext& context, Stopwatch& stopwatch) {
+void time_own_tiny(DistributedContext& context, Stopwatch& stopwatch) {
+  const DistributedStackedLinearPhysics stack(context, 8, [](auto index, auto /*device*/, const auto& /*shared*/) {
+    return std::make_shared<Scaling>(1.0 + 0.1 * static_cast<double>(index));
+  });
+  const at::Tensor x = at::rand({1, 1, 16, 16});
+  const adjoin::TensorList y = stack.A(x);
+  stopwatch.time("own.A", 200, [&] { stack.A(x); });
+  stopwatch.time("own.A_adjoint", 200, [&] { stack.A_adjoint(y); });
+  stopwatch.time("own.A_adjoint_A", 200, [&] { stack.A_adjoint_A(x); });
+}
+
+// Adjoint and normal operator of "own", as bare tensor operations and one reduction.
+void time_plain_own(const DistributedContext& context, Stopwatch& stopwatch) {
   const at::Tensor x = at::rand({1, 1, 16, 16});
   const auto indices = context.local_indices(8);
   at::Tensor sum = at::zeros_like(x);
@@ -105,8 +119,8 @@ void time_plain_tiny(const DistributedContext& context, Stopwatch& stopwatch) {
     }
     context.communicator().all_reduce(sum);
   };
-  stopwatch.time("tiny.A_adjoint", 200, [&] { apply(1); });
-  stopwatch.time("tiny.A_adjoint_A", 200, [&] { apply(2); });
+  stopwatch.time("own.A_adjoint", 200, [&] { apply(1); });
+  stopwatch.time("own.A_adjoint_A", 200, [&] { apply(2); });
 }
 
 // The least that a circular convolution of this image takes: there and back again, and one product.
@@ -168,7 +182,8 @@ int main(int argc, char** argv) {
   Stopwatch plain(context);
   if (only.empty() || only == "tiny") {
     time_tiny(context, stopwatch);
-    time_plain_tiny(context, plain);
+    time_own_tiny(context, stopwatch);
+    time_plain_own(context, plain);
   }
   if (only.empty() || only == "blur") {
     time_blur(context, stopwatch);

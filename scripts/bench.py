@@ -96,8 +96,8 @@ def print_table(results):
     print("\nAll-reduce between 2 ranks of this machine, microseconds (medians)")
     for name, figures in results["collectives"].items():
         if isinstance(figures, dict):
-            window, mpi = figures["window"]["median"], figures["mpi"]["median"]
-            print(f"{name:30}{window * 1e6:12.2f} by window{mpi * 1e6:12.2f} by MPI{mpi / window:8.1f} x")
+            shared, own, mpi = (figures[way]["median"] * 1e6 for way in ("window", "window_to_own", "mpi"))
+            print(f"{name:30}{shared:12.2f} shared{own:12.2f} own copies{mpi:12.2f} MPI{mpi / shared:8.1f} x")
 
 
 def main():

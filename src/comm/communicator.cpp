@@ -150,6 +150,25 @@ void ReduceBuffer::all_reduce(at::Tensor& output, ReduceOp op) {
   }
 }
 
+const at::Tensor& ReduceBuffer::all_reduce_shared(ReduceOp op) {
+  const at::Tensor& source = input();
+  check_reducible("ReduceBuffer::all_reduce_shared: input", source.scalar_type(), op);
+  communicator_.count(Communicator::Kind::reduction, static_cast<std::int64_t>(source.nbytes()));
+  return all_reduce_shared_impl(op);
+}
+
+const at::Tensor& ReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
+  at::Tensor& result = results_[next_result_];
+  next_result_ = 1 - next_result_;
+  if (!result.defined()) {
+    result = at::empty_like(input());
+  }
+  if (result.numel() > 0) {
+    all_reduce_impl(result, op);
+  }
+  return result;
+}
+
 // ---- Communicator -----------------------------------------------------------------------------------------------
 
 void Communicator::count(Kind kind, std::int64_t bytes) {

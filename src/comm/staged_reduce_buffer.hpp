@@ -32,6 +32,8 @@ class StagedReduceBuffer : public HostBuffer {
     output.copy_(host_output_.view(output.sizes()));
   }
 
+  const at::Tensor& all_reduce_shared_impl(ReduceOp op) override { return ReduceBuffer::all_reduce_shared_impl(op); }
+
  private:
   at::Tensor input_;
   at::Tensor host_output_;

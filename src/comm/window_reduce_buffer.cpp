@@ -61,39 +61,76 @@ void WindowReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
 }
 
 void WindowReduceBuffer::reduce(const std::vector<void*>& places, void* output, ReduceOp op) {
-  const std::span<const void* const> sources(places.data(), places.size());
+  const auto numel = static_cast<std::size_t>(numel_);
+  const std::size_t bytes = numel * c10::elementSize(dtype_);
+  const bool one_step = group_.size() <= 2 || bytes <= small_bytes;
   void* const shared = places.front();
+  if (!one_step) {
+    reduce_shares(places, shared, op);
+  } else {
+    const std::span<const void* const> sources(places.data(), places.size());
+    group_.synchronize();
+    if (!across_nodes_) {
+      reduce_arrays(dtype_, op, output, sources, 0, numel);
+      return;
+    }
+    if (group_.rank() == 0) {
+      reduce_arrays(dtype_, op, shared, sources, 0, numel);
+    }
+    reduce_across_nodes(shared, op);
+  }
+  std::memcpy(output, shared, bytes);
+}
+
+void WindowReduceBuffer::reduce_shares(const std::vector<void*>& places, void* shared, ReduceOp op) {
   const auto numel = static_cast<std::size_t>(numel_);
   const std::size_t item = c10::elementSize(dtype_);
-
+  const auto share_begin = [&](int rank) {
+    const std::size_t line = cache_line / item;
+    const std::size_t lines = (numel + line - 1) / line;
+    const std::size_t first = lines * static_cast<std::size_t>(rank) / static_cast<std::size_t>(group_.size());
+    return std::min(numel, first * line);
+  };
+  const std::size_t begin = share_begin(group_.rank());
+  const std::size_t end = share_begin(group_.rank() + 1);
   group_.synchronize();
-  const bool one_step = group_.size() <= 2 || numel * item <= small_bytes;
-  if (one_step && !across_nodes_) {
-    reduce_arrays(dtype_, op, output, sources, 0, numel);
-    return;
-  }
-  if (!one_step) {
-    // Each rank reduces a share into the memory of rank 0.
-    const auto share_begin = [&](int rank) {
-      const std::size_t line = cache_line / item;
-      const std::size_t lines = (numel + line - 1) / line;
-      const std::size_t first = lines * static_cast<std::size_t>(rank) / static_cast<std::size_t>(group_.size());
-      return std::min(numel, first * line);
-    };
-    const std::size_t begin = share_begin(group_.rank());
-    const std::size_t end = share_begin(group_.rank() + 1);
-    reduce_arrays(dtype_, op, static_cast<std::byte*>(shared) + begin * item, sources, begin, end - begin);
-    group_.synchronize();
-  } else if (group_.rank() == 0) {
-    reduce_arrays(dtype_, op, shared, sources, 0, numel);
-  }
+  reduce_arrays(dtype_, op, static_cast<std::byte*>(shared) + begin * item, {places.data(), places.size()}, begin,
+                end - begin);
+  group_.synchronize();
   if (across_nodes_) {
-    if (group_.rank() == 0) {
-      across_nodes_(shared, numel_, dtype_, op);
-    }
-    group_.synchronize();
+    reduce_across_nodes(shared, op);
   }
-  std::memcpy(output, shared, numel * item);
+}
+
+void WindowReduceBuffer::reduce_across_nodes(void* shared, ReduceOp op) {
+  if (group_.rank() == 0) {
+    across_nodes_(shared, numel_, dtype_, op);
+  }
+  group_.synchronize();
+}
+
+bool WindowReduceBuffer::has_shared_results() {
+  if (!shared_results_[0].defined()) {
+    // A result in the segment of one rank, the next in that of another.
+    const std::shared_ptr<SharedWindow> window = group_.acquire(contribution_bytes(numel_, dtype_));
+    for (int r = 0; window && r < 2; ++r) {
+      shared_results_[static_cast<std::size_t>(r)] =
+          at::from_blob(window->segment(r), {numel_}, [window](void*) {}, at::TensorOptions(dtype_));
+    }
+  }
+  return shared_results_[0].defined();
+}
+
+// A rank that writes to a result's memory again has passed the first signal of that reduction, which every rank gives
+// when it no longer reads the result before the last.
+const at::Tensor& WindowReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
+  if (alternates_ || group_.size() < 2 || !has_shared_results()) {
+    return ReduceBuffer::all_reduce_shared_impl(op);
+  }
+  const at::Tensor& result = shared_results_[next_shared_];
+  next_shared_ = 1 - next_shared_;
+  reduce_shares(places_[place_], result.mutable_data_ptr(), op);
+  return result;
 }
 
 FewReduceBuffer::FewReduceBuffer(Communicator& communicator, NodeGroup& group, std::int64_t numel, at::ScalarType dtype)

@@ -31,9 +31,15 @@ class WindowReduceBuffer : public ReduceBuffer {
 
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override;
+  const at::Tensor& all_reduce_shared_impl(ReduceOp op) override;
 
  private:
   void reduce(const std::vector<void*>& places, void* output, ReduceOp op);
+  /// Each rank reduces a share of the contributions into `shared`, which all see; then every rank may read it.
+  void reduce_shares(const std::vector<void*>& places, void* shared, ReduceOp op);
+  void reduce_across_nodes(void* shared, ReduceOp op);
+  /// Memory for results that all ranks read, two in turn; false on every rank where there is none.
+  bool has_shared_results();
 
   NodeGroup& group_;
   AcrossNodes across_nodes_;
@@ -44,6 +50,8 @@ class WindowReduceBuffer : public ReduceBuffer {
   std::array<at::Tensor, 2> inputs_;
   /// For each place, where every rank has it.
   std::array<std::vector<void*>, 2> places_;
+  std::array<at::Tensor, 2> shared_results_;
+  std::size_t next_shared_ = 0;
 };
 
 /// For contributions of at most NodeGroup::few_bytes, which travel with their signal.

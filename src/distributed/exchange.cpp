@@ -252,7 +252,7 @@ void Exchange::throw_agreed(const std::optional<Failure>& mine) {
 
 // ---- Reduce ------------------------------------------------------------------------------------------------------
 
-at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial) {
+at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial, Memory memory) {
   const c10::NoGradGuard no_grad;
   std::optional<Failure> failure = take_deferred();
   if (alone()) {
@@ -293,8 +293,13 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial)
       }
     }
     write_status(input, numel, {failure.has_value(), changed});
-    at::Tensor output = plan.results.take(numel + status_elements, plan.dtype, device_);
-    plan.buffer->all_reduce(output);
+    at::Tensor output;
+    if (memory == Memory::shared) {
+      output = plan.buffer->all_reduce_shared();
+    } else {
+      output = plan.results.take(numel + status_elements, plan.dtype, device_);
+      plan.buffer->all_reduce(output);
+    }
     const Status status = read_status(output, numel);
     if (status.failed) [[unlikely]] {
       throw_agreed(failure);

@@ -104,9 +104,11 @@ at::Tensor DistributedStackedLinearPhysics::weighted(const at::Tensor& sum, cons
 
 // `part(out)` computes this rank's sum, in `out` where that is defined and fits.
 template <class Part>
-at::Tensor DistributedStackedLinearPhysics::sum_over_ranks(const char* what, bool gather, Part&& part) const {
+at::Tensor DistributedStackedLinearPhysics::sum_over_ranks(const char* what, bool gather, Part&& part,
+                                                           Exchange::Memory memory) const {
   if (gather) {
-    return exchange_->reduce(what, image_plan_, [&](const at::Tensor& out) { return weighted(part(out), out); });
+    return exchange_->reduce(
+        what, image_plan_, [&](const at::Tensor& out) { return weighted(part(out), out); }, memory);
   }
   const at::Tensor sum = exchange_->local([&] { return weighted(part({}), {}); });
   return sum.defined() ? sum : at::zeros({}, at::TensorOptions(dtype_.value_or(at::kFloat)).device(context_.device()));
@@ -161,9 +163,15 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint(const ShardedTensorList& y
   if (options.gather && records_gradients(y.local)) {
     return adjoint_with_gradients([&] { return A_adjoint(y, options); }, y.local, options);
   }
-  return sum_over_ranks("A_adjoint", options.gather, [&](const at::Tensor& out) {
+  return adjoint_into(Exchange::Memory::own, y, options);
+}
+
+at::Tensor DistributedStackedLinearPhysics::adjoint_into(Exchange::Memory memory, const ShardedTensorList& y,
+                                                         const CallOptions& options) const {
+  const auto part = [&](const at::Tensor& out) {
     return local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, options.params);
-  });
+  };
+  return sum_over_ranks("A_adjoint", options.gather, part, memory);
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const TensorList& v,
@@ -213,10 +221,16 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint_A(const at::Tensor& x, con
     };
     return differentiable({x}, forward, backward)[0];
   }
-  return sum_over_ranks("A_adjoint_A", options.gather, [&](const at::Tensor& out) {
+  return normal_into(Exchange::Memory::own, x, options);
+}
+
+at::Tensor DistributedStackedLinearPhysics::normal_into(Exchange::Memory memory, const at::Tensor& x,
+                                                        const CallOptions& options) const {
+  const auto part = [&](const at::Tensor& out) {
     check_tensor("A_adjoint_A: x", x);
     return local_.A_adjoint_A_sum(x, out, options.params);
-  });
+  };
+  return sum_over_ranks("A_adjoint_A", options.gather, part, memory);
 }
 
 TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, const CallOptions& options) const {
@@ -275,7 +289,7 @@ DaggerOptions DistributedStackedLinearPhysics::for_this_rank(const DaggerOptions
 }
 
 // Failures of the local steps are thrown on every rank by the next reduction. `image` gives the shape of the image, if
-// it is known.
+// it is known. The solvers only read what the maps return, and are done with it at the second application after.
 LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(const TensorList& part,
                                                                                 const at::Tensor& image,
                                                                                 const Params& params) const {
@@ -292,8 +306,12 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
     };
     return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }), weight_);
   };
-  problem.A_adjoint = [this, &params](const ShardedTensorList& v) { return A_adjoint(v, {.params = params}); };
-  problem.A_adjoint_A = [this, &params](const at::Tensor& x) { return A_adjoint_A(x, {.params = params}); };
+  problem.A_adjoint = [this, &params](const ShardedTensorList& v) {
+    return adjoint_into(Exchange::Memory::shared, v, {.params = params});
+  };
+  problem.A_adjoint_A = [this, &params](const at::Tensor& x) {
+    return normal_into(Exchange::Memory::shared, x, {.params = params});
+  };
   if (!image.defined()) {
     problem.A_adjoint_y = A_adjoint(problem.y, {.params = params});
   }
@@ -407,7 +425,10 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
     check_options(own);
     check_tensor("compute_sqnorm: x0", x0);
   });
-  return estimate_sqnorm([&](const at::Tensor& x) { return A_adjoint_A(x, {.params = options.params}); }, x0, own);
+  const auto normal = [&](const at::Tensor& x) {
+    return normal_into(Exchange::Memory::shared, x, {.params = options.params});
+  };
+  return estimate_sqnorm(normal, x0, own);
 }
 
 double DistributedStackedLinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t seed,

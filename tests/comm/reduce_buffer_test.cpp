@@ -93,6 +93,35 @@ TEST_P(ReduceBuffers, LargeResultsOfAnyAlignment) {
   }
 }
 
+TEST_P(ReduceBuffers, SharedResultsLastUntilTheReductionAfterTheNext) {
+  for (const std::int64_t numel : {7, 4096, 300001}) {
+    const auto buffer = comm->reduce_buffer(numel, at::kDouble, at::kCPU);
+    at::Tensor own = at::empty({numel}, at::kDouble);
+    at::Tensor last;
+    double last_sum = 0.0;
+    for (int round = 1; round < 12; ++round) {
+      double sum = 0.0;
+      for (int r = 0; r < comm->size(); ++r) {
+        sum += r + 10.0 * round;
+      }
+      buffer->input().fill_(comm->rank() + 10.0 * round);
+      if (round % 4 == 0) {  // in between, one into memory of this rank's own
+        buffer->all_reduce(own);
+        EXPECT_TRUE(at::equal(own, at::full_like(own, sum))) << round;
+        last.reset();
+        continue;
+      }
+      const at::Tensor result = buffer->all_reduce_shared();
+      EXPECT_TRUE(at::equal(result, at::full({numel}, sum, at::kDouble))) << round;
+      if (last.defined()) {
+        EXPECT_TRUE(at::equal(last, at::full({numel}, last_sum, at::kDouble))) << round;
+      }
+      last = result;
+      last_sum = sum;
+    }
+  }
+}
+
 TEST_P(ReduceBuffers, RanksGetTheSameBits) {
   const auto buffer = comm->reduce_buffer(10000, at::kFloat, at::kCPU);
   buffer->input().copy_(at::sin(at::arange(10000, at::kFloat) * (1.0 + rank)));

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -75,13 +76,20 @@ class ReduceBuffer {
   /// `output` ← reduction of every rank's input(), the same bits on all ranks of a node. Collective. `output` must be
   /// contiguous, of the buffer's dtype, device and number of elements, and no view of input().
   void all_reduce(at::Tensor& output, ReduceOp op = ReduceOp::sum);
+  /// The same without a copy for each rank: the result, of shape {numel}, lies where all ranks of a node read it, and
+  /// nobody may write to it. It lasts until the reduction after the next. Collective.
+  const at::Tensor& all_reduce_shared(ReduceOp op = ReduceOp::sum);
 
  protected:
   explicit ReduceBuffer(Communicator& communicator) : communicator_(communicator) {}
   virtual void all_reduce_impl(at::Tensor& output, ReduceOp op) = 0;
+  /// Unless overridden, into memory of this rank alone.
+  virtual const at::Tensor& all_reduce_shared_impl(ReduceOp op);
 
  private:
   Communicator& communicator_;
+  std::array<at::Tensor, 2> results_;
+  std::size_t next_result_ = 0;
 };
 
 /// Collectives among a fixed group of ranks. Every rank of the group must call the same methods in the same order, with

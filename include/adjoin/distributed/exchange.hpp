@@ -83,8 +83,11 @@ class Exchange : public ScalarSum {
   /// This rank's contribution to a sum. `out`, when defined, is where it is best written; the sum is wherever the
   /// returned tensor is. An undefined tensor contributes nothing.
   using Partial = c10::function_ref<at::Tensor(const at::Tensor& out)>;
+  /// Whose the memory of a sum is: the caller's own, or shared by the ranks of a node, which spares a copy; then nobody
+  /// may write to it, and it lasts until the reduction after the next of its plan.
+  enum class Memory : std::uint8_t { own, shared };
   /// Partial to replicated: Σ over the ranks. `what` names the call in messages.
-  at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial);
+  at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial, Memory memory = Memory::own);
 
   /// Sharded to gathered: the tensors of all ranks, by global index. `all` gives this rank's results together, `one`
   /// the result at one local position.

@@ -106,7 +106,10 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   TensorList local_part(const char* argument, const ShardedTensorList& y) const;
   at::Tensor weighted(const at::Tensor& sum, const at::Tensor& out) const;
   template <class Part>
-  at::Tensor sum_over_ranks(const char* what, bool gather, Part&& part) const;
+  at::Tensor sum_over_ranks(const char* what, bool gather, Part&& part,
+                            Exchange::Memory memory = Exchange::Memory::own) const;
+  at::Tensor adjoint_into(Exchange::Memory memory, const ShardedTensorList& y, const CallOptions& options) const;
+  at::Tensor normal_into(Exchange::Memory memory, const at::Tensor& x, const CallOptions& options) const;
   bool is_whole(const TensorList& y) const;
   template <class Part>
   at::Tensor recorded_sum(const char* what, std::vector<at::Tensor> inputs, bool replicated, Part&& part) const;
