@@ -142,6 +142,7 @@ class DistributedContext:
                 self.created_dist = True
             self.engine = "c10d"
             group = dist.group.WORLD
+            assert group is not None
             return _adjoin.process_group_communicator(
                 group,
                 shared_memory=self.shared_memory,
