@@ -20,7 +20,7 @@ rm -rf "$build/wheels" "$env"
 "$env/bin/python" -m pip install --quiet --disable-pip-version-check "$build"/wheels/adjoin-*.whl
 
 program=$build/first_program.py
-awk '/^```python/ { inside = 1; next } /^```/ { if (inside) exit } inside' docs/python.md >"$program"
+awk '/^# program.py/ { inside = 1 } /^```/ { if (inside) exit } inside' docs/python.md >"$program"
 test -s "$program"
 export PATH="$PWD/$env/bin:$PATH"
 echo "python:" && timeout 120 python "$program"

@@ -137,6 +137,9 @@ class DistributedContext:
         if not dist.is_available():
             pass
         elif dist.is_initialized() or {"RANK", "WORLD_SIZE"} <= os.environ.keys():
+            if self.device_mode != "cpu" and torch.cuda.is_available():
+                # NCCL asks for the device before there is a context to choose it.
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
             if not dist.is_initialized():
                 dist.init_process_group(self.backend or self._choose_backend())
                 self.created_dist = True
