@@ -145,10 +145,10 @@ int run(const Options& options) {
   save(context, above({detail_views, detail_results}), options.out / "plug_and_play_details.png");
   Report report("Plug-and-play: three blurred, noisy views and a trained denoiser");
   report
-      .text(
-          with("A photograph seen through three blurs with noise, over %.0f ranks: each owns some of the views, and of "
-               "the tiles on which FFDNet works. An iteration is one message for the views and one for the tiles.",
-               context.size()))
+      .text(with(
+          "A photograph seen through three blurs with noise, over %.0f ranks: each owns some of the views, and of "
+          "the tiles on which FFDNet works. An iteration of PGD is one message for the views and one for the tiles.",
+          context.size()))
       .table(table)
       .pictures({{"The best view", views[0]}, {"PGD", pgd.x}, {"ADMM", admm.x}, {"Truth", truth}})
       .pictures({{"Details: the three views", detail_views}, {"By PGD, by ADMM, and the truth", detail_results}})
