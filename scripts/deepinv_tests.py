@@ -8,6 +8,7 @@ find adjoin installed. By default those that download weights are left out.
 
 import pathlib
 import sys
+from typing import Any
 
 import adjoin.deepinv
 
@@ -15,12 +16,15 @@ adjoin.deepinv.install()
 
 
 class Installed:
-    """A pytest plugin that says whose classes are tested."""
+    """A pytest plugin that says whose classes are tested, and gives busy machines more time to start the processes."""
 
     def pytest_report_header(self) -> str:
         import deepinv.distributed
 
         return f"deepinv.distributed is {deepinv.distributed.DistributedStackedLinearPhysics.__module__}"
+
+    def pytest_itemcollected(self, item: Any) -> None:
+        item.module.run_distributed_test.__defaults__ = (None, 60.0)  # seconds a rank, instead of 12
 
 
 def main(arguments: list[str]) -> int:
