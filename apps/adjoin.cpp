@@ -1,4 +1,4 @@
-// The command-line program of adjoin: `adjoin info` and `adjoin demo`, alone or under mpirun.
+// The command-line program of adjoin: `adjoin info`, `adjoin messages` and `adjoin demo`, alone or under mpirun.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +17,10 @@ int main(int argc, char** argv) {
   CLI::App* info = app.add_subcommand("info", "Versions, and the engine, host and device of each rank");
   info->add_flag("--json", json, "Print JSON");
 
+  CLI::App* messages =
+      app.add_subcommand("messages", "How many messages each method and each solver's iteration sends");
+  messages->add_flag("--json", json, "Print JSON");
+
   adjoin::DemoOptions options;
   CLI::App* demo = app.add_subcommand("demo", "Three blurs of a picture: operators, norm, reconstructions");
   demo->add_option("--image", options.image, "PNG picture")->required()->check(CLI::ExistingFile);
@@ -29,7 +33,10 @@ int main(int argc, char** argv) {
     if (context.size() > 1 && std::getenv("OMP_NUM_THREADS") == nullptr) {
       at::set_num_threads(1);  // ranks share the cores
     }
-    return *info ? adjoin::info(context, json) : adjoin::demo(context, options);
+    if (*info) {
+      return adjoin::info(context, json);
+    }
+    return *messages ? adjoin::messages(context, json) : adjoin::demo(context, options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "adjoin: %s\n", error.what());
     return 1;
