@@ -12,7 +12,7 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test bench bench-peers format check tidy sanitize clean
+.PHONY: help setup configure build demo test wheel stubs bench bench-peers format check tidy sanitize clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
@@ -32,6 +32,13 @@ demo: configure ## three blurs of a photograph on RANKS ranks (2); pictures in o
 
 test: build ## every test
 	ctest --preset $(PRESET) -j $(JOBS)
+
+wheel: configure ## the Python package into a new virtual environment, with its first program run there
+	scripts/check_wheel.sh $(BUILD)
+
+stubs: configure ## rewrite the types of the extension module, python/adjoin/_adjoin.pyi
+	ninja -C $(BUILD) -j $(JOBS) adjoin_python
+	PYTHONPATH=$(BUILD)/python python scripts/stubs.py
 
 bench: configure ## our times: a table, and out/bench.json
 	ninja -C $(BUILD) -j $(JOBS) benchmarks

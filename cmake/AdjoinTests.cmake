@@ -61,3 +61,11 @@ function(adjoin_run_test name ranks)
   add_test(NAME ${name} COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${ARGN})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 PROCESSORS 2 ENVIRONMENT "${adjoin_test_environment}")
 endfunction()
+
+# adjoin_python_test(NAME command…): a command that finds the package adjoin as built here.
+function(adjoin_python_test name)
+  add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+  set(path "${PROJECT_BINARY_DIR}/python:${PROJECT_SOURCE_DIR}/tests/python/environment")
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 PROCESSORS 2
+                       ENVIRONMENT "${adjoin_test_environment};PYTHONPATH=${path};PYTHONDONTWRITEBYTECODE=1")
+endfunction()

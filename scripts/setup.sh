@@ -23,6 +23,16 @@ if [ ! -x .venv/bin/python ] && ! find_python >/dev/null; then
   system_packages+=(python3-venv)
 fi
 
+# Whether a Python has what extension modules are compiled with.
+has_headers() {
+  "$1" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+}
+python=.venv/bin/python
+[ -x "$python" ] || python=$(find_python || true)
+if ! has_headers "${python:-false}" 2>/dev/null; then
+  system_packages+=(python3-dev)
+fi
+
 # Prints those of the arguments that dpkg does not know as installed.
 missing_packages() {
   local package

@@ -137,11 +137,15 @@ class DistributedContext:
         if not dist.is_available():
             pass
         elif dist.is_initialized() or {"RANK", "WORLD_SIZE"} <= os.environ.keys():
+            if self.device_mode != "cpu" and torch.cuda.is_available():
+                # NCCL asks for the device before there is a context to choose it.
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
             if not dist.is_initialized():
                 dist.init_process_group(self.backend or self._choose_backend())
                 self.created_dist = True
             self.engine = "c10d"
             group = dist.group.WORLD
+            assert group is not None
             return _adjoin.process_group_communicator(
                 group,
                 shared_memory=self.shared_memory,

@@ -39,7 +39,7 @@ __all__ = [
     "uninstall",
 ]
 
-Measurements = TensorList | Sequence[torch.Tensor]
+Measurements = Sequence[torch.Tensor]  # or a TensorList
 
 
 def _records(*tensors: torch.Tensor) -> bool:
@@ -49,7 +49,7 @@ def _records(*tensors: torch.Tensor) -> bool:
 class DistributedStackedPhysics(StackedCalls, Physics):
     """A stack of operators, each owned by one rank: see :class:`adjoin.DistributedStackedPhysics`."""
 
-    list_type: ClassVar[Callable[[list[torch.Tensor]], Any]] = TensorList
+    list_type: ClassVar[type[Any]] = TensorList
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ def distribute(
                 raise InvalidArgument("num_operators must be given with a factory")
             factory, count = object, num_operators
         else:
-            factory, count = as_factory(items), len(items)
+            factory, count = as_factory(list(items)), len(items)
             kwargs.setdefault("parameters", parameters_of(items))
         stack = DistributedStackedLinearPhysics if kind == "linear_physics" else DistributedStackedPhysics
         return stack(ctx, count, factory, dtype=dtype, gather_strategy=gather_strategy, **kwargs)

@@ -26,7 +26,7 @@ class _Apply(torch.autograd.Function):
         return forward(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         forward, adjoint = ctx.maps
         return _Apply.apply(gradient, adjoint, forward), None, None
 

@@ -36,6 +36,13 @@ std::function<at::Tensor(const at::Tensor&)> tensor_callable(const char* name, c
   return [f = Object(function), name](const at::Tensor& y) { return call(f, name, {&y}, {}); };
 }
 
+at::Scalar to_scalar(const py::object& number) {
+  if (PyComplex_Check(number.ptr()) != 0) {
+    return number.cast<c10::complex<double>>();
+  }
+  return number.cast<double>();
+}
+
 DaggerOptions dagger_options(const std::string& solver, int max_iter, double tol, bool verbose,
                              const std::optional<at::Tensor>& init, const py::kwargs& kwargs) {
   return {.solver = solver_from_string(solver),
@@ -118,8 +125,8 @@ void bind_physics(py::module_& m) {
       .def("__sub__", [](const LinearPhysicsPtr& a, const LinearPhysicsPtr& b) { return a - b; })
       .def("__neg__", [](const LinearPhysicsPtr& a) { return -a; })
       .def("__mul__", [](const LinearPhysicsPtr& a, const LinearPhysicsPtr& b) { return a * b; })
-      .def("__mul__", [](const LinearPhysicsPtr& a, const at::Scalar& factor) { return factor * a; })
-      .def("__rmul__", [](const LinearPhysicsPtr& a, const at::Scalar& factor) { return factor * a; })
+      .def("__mul__", [](const LinearPhysicsPtr& a, const py::object& factor) { return to_scalar(factor) * a; })
+      .def("__rmul__", [](const LinearPhysicsPtr& a, const py::object& factor) { return to_scalar(factor) * a; })
       .def_property_readonly("T", [](const LinearPhysicsPtr& a) { return adjoint(a); });
 
   m.def(

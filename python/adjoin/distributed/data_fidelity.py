@@ -79,8 +79,10 @@ class FidelityCalls:
             known = {id(p) for p in shared}
             self._sums[name].set_parameters(shared, [p for p in owned if id(p) not in known])
         self._whole = None
-        if physics.linear and isinstance(self.single_fidelity, _adjoin.DataFidelity):
-            self._whole = _adjoin.DistributedDataFidelity(physics._stack, [self.single_fidelity], self.reduction_mode)
+        stack = physics._stack
+        with_adjoint = _adjoin.DistributedStackedLinearPhysics
+        if isinstance(stack, with_adjoint) and isinstance(self.single_fidelity, _adjoin.DataFidelity):
+            self._whole = _adjoin.DistributedDataFidelity(stack, [self.single_fidelity], self.reduction_mode)
         self._recordable = bool(parameters_of([*physics.local_physics, *fidelities])) or bool(physics._shared_parameters)
         self._physics = weakref.ref(physics)
 

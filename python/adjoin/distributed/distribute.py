@@ -100,14 +100,15 @@ def distribute(
     kind = type_of(object) if type_object in (None, "auto") else type_object
     items = listed(object)
     if kind in ("physics", "linear_physics"):
-        if items is None and num_operators is None:
+        count = num_operators if items is None else len(items)
+        if count is None:
             raise InvalidArgument("num_operators must be given with a factory")
         stack = DistributedStackedLinearPhysics if kind == "linear_physics" else DistributedStackedPhysics
         if items is not None:
             kwargs.setdefault("parameters", parameters_of(items))
         return stack(
             ctx,
-            num_operators if items is None else len(items),
+            count,
             object if items is None else as_factory(items),
             dtype=dtype,
             gather_strategy=gather_strategy,

@@ -24,7 +24,7 @@ class StackedCalls:
     """What the stacks of ``adjoin`` and ``adjoin.deepinv`` have in common."""
 
     # What lists of measurements come back as.
-    list_type: ClassVar[Callable[[list[torch.Tensor]], Any]] = TensorList
+    list_type: ClassVar[type[Any]] = TensorList
     linear: ClassVar[bool] = False
 
     def _set_up(
@@ -71,7 +71,7 @@ class StackedCalls:
     def _strict_dtype(self, dtype: torch.dtype | None) -> torch.dtype | None:
         return dtype
 
-    def _listed(self, results: list[torch.Tensor], gather: bool) -> Any:
+    def _listed(self, results: Sequence[torch.Tensor], gather: bool) -> Any:
         return self.list_type(results) if gather else results
 
     def _measure(self, step: str, x: torch.Tensor, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
@@ -93,6 +93,7 @@ class StackedCalls:
 
 class LinearCalls(StackedCalls):
     linear: ClassVar[bool] = True
+    _stack: _adjoin.DistributedStackedLinearPhysics
     # What reduce_op=None means: the stack's reduction, or "none".
     reduce_op_none: ClassVar[str | None] = None
 

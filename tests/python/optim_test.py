@@ -1,0 +1,106 @@
+"""Fidelities, priors and algorithms."""
+
+import pytest
+import torch
+from support import dense_stack, matrices
+
+from adjoin import DistributedDataFidelity, distribute, optim, solvers
+from adjoin.optim import L1, L2, Huber, PnP, Tikhonov, TotalVariation, ZeroPrior
+
+
+def data(ctx):
+    stack, M = dense_stack(ctx)
+    x = torch.randn(1, 6, dtype=torch.float64)
+    y = stack.A(torch.randn(1, 6, dtype=torch.float64))
+    return stack, M, x, y, torch.cat(list(y), dim=-1)
+
+
+@pytest.mark.parametrize("reduction, weight", [("sum", 1.0), ("mean", 0.2)])
+def test_the_fidelity_of_a_stack_is_the_sum_over_its_operators(ctx, reduction, weight):
+    stack, M, x, y, whole = data(ctx)
+    fidelity = DistributedDataFidelity(ctx, L2(sigma=2.0), reduction=reduction)
+    residual = x @ M.T - whole
+    assert torch.allclose(fidelity.fn(x, y, stack), weight * (residual**2).sum() / 8)
+    assert torch.allclose(fidelity.grad(x, y, stack), weight * residual @ M / 4)
+    own = stack.A(x, gather=False)
+    assert torch.allclose(fidelity.grad(x, [y[i] for i in stack.local_indexes], stack), weight * residual @ M / 4)
+    assert len(own) == len(stack.local_indexes)
+
+
+def test_a_fidelity_for_each_operator(ctx):
+    stack, M, x, y, _ = data(ctx)
+    fidelity = distribute([L1() if i % 2 else L2() for i in range(5)], ctx)
+    expected = sum(
+        (x @ m.T - t).abs().sum() if i % 2 else ((x @ m.T - t) ** 2).sum() / 2
+        for i, (m, t) in enumerate(zip(matrices(5), y, strict=True))
+    )
+    assert torch.allclose(fidelity.fn(x, y, stack), expected)
+    part = fidelity.grad(x, y, stack, gather=False)
+    if stack.local_indexes:
+        ctx.all_reduce(part)
+    else:
+        ctx.all_reduce(torch.zeros_like(x))
+    assert not stack.local_indexes or torch.allclose(part, fidelity.grad(x, y, stack))
+
+
+def test_an_object_of_python_can_be_a_fidelity(ctx):
+    class Quartic:
+        def fn(self, u, y):
+            return ((u - y) ** 4).sum() / 4
+
+        def grad(self, u, y):
+            return (u - y) ** 3
+
+    stack, M, x, y, whole = data(ctx)
+    fidelity = DistributedDataFidelity(ctx, Quartic())
+    assert torch.allclose(fidelity.grad(x, y, stack), (x @ M.T - whole) ** 3 @ M)
+
+
+def test_algorithms_reach_the_regularised_solution(ctx):
+    stack, M, _, y, whole = data(ctx)
+    x0 = torch.zeros(1, 6, dtype=torch.float64)
+    right = torch.linalg.solve(M.T @ M + 0.1 * torch.eye(6, dtype=M.dtype), (whole @ M).T).T
+    options = {"lambda_": 0.1, "max_iter": 3000, "tol": 1e-10}
+    for name in ("gradient_descent", "proximal_gradient", "fista", "monotone_fista", "primal_dual"):
+        result = getattr(optim, name)(stack, y, Tikhonov(), x0, **options)
+        assert torch.allclose(result.x, right, atol=1e-5), name
+    assert torch.allclose(optim.admm(stack, y, Tikhonov(), x0, 0.5, **options).x, right, atol=1e-5)
+    least_squares = torch.linalg.lstsq(M, whole.T).solution.T
+    found = optim.hqs(stack, y, ZeroPrior(), x0, [10.0], max_iter=200)
+    assert torch.allclose(found.x, least_squares, atol=1e-4)
+    assert "iterations" in repr(found)
+
+
+def test_monitors_and_options_of_algorithms(ctx):
+    stack, _, _, y, _ = data(ctx)
+    x0 = torch.zeros(1, 6, dtype=torch.float64)
+    seen = []
+
+    def monitor(record, x):
+        seen.append(record.iteration)
+        return record.iteration < 3
+
+    result = optim.fista(stack, y, Tikhonov(), x0, monitor=monitor, data_fidelity=Huber(0.5))
+    assert seen == [1, 2, 3] and len(result.history) == 3
+    with pytest.raises(ValueError, match="unknown option 'steps'"):
+        optim.fista(stack, y, Tikhonov(), x0, steps=3)
+
+
+def test_a_function_of_python_can_be_the_denoiser_of_a_prior(ctx):
+    prior = PnP(lambda x, sigma: x / (1 + sigma), 1.0)
+    assert torch.equal(prior.prox(torch.full((2,), 4.0), 0.3), torch.full((2,), 2.0))
+    flat = TotalVariation(lower=0.0).prox(torch.rand(1, 1, 8, 8), 100.0)
+    assert flat.std() < 1e-2
+
+
+def test_solvers_take_functions():
+    M = matrices(1)[0]
+    H = M.T @ M + torch.eye(6, dtype=M.dtype)
+    b = torch.randn(6, dtype=M.dtype)
+    for solve in (solvers.conjugate_gradient, solvers.bicgstab, solvers.minres):
+        assert torch.allclose(solve(lambda x: H @ x, b, max_iter=50, tol=1e-12).x, torch.linalg.solve(H, b), atol=1e-6)
+    y = torch.randn(3, dtype=M.dtype)
+    for solve in (solvers.lsqr, solvers.lsmr):
+        assert torch.allclose(solve(lambda x: M @ x, lambda y: M.T @ y, y, tol=1e-12).x, torch.linalg.pinv(M) @ y, atol=1e-6)
+    lower, upper = solvers.largest_eigenvalue(lambda x: H @ x, b, tol=1e-10)
+    assert lower <= torch.linalg.eigvalsh(H)[-1] * (1 + 1e-9) and upper >= torch.linalg.eigvalsh(H)[-1] * (1 - 1e-9)
