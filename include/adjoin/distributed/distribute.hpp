@@ -55,7 +55,7 @@ concept OperatorFactory = requires(F& factory, std::int64_t index, at::Device de
 template <OperatorFactory F>
 auto distribute(F factory, DistributedContext& context, std::int64_t num_operators,
                 const DistributedOptions& options = {}) {
-  using P = typename std::invoke_result_t<F&, std::int64_t, at::Device, const Params&>::element_type;
+  using P = std::invoke_result_t<F&, std::int64_t, at::Device, const Params&>::element_type;
   return DistributedStackOf<P>(context, num_operators, PhysicsFactory(std::move(factory)), options);
 }
 
