@@ -25,10 +25,13 @@ configure: setup
 build: configure ## the library, its programs and tests
 	ninja -C $(BUILD) -j $(JOBS)
 
-demo: configure ## three blurs of a photograph on RANKS ranks (2); pictures in out/
-	@scripts/fetch_data.sh
-	ninja -C $(BUILD) -j $(JOBS) adjoin_cli
-	timeout 600 mpirun -n $(RANKS) $(BUILD)/apps/adjoin demo --image .cache/data/kodim23.png --out out
+demo: configure ## plug-and-play and real tomography on RANKS ranks (2): out/report.html
+	@scripts/fetch_data.sh kodim23 tilt-series denoisers
+	ninja -C $(BUILD) -j $(JOBS) plug_and_play tomography
+	@rm -f out/report.html
+	timeout 600 mpirun -n $(RANKS) $(BUILD)/examples/plug_and_play --report out/report.html
+	timeout 600 mpirun -n $(RANKS) $(BUILD)/examples/tomography --report out/report.html
+	@echo "pictures and numbers: out/report.html"
 
 test: build ## every test
 	ctest --preset $(PRESET) -j $(JOBS)

@@ -134,11 +134,8 @@ std::string node_name() {
 class ProcessGroupCommunicator : public Communicator {
  public:
   ProcessGroupCommunicator(ProcessGroupPtr group, ProcessGroupOptions options)
-      : options_(std::move(options)),
-        group_(std::move(group)),
-        rank_(group_->getRank()),
-        size_(group_->getSize()),
-        accelerator_(find_accelerator()) {
+      : options_(std::move(options)), group_(std::move(group)), rank_(group_->getRank()), size_(group_->getSize()) {
+    find_devices();
     const std::vector<std::string> names = all_gather_bytes(node_name());
     const std::string& mine = names[static_cast<std::size_t>(rank_)];
     local_size_ = static_cast<int>(std::ranges::count(names, mine));
@@ -181,11 +178,9 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
  protected:
-  /// The group moves host memory always, by way of the accelerator if need be. Gloo takes tensors of an accelerator in
-  /// some calls only.
+  /// The group moves host memory always, by way of the accelerator if need be.
   bool reaches(at::Device device) const override {
-    return device.is_cpu() || (group_->hasBackendForDeviceType(device.type()) &&
-                               group_->getBackend(device.type())->getBackendName() != "gloo");
+    return device.is_cpu() || std::ranges::find(accelerators_, device.type()) != accelerators_.end();
   }
 
   void all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
@@ -316,16 +311,20 @@ class ProcessGroupCommunicator : public Communicator {
                                                    at::Device device) override;
 
  private:
-  /// The accelerator that host memory goes by, where the group has no backend for the host.
-  std::optional<at::Device> find_accelerator() const {
+  void find_devices() {
     check(group_->hasBackends(), "make_process_group_communicator: group has no backends; was it destroyed?");
-    if (group_->hasBackendForDeviceType(at::kCPU)) {
-      return std::nullopt;
+    bool has_host = false;
+    for (const at::Device device : group_->getDeviceTypes()) {
+      if (device.is_cpu()) {
+        has_host = true;
+      } else if (group_->getBackend(device.type())->getBackendName() != "gloo") {
+        accelerators_.push_back(device.type());  // Gloo takes tensors of an accelerator in some calls only
+      }
     }
-    if (const std::optional<at::Device> bound = group_->getBoundDeviceId()) {
-      return bound;
+    if (!has_host) {
+      const std::optional<at::Device> bound = group_->getBoundDeviceId();
+      host_goes_by_ = bound ? *bound : c10::impl::VirtualGuardImpl(accelerators_.front()).getDevice();
     }
-    return c10::impl::VirtualGuardImpl(group_->getDeviceTypes().front().type()).getDevice();
   }
 
   /// Sets up shared memory, or leaves all as it is where the ranks cannot see each other's.
@@ -346,7 +345,7 @@ class ProcessGroupCommunicator : public Communicator {
 
   /// `tensor`, or a copy where a backend takes it.
   at::Tensor on_backend(const at::Tensor& tensor) const {
-    return accelerator_ && tensor.is_cpu() ? tensor.to(*accelerator_) : tensor;
+    return host_goes_by_ && tensor.is_cpu() ? tensor.to(*host_goes_by_) : tensor;
   }
 
   c10::intrusive_ptr<c10d::Backend> backend_of(const at::Tensor& tensor) const {
@@ -425,7 +424,10 @@ class ProcessGroupCommunicator : public Communicator {
   int size_;
   int local_rank_ = 0;
   int local_size_ = 1;
-  std::optional<at::Device> accelerator_;
+  /// Those that the group has backends for.
+  std::vector<at::DeviceType> accelerators_;
+  /// The accelerator that takes host memory to the group, where this has no backend for the host.
+  std::optional<at::Device> host_goes_by_;
   /// Both null where host memory goes through the group.
   std::unique_ptr<NodeGroup> node_;
   std::unique_ptr<NodeTransfers> transfers_;

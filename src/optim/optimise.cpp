@@ -5,6 +5,9 @@
 
 #include <chrono>
 #include <cmath>
+#include <iomanip>
+#include <limits>
+#include <sstream>
 #include <string>
 
 #include "adjoin/core/errors.hpp"
@@ -23,6 +26,25 @@ void check_options(const OptimOptions& options) {
   if (options.step) {
     check_step("options", "step", *options.step);
   }
+}
+
+std::string to_json(const std::vector<IterationRecord>& history) {
+  std::ostringstream json;
+  json << std::setprecision(std::numeric_limits<double>::max_digits10) << '[';
+  const auto field = [&](const char* name, double value) {
+    json << ", \"" << name << "\": ";
+    std::isfinite(value) ? json << value : json << "null";
+  };
+  for (const IterationRecord& record : history) {
+    json << (&record == history.data() ? "" : ",\n ") << "{\"iteration\": " << record.iteration;
+    field("seconds", record.seconds);
+    field("change", record.change);
+    field("objective", record.objective);
+    field("psnr", record.psnr);
+    json << '}';
+  }
+  json << ']';
+  return json.str();
 }
 
 double relative_change(const at::Tensor& a, const at::Tensor& b) {

@@ -40,6 +40,16 @@ TEST(Optimise, HistoryRecordsEveryIteration) {
   EXPECT_TRUE(std::isnan(optimise("test", x0, halve, {.max_iter = 1}).history[0].psnr));
 }
 
+TEST(Optimise, HistoryAsJson) {
+  const IterationRecord first{.iteration = 1, .seconds = 0.5, .change = 0.1, .objective = 2.0};
+  const IterationRecord second{.iteration = 2, .seconds = 1.0, .change = 0.25, .psnr = 30.5};
+  EXPECT_EQ(to_json({first, second}),
+            "[{\"iteration\": 1, \"seconds\": 0.5, \"change\": 0.10000000000000001, \"objective\": 2, "
+            "\"psnr\": null},\n {\"iteration\": 2, \"seconds\": 1, \"change\": 0.25, \"objective\": null, "
+            "\"psnr\": 30.5}]");
+  EXPECT_EQ(to_json({}), "[]");
+}
+
 TEST(Optimise, AMonitorMayStop) {
   const OptimResult result =
       optimise("test", at::ones({2}), halve,

@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -81,6 +82,9 @@ using OnAllRanks = std::function<bool(const std::function<bool()>& question)>;
 OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step,
                      const OptimOptions& options = {}, const OnAllRanks& on_all_ranks = {},
                      const std::function<void()>& finish = {});
+
+/// The history as a JSON array of objects with the fields of IterationRecord; what is not finite is null.
+std::string to_json(const std::vector<IterationRecord>& history);
 
 /// ‖a − b‖ / ‖a‖; 0 when both are zero.
 double relative_change(const at::Tensor& a, const at::Tensor& b);
