@@ -679,7 +679,7 @@ class FusedBlurs final : public FusedStack {
     for (const at::Tensor& one : y) {
       sources.push_back(plain(one));
     }
-    const at::Tensor x = out.defined() ? out : at::empty(y[0].sizes(), y[0].options());
+    const at::Tensor x = fit_or_empty(out, y[0].sizes(), y[0].options());
     for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* sum, T* spectrum, std::int64_t k) {
       for (std::size_t i = 0; i < plans_.size(); ++i) {
         workspace.load(image<T>(sources[i], k), window(), spectrum);
@@ -713,7 +713,7 @@ class FusedBlurs final : public FusedStack {
       return parts == 1 ? plans_[0]->image(plans_[0]->spectrum(x) * form) : at::Tensor();
     }
     const at::Tensor source = plain(x);
-    const at::Tensor z = out.defined() ? out : at::empty(x.sizes(), x.options());
+    const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
     for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*product*/, std::int64_t k) {
       if (k % parts != part) {
         std::fill_n(image<T>(z, k), plans_[0]->array_size(window()), T(0));

@@ -1,4 +1,5 @@
 // Blurs whose normal operators add up to one that the ranks compute together.
+#include "adjoin/physics/algebra.hpp"
 #include "adjoin/physics/blur.hpp"
 #include "adjoin/physics/kernels.hpp"
 #include "distributed/support.hpp"
@@ -9,8 +10,8 @@ namespace {
 constexpr std::int64_t n = 5;
 
 LinearPhysicsPtr circular_blur(std::int64_t index) {
-  const double sigma = 1.5 + 0.5 * static_cast<double>(index);
-  return std::make_shared<Blur>(gaussian_kernel({sigma, sigma + 1.0}, 10.0),
+  const double sigma = 1.0 + 0.25 * static_cast<double>(index);
+  return std::make_shared<Blur>(gaussian_kernel({sigma, sigma + 0.5}, 10.0),
                                 BlurOptions{.padding = Padding::Circular, .method = ConvolutionMethod::Fft});
 }
 
@@ -69,7 +70,7 @@ TEST_F(JointNormals, GiveWayWhereOneRankHasParametersOrNoFusedForm) {
   const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
   const at::Tensor expected = whole().A_adjoint_A(x);
   const DistributedStackedLinearPhysics mixed(context, n, [](auto index, auto /*device*/, const auto& /*shared*/) {
-    return index == 0 ? 1.0 * circular_blur(0) : circular_blur(index);
+    return index == 0 ? scale(1.0, circular_blur(0)) : circular_blur(index);
   });
   for (int call = 0; call < 3; ++call) {
     const Params params = call == 1 && context.rank() == 0 ? Params{{"unknown", 1.0}} : Params{};

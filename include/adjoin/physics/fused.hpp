@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include "adjoin/core/tensor_list.hpp"
 
@@ -34,6 +35,11 @@ class FusedStack {
 inline bool fits(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
   return out.defined() && out.sizes() == sizes && out.dtype() == options.dtype() && out.device() == options.device() &&
          out.is_contiguous();
+}
+
+/// `out` where a result with these sizes and options fits into it, else a new tensor.
+inline at::Tensor fit_or_empty(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
+  return fits(out, sizes, options) ? out : at::empty(sizes, options);
 }
 
 }  // namespace adjoin
