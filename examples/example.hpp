@@ -2,9 +2,8 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <c10/util/Exception.h>
 
-#include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -22,9 +21,9 @@ namespace adjoin::example {
 
 /// A number as printf formats it: with("%.2f dB", 34.1).
 inline std::string with(const char* format, double value) {
-  std::array<char, 128> text{};
-  std::snprintf(text.data(), text.size(), format, value);
-  return text.data();
+  std::string text(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, value)), ' ');
+  std::snprintf(text.data(), text.size() + 1, format, value);
+  return text;
 }
 
 /// On rank 0 only.
@@ -72,8 +71,9 @@ inline std::vector<double> column(const OptimResult& result, double IterationRec
   return values;
 }
 
-/// Images of one height, (1, C, H, W), side by side.
+/// Images (1, C, H, W) side by side, or one above the other.
 inline at::Tensor side_by_side(const std::vector<at::Tensor>& images) { return at::cat(images, 3); }
+inline at::Tensor above(const std::vector<at::Tensor>& images) { return at::cat(images, 2); }
 
 /// What a run must achieve; each is printed as it is found.
 class Promises {
@@ -97,6 +97,9 @@ template <class Body>
 int guarded(const char* name, const Body& body) {
   try {
     return body();
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "%s: %s\n", name, error.what_without_backtrace());
+    return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: %s\n", name, error.what());
     return 1;

@@ -103,7 +103,9 @@ Scan scan_of_bart(std::int64_t size, const std::filesystem::path& folder) {
   const bool made = bart("phantom" + x + "-S " + s + (folder / "maps").string()) &&
                     bart("phantom" + x + "-k -s " + s + (folder / "kspace").string());
   check(made, "bart: phantom failed");
-  return {read_cfl(folder / "maps").select(1, 0), read_cfl(folder / "kspace").select(1, 0).unsqueeze(0)};
+  // (coil, x, y): BART's phantom lies on its side.
+  const auto upright = [&](const char* name) { return read_cfl(folder / name).select(1, 0).transpose(1, 2); };
+  return {upright("maps"), upright("kspace").unsqueeze(0)};
 }
 
 // Real and imaginary part of a complex image, as channels: (1, 1, H, W) gives (1, 2, H, W).
@@ -176,7 +178,7 @@ int run(const Options& options) {
   std::vector<Picture> pictures;
   const auto add = [&](const std::string& name, const at::Tensor& image, const std::string& time) {
     table.rows.push_back({name, with("%.2f dB", psnr(image, truth)), time});
-    pictures.push_back({name, image.square().sum(1, true).sqrt().rot90(1, {2, 3})});
+    pictures.push_back({name, image.square().sum(1, true).sqrt()});
   };
   add("zero filling", zero_filled, "");
   add("SENSE", sense, with("%.2f s", time_sense));
@@ -211,7 +213,7 @@ int run(const Options& options) {
     promise(apart < 0.02, with("BART's SENSE is ours (they differ by %.1e)", apart));
   }
 
-  pictures.push_back({"all of k-space", truth.square().sum(1, true).sqrt().rot90(1, {2, 3})});
+  pictures.push_back({"all of k-space", truth.square().sum(1, true).sqrt()});
   std::vector<at::Tensor> row;
   for (const Picture& picture : pictures) {
     row.push_back(picture.image);

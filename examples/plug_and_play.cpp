@@ -136,25 +136,22 @@ int run(const Options& options) {
   save(context, admm.x, options.out / "plug_and_play.png");
   save(context, views[0], options.out / "plug_and_play_view.png");
   const auto detail = [](const at::Tensor& image) {
-    const std::int64_t height = std::min<std::int64_t>(160, image.size(2));
-    const std::int64_t width = std::min<std::int64_t>(180, image.size(3));
+    const std::int64_t height = std::min<std::int64_t>(144, image.size(2));
+    const std::int64_t width = std::min<std::int64_t>(168, image.size(3));
     return image.narrow(2, (image.size(2) - height) * 2 / 5, height).narrow(3, (image.size(3) - width) * 3 / 5, width);
   };
-  save(context,
-       at::cat({side_by_side({detail(views[0]), detail(views[1]), detail(views[2])}),
-                side_by_side({detail(pgd.x), detail(admm.x), detail(truth)})},
-               2),
-       options.out / "plug_and_play_details.png");
+  const at::Tensor detail_views = side_by_side({detail(views[0]), detail(views[1]), detail(views[2])});
+  const at::Tensor detail_results = side_by_side({detail(pgd.x), detail(admm.x), detail(truth)});
+  save(context, above({detail_views, detail_results}), options.out / "plug_and_play_details.png");
   Report report("Plug-and-play: three blurred, noisy views and a trained denoiser");
   report
-      .text(
-          with("A photograph seen through three blurs with noise, over %.0f ranks: each owns some of the views, and of "
-               "the tiles on which FFDNet works. An iteration is one message for the views and one for the tiles.",
-               context.size()))
+      .text(with(
+          "A photograph seen through three blurs with noise, over %.0f ranks: each owns some of the views, and of "
+          "the tiles on which FFDNet works. An iteration of PGD is one message for the views and one for the tiles.",
+          context.size()))
       .table(table)
       .pictures({{"The best view", views[0]}, {"PGD", pgd.x}, {"ADMM", admm.x}, {"Truth", truth}})
-      .pictures({{"Details: the views", side_by_side({detail(views[0]), detail(views[1]), detail(views[2])})},
-                 {"PGD, ADMM, truth", side_by_side({detail(pgd.x), detail(admm.x), detail(truth)})}})
+      .pictures({{"Details: the three views", detail_views}, {"By PGD, by ADMM, and the truth", detail_results}})
       .curves({{"PGD", column(pgd, &IterationRecord::psnr)}, {"ADMM", column(admm, &IterationRecord::psnr)}},
               {.title = "PSNR", .y_label = "dB"});
   if (options.alone) {

@@ -21,7 +21,6 @@ namespace adjoin {
 
 namespace {
 
-constexpr const char* head_end = "</title>\n";
 constexpr const char* style = R"(<style>
   body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
   h1 { font-size: 1.6rem; margin-top: 3rem; } section:first-of-type h1 { margin-top: 0; }
@@ -221,7 +220,7 @@ std::string svg_of(const std::vector<Curve>& curves, const CurvesOptions& option
   for (std::size_t c = curves.size(); c-- > 0;) {
     const char* colour = colours.at(c % colours.size());
     svg += label(legend, 16.0, "end", curves[c].name);
-    legend -= 7.0 * static_cast<double>(width_of(curves[c].name)) + 6.0;
+    legend -= 9.0 * static_cast<double>(width_of(curves[c].name)) + 6.0;
     svg += line(legend - 18.0, 12.0, legend, 12.0, colour, "3");
     legend -= 32.0;
 
@@ -316,8 +315,8 @@ Report& Report::curves(const std::vector<Curve>& curves, const CurvesOptions& op
 }
 
 std::string Report::html() const {
-  return c10::str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<title>", title_, head_end, style,
-                  "</head><body>\n", body_, "</section>\n", page_end);
+  return c10::str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<title>", title_, "</title>\n",
+                  style, "</head><body>\n", body_, "</section>\n", page_end);
 }
 
 void Report::write(const std::filesystem::path& path) const { write_text(path, html()); }
