@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Times adjoin, prints a table and writes out/bench.json: bench.py [--build FOLDER] [--peers] [--rounds N].
+"""Times adjoin, prints tables and writes out/bench.json: bench.py [--build FOLDER] [--peers] [--rounds N].
 
 With --peers, deepinv and PyLops-MPI are timed on the same workloads in turn with adjoin (A B C A B C …), in virtual
-environments of their own under .peers; a figure is the median over the rounds. One thread a rank, two ranks.
+environments of their own under .peers, and out/bench.png shows the ratios; a figure is the median over the rounds. One
+thread a rank, two ranks.
 """
 import argparse
 import json
@@ -74,6 +75,11 @@ def median_of(rounds):
     return {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
 
 
+def spread_of(rounds):
+    """Figure by figure, the largest over the smallest of the rounds."""
+    return {name: max(f[name] for f in rounds) / min(f[name] for f in rounds) for name in rounds[0]}
+
+
 def counterpart(name):
     """Our figure to compare a peer's figure with: CGLS is CG on the normal equations."""
     return name.replace("cgls", "cg")
@@ -81,23 +87,45 @@ def counterpart(name):
 
 def print_table(results):
     columns = [name for name in ("adjoin@1", "deepinv", "pylops-mpi") if name in results]
-    print(f"\n{'seconds':20}{'adjoin':>12}" + "".join(f"{name:>20}" for name in columns))
+    print(f"\n{'seconds':26}{'adjoin':>12}" + "".join(f"{name:>20}" for name in columns))
     for name, ours in results["adjoin"].items():
-        line = f"{name:20}{ours:12.6f}"
+        line = f"{name:26}{ours:12.6f}"
         for column in columns:
             theirs = [value for key, value in results[column].items() if counterpart(key) == name]
             line += f"{theirs[0]:12.6f} {theirs[0] / ours:5.1f} x" if theirs else f"{'':20}"
         print(line)
     print("(2 ranks, 1 thread each; adjoin@1: 1 rank; 'x': how many times as long as adjoin at 2 ranks)")
+    print("\nWhat distribution costs: adjoin against two processes that each apply their half and send nothing")
+    for name, alone in results["independent"].items():
+        ours = results["adjoin"][name]
+        print(f"{name:26}{ours * 1e3:10.3f} ms against{alone * 1e3:10.3f} ms{ours / alone:8.2f} x")
     print("\nThe framework's own time: adjoin less the same arithmetic on bare tensors")
     for name, plain in results["plain"].items():
         ours = results["adjoin"][name]
-        print(f"{name:20}{ours * 1e6:10.1f} us -{plain * 1e6:10.1f} us ={(ours - plain) * 1e6:10.1f} us")
+        print(f"{name:26}{ours * 1e6:10.1f} us -{plain * 1e6:10.1f} us ={(ours - plain) * 1e6:10.1f} us")
     print("\nAll-reduce between 2 ranks of this machine, microseconds (medians)")
     for name, figures in results["collectives"].items():
         if isinstance(figures, dict):
             shared, own, mpi = (figures[way]["median"] * 1e6 for way in ("window", "window_to_own", "mpi"))
             print(f"{name:30}{shared:12.2f} shared{own:12.2f} own copies{mpi:12.2f} MPI{mpi / shared:8.1f} x")
+    print("\nPeak memory above the inputs, in images a rank")
+    for system in [name for name in ("adjoin", "deepinv") if name in results["memory"]]:
+        print(f"{system:26}" + ", ".join(f"{name} {images:.1f}" for name, images in results["memory"][system].items()))
+    for name, sharding in results["sharding"].items():
+        print(f"\nSharding of {name}: seconds, and the longest share that the costs predict")
+        for way, predicted in sharding["predicted"].items():
+            print(f"{way:26}{sharding['seconds'].get(way, float('nan')):12.6f}{predicted:12.6f}")
+
+
+def draw_chart(results, path, python_folder):
+    """How many times as long as adjoin the peers take, as bars; by the matplotlib that deepinv brings along."""
+    subprocess.run(
+        [python_folder / "bin" / "python", PEERS / "chart.py", path],
+        input=json.dumps({"ours": results["adjoin"], "peers": {n: results[n] for n in ("deepinv", "pylops-mpi")}}),
+        text=True,
+        check=True,
+        timeout=TIMEOUT,
+    )
 
 
 def main():
@@ -127,20 +155,31 @@ def main():
             print(f"bench: round {number + 1} of {arguments.rounds}: {name}", flush=True)
             rounds[name].append(run(command, python_folder))
 
+    def over_rounds(system, part):
+        return [figures[part] for figures in rounds[system]]
+
     results = {
-        "adjoin": median_of([figures["adjoin"] for figures in rounds["adjoin"]]),
-        "adjoin@1": median_of([figures["adjoin"] for figures in rounds["adjoin@1"]]),
+        "adjoin": median_of(over_rounds("adjoin", "adjoin")),
+        "adjoin@1": median_of(over_rounds("adjoin@1", "adjoin")),
+        "spread": spread_of(over_rounds("adjoin", "adjoin")),
+        "independent": median_of(over_rounds("adjoin", "independent")),
+        "plain": median_of(over_rounds("adjoin", "plain")),
+        "memory": {"adjoin": median_of(over_rounds("adjoin", "memory"))},
+        "sharding": rounds["adjoin"][-1]["sharding"],
     }
-    for name in ("deepinv", "pylops-mpi"):
-        if name in rounds:
-            results[name] = median_of(rounds[name])
-    results["plain"] = median_of([figures["plain"] for figures in rounds["adjoin"]])
+    if arguments.peers:
+        results["deepinv"] = median_of(over_rounds("deepinv", "seconds"))
+        results["memory"]["deepinv"] = median_of(over_rounds("deepinv", "memory"))
+        results["pylops-mpi"] = median_of(rounds["pylops-mpi"])
     results["collectives"] = run([*"mpirun -n 2".split(), collectives, "--json"], own)["collectives"]
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "bench.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print_table(results)
     print(f"\nwritten to {arguments.out / 'bench.json'}")
+    if arguments.peers:
+        draw_chart(results, arguments.out / "bench.png", deepinv)
+        print(f"           {arguments.out / 'bench.png'}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <mpi.h>
 
+#include <memory>
+
 int main(int argc, char** argv) {
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided);
@@ -19,8 +21,8 @@ int main(int argc, char** argv) {
         }
       }
     };
-    delete listeners.Release(listeners.default_result_printer());
-    listeners.Append(new FailuresOnly);
+    const std::unique_ptr<testing::TestEventListener> printer(listeners.Release(listeners.default_result_printer()));
+    listeners.Append(std::make_unique<FailuresOnly>().release());
   }
   const int failed = RUN_ALL_TESTS();
   int failed_anywhere = 0;

@@ -1,6 +1,7 @@
 """Times deepinv's distributed operators on adjoin's workloads (benchmarks/workloads.cpp).
 
-torchrun --standalone --nproc-per-node 2 deepinv_workloads.py FILE writes the medians, in seconds, as JSON.
+torchrun --standalone --nproc-per-node 2 deepinv_workloads.py FILE writes the medians, in seconds, and
+peak memory above the inputs, in images, as JSON.
 """
 import functools
 import json
@@ -11,7 +12,7 @@ import warnings
 
 import torch
 from deepinv.distributed import DistributedContext, distribute
-from deepinv.physics import Blur, LinearPhysics, MultiCoilMRI, stack
+from deepinv.physics import Blur, LinearPhysics, MultiCoilMRI, Tomography, stack
 from deepinv.physics.blur import gaussian_blur
 
 
@@ -40,8 +41,14 @@ def median_seconds(context, repetitions, call):
     return statistics.median(times)
 
 
+def memory_field(field):
+    with open("/proc/self/status", encoding="utf-8") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith(field))
+
+
 def measure(context):
     figures = {}
+    memory = {}
 
     def record(name, repetitions, call):
         figures[name] = median_seconds(context, repetitions, call)
@@ -87,7 +94,25 @@ def measure(context):
     record("mri.A_adjoint", 10, lambda: coils.A_adjoint(echoes))
     record("mri.A_adjoint_A", 10, lambda: coils.A_adjoint_A(spins))
     record_solve("mri.cg20", 2, coils, echoes, "CG", 20)
-    return figures
+
+    tomography = [
+        Tomography(angles=torch.tensor([-76.0 + 2.0 * i]), img_width=256, circle=False, normalize=False)
+        for i in range(77)
+    ]
+    views = distribute(tomography, context, type_object="linear_physics")
+    slice_ = torch.rand(1, 1, 256, 256)
+    sinogram = views.A(slice_)
+    record("tomography.A", 3, lambda: views.A(slice_))
+    record("tomography.A_adjoint", 3, lambda: views.A_adjoint(sinogram))
+    record("tomography.A_adjoint_A", 2, lambda: views.A_adjoint_A(slice_))
+
+    fresh = distribute(stack(*[Blur(filter=kernel, padding="circular") for kernel in kernels]), context)
+    with open("/proc/self/clear_refs", "w", encoding="utf-8") as refs:
+        refs.write("5")  # the peak is now what is resident
+    before = memory_field("VmRSS")
+    fresh.A_adjoint_A(image)
+    memory["blur.A_adjoint_A"] = (memory_field("VmHWM") - before) / image.nbytes
+    return {"seconds": figures, "memory": memory}
 
 
 def main():

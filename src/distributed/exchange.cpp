@@ -16,8 +16,8 @@ namespace adjoin {
 
 namespace {
 
-// Elements that travel behind the payload of a reduction: how many ranks failed, how many must plan anew.
-constexpr std::int64_t status_elements = 2;
+// Elements that travel behind the payload of a reduction: how many ranks failed, must plan anew, must agree anew.
+constexpr std::int64_t status_elements = 3;
 // Bytes of a segment's status header; also the alignment of what follows it.
 constexpr std::int64_t header_bytes = 64;
 // Results of one kind that may wait for their next use.
@@ -26,6 +26,7 @@ constexpr std::size_t max_held = 3;
 struct Status {
   bool failed = false;
   bool changed = false;
+  bool stale = false;
 };
 
 std::int64_t aligned(std::int64_t bytes) { return (bytes + header_bytes - 1) / header_bytes * header_bytes; }
@@ -94,10 +95,12 @@ void write_status(at::Tensor& flat, std::int64_t numel, Status status) {
     T* words = static_cast<T*>(flat.mutable_data_ptr()) + numel;
     words[0] = static_cast<T>(status.failed ? 1.0F : 0.0F);
     words[1] = static_cast<T>(status.changed ? 1.0F : 0.0F);
+    words[2] = static_cast<T>(status.stale ? 1.0F : 0.0F);
   });
   if (!done) {
     flat.narrow(0, numel, 1).fill_(status.failed ? 1 : 0);
     flat.narrow(0, numel + 1, 1).fill_(status.changed ? 1 : 0);
+    flat.narrow(0, numel + 2, 1).fill_(status.stale ? 1 : 0);
   }
 }
 
@@ -106,12 +109,12 @@ Status read_status(const at::Tensor& flat, std::int64_t numel) {
   const bool done = with_cpu_type(flat, [&](auto zero) {
     using T = decltype(zero);
     const T* words = static_cast<const T*>(flat.const_data_ptr()) + numel;
-    status = {words[0] != zero, words[1] != zero};
+    status = {words[0] != zero, words[1] != zero, words[2] != zero};
   });
   if (!done) {
     const at::Tensor words = flat.narrow(0, numel, status_elements).ne(0).cpu();
     const auto* flags = static_cast<const bool*>(words.const_data_ptr());
-    status = {flags[0], flags[1]};
+    status = {flags[0], flags[1], flags[2]};
   }
   return status;
 }
@@ -261,7 +264,7 @@ void Exchange::throw_agreed(const std::optional<Failure>& mine) {
 
 // ---- Reduce ------------------------------------------------------------------------------------------------------
 
-at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial, Memory memory) {
+at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial, Memory memory, bool* stale) {
   const c10::NoGradGuard no_grad;
   std::optional<Failure> failure = take_deferred();
   if (alone()) {
@@ -301,7 +304,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
         copy_into(payload, mine);
       }
     }
-    write_status(input, numel, {failure.has_value(), changed});
+    write_status(input, numel, {failure.has_value(), changed, stale != nullptr && *stale});
     at::Tensor output;
     if (memory == Memory::shared) {
       output = plan.buffer->all_reduce_shared();
@@ -312,6 +315,10 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     const Status status = read_status(output, numel);
     if (status.failed) [[unlikely]] {
       throw_agreed(failure);
+    }
+    if (status.stale) [[unlikely]] {
+      *stale = true;
+      return {};
     }
     if (!status.changed) [[likely]] {
       return alias(output, 0, plan.sizes, plan.dtype);

@@ -228,9 +228,25 @@ at::Tensor DistributedStackedLinearPhysics::normal_into(Exchange::Memory memory,
                                                         const CallOptions& options) const {
   const auto part = [&](const at::Tensor& out) {
     check_tensor("A_adjoint_A: x", x);
-    return local_.A_adjoint_A_sum(x, out, options.params);
+    return joint_normal_.form().defined() && options.gather
+               ? local_.apply_normal_form(joint_normal_.form(), x, rank(), context_.size(), out)
+               : local_.A_adjoint_A_sum(x, out, options.params);
   };
-  return sum_over_ranks("A_adjoint_A", options.gather, part, memory);
+  if (!options.gather || exchange_->alone()) {
+    return sum_over_ranks("A_adjoint_A", options.gather, part, memory);
+  }
+  if (!joint_normal_.agreed_once()) {
+    joint_normal_.agree(*exchange_, local_, x, options.params);
+  }
+  while (true) {
+    bool stale = !joint_normal_.is_current(local_, x, options.params);
+    const auto current_part = [&](const at::Tensor& out) { return stale ? at::Tensor() : weighted(part(out), out); };
+    at::Tensor sum = exchange_->reduce("A_adjoint_A", image_plan_, current_part, memory, &stale);
+    if (!stale) {
+      return sum;
+    }
+    joint_normal_.agree(*exchange_, local_, x, options.params);
+  }
 }
 
 TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, const CallOptions& options) const {

@@ -215,9 +215,12 @@ class Blur::Plan {
   double squared_norm() const { return power().max().item<double>() * grid_points_; }
 
   // The filter's transform H / N and |H|² / N, N the number of grid points: the scale of the inverse transform is
-  // folded in.
+  // folded in. Kept, but for compute_power(): a sum over many blurs needs none of its terms again.
   const at::Tensor& response() const;
   const at::Tensor& power() const;
+  at::Tensor compute_power() const {
+    return (response_.defined() ? response_ : compute_response()).abs().square_().mul_(grid_points_);
+  }
   enum class Factor : std::uint8_t { Response, Conjugate, Power };
 
   // The transforms through ATen: differentiable, on any device.
@@ -229,7 +232,7 @@ class Blur::Plan {
   }
 
   // The transforms on the CPU, image by image.
-  bool has_kernels_for(const at::Tensor& x) const { return transform_ != nullptr && !records_gradient(x, response()); }
+  bool has_kernels_for(const at::Tensor& x) const { return transform_ != nullptr && !records_gradient(x, filter_); }
   /// Complex numbers of a spectrum, and real ones of the array that holds the window.
   std::int64_t spectrum_size() const { return spectrum_size_; }
   std::int64_t array_size(const Window& window) const { return c10::multiply_integers(window.size) * step(); }
@@ -247,6 +250,7 @@ class Blur::Plan {
   double normal_time() const { return (fft_ && !slow_ ? 1.0 : 2.0) * time(); }
 
  private:
+  at::Tensor compute_response() const;
   std::int64_t step() const { return complex_ ? 2 : 1; }
   /// Whether the border that surrounds the image in the grid is not of zeros.
   bool extends_by_values() const {
@@ -341,19 +345,23 @@ double Blur::Plan::quick_transform_time() const {
   return (0.2 * std::log2(grid_points_) + (periodic_ && !slow_ ? 0.0 : 0.8)) * grid_points_;
 }
 
+at::Tensor Blur::Plan::compute_response() const {
+  Sizes none;
+  Sizes room;
+  Sizes shift;
+  for (std::size_t i = 0; i < image_.size(); ++i) {
+    none.push_back(0);
+    room.push_back(grid_[i] - kernel_[i]);
+    // A periodic grid: the centre goes to the origin. Otherwise the first entry of y comes out at the origin.
+    shift.push_back(periodic_ ? -(kernel_[i] / 2) : -reach_[i]);
+  }
+  const at::Tensor scaled = (filter_ / grid_points_).to(dtype_);
+  return spectrum(at::roll(pad(scaled, none, room), shift, axes_)).contiguous();
+}
+
 const at::Tensor& Blur::Plan::response() const {
   if (!response_.defined()) {
-    Sizes none;
-    Sizes room;
-    Sizes shift;
-    for (std::size_t i = 0; i < image_.size(); ++i) {
-      none.push_back(0);
-      room.push_back(grid_[i] - kernel_[i]);
-      // A periodic grid: the centre goes to the origin. Otherwise the first entry of y comes out at the origin.
-      shift.push_back(periodic_ ? -(kernel_[i] / 2) : -reach_[i]);
-    }
-    const at::Tensor scaled = (filter_ / grid_points_).to(dtype_);
-    response_ = spectrum(at::roll(pad(scaled, none, room), shift, axes_)).contiguous();
+    response_ = compute_response();
   }
   return response_;
 }
@@ -671,7 +679,7 @@ class FusedBlurs final : public FusedStack {
     for (const at::Tensor& one : y) {
       sources.push_back(plain(one));
     }
-    const at::Tensor x = out.defined() ? out : at::empty(y[0].sizes(), y[0].options());
+    const at::Tensor x = fit_or_empty(out, y[0].sizes(), y[0].options());
     for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* sum, T* spectrum, std::int64_t k) {
       for (std::size_t i = 0; i < plans_.size(); ++i) {
         workspace.load(image<T>(sources[i], k), window(), spectrum);
@@ -687,14 +695,32 @@ class FusedBlurs final : public FusedStack {
     if (!prepare(x) || normal_time_ < plans_[0]->transform_time()) {
       return {};
     }
+    return apply_normal_form(power(), x, 0, 1, out);
+  }
+
+  at::Tensor normal_form(const at::Tensor& x) override {
+    const bool serves = prepare(x) && normal_time_ >= plans_[0]->transform_time() && plans_[0]->has_kernels_for(x);
+    // One filter for all images, so that the sums of all stacks have one shape.
+    return serves && power().size(0) == 1 && power().size(1) == 1 ? power_ : at::Tensor();
+  }
+
+  at::Tensor apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
+                               const at::Tensor& out) override {
+    if (!prepare(x)) {
+      return {};
+    }
     if (!plans_[0]->has_kernels_for(x)) {
-      return plans_[0]->image(plans_[0]->spectrum(x) * power_);
+      return parts == 1 ? plans_[0]->image(plans_[0]->spectrum(x) * form) : at::Tensor();
     }
     const at::Tensor source = plain(x);
-    const at::Tensor z = out.defined() ? out : at::empty(x.sizes(), x.options());
+    const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
     for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*product*/, std::int64_t k) {
+      if (k % parts != part) {
+        std::fill_n(image<T>(z, k), plans_[0]->array_size(window()), T(0));
+        return;
+      }
       workspace.load(image<T>(source, k), window(), spectrum);
-      kernels::scale(spectrum, factor<T>(power_, 1, k), size());
+      kernels::scale(spectrum, factor<T>(form, 1, k), size());
       workspace.store(spectrum, window(), image<T>(z, k));
     });
     return z;
@@ -702,6 +728,17 @@ class FusedBlurs final : public FusedStack {
 
  private:
   using Plan = Blur::Plan;
+
+  const at::Tensor& power() {
+    if (!power_.defined()) {
+      power_ = plans_[0]->compute_power();
+      for (std::size_t i = 1; i < plans_.size(); ++i) {
+        // Not in place: filters of several items or channels enlarge the sum.
+        power_ = power_ + plans_[i]->compute_power();
+      }
+    }
+    return power_;
+  }
 
   /// One transform of the image and one back for each blur, or the reverse.
   double fused_one_way_time() const {
@@ -765,10 +802,7 @@ class FusedBlurs final : public FusedStack {
       plans_.clear();
       return false;
     }
-    power_ = plans_[0]->power();
-    for (std::size_t i = 1; i < plans_.size(); ++i) {
-      power_ = power_ + plans_[i]->power();
-    }
+    power_.reset();
     one_way_time_ = 0.0;
     normal_time_ = 0.0;
     for (const auto& plan : plans_) {

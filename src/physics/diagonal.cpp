@@ -206,7 +206,7 @@ class FusedDiagonals final : public FusedStack {
     if (!std::ranges::all_of(y, alike) || !prepare(y[0])) {
       return {};
     }
-    at::Tensor sum = result_like(y[0], out);
+    at::Tensor sum = fit_or_empty(out, y[0].sizes(), y[0].options());
     for_blocks(sum.numel(), [&](std::int64_t begin, std::int64_t end) {
       for (std::size_t i = 0; i < weights_.size(); ++i) {
         weigh(dtype_, i == 0 ? Use::StoreConjugate : Use::AddConjugate, sum.mutable_data_ptr(), weights_[i],
@@ -220,16 +220,12 @@ class FusedDiagonals final : public FusedStack {
     if (!prepare(x)) {
       return {};
     }
-    at::Tensor product = result_like(x, out);
+    at::Tensor product = fit_or_empty(out, x.sizes(), x.options());
     store(product, {normal_.const_data_ptr(), normal_.numel()}, x);
     return product;
   }
 
  private:
-  static at::Tensor result_like(const at::Tensor& image, const at::Tensor& out) {
-    return fits(out, image.sizes(), image.options()) ? out : at::empty(image.sizes(), image.options());
-  }
-
   void store(at::Tensor& to, const Weights& weights, const at::Tensor& x) const {
     for_blocks(x.numel(), [&](std::int64_t begin, std::int64_t end) {
       weigh(dtype_, Use::Store, to.mutable_data_ptr(), weights, x.const_data_ptr(), begin, end);

@@ -458,7 +458,7 @@ class FusedCoils final : public FusedStack {
     if (y.size() != plans_.size() || !prepare(y[0]) || !fits([&] { check_measurements(y); })) {
       return {};
     }
-    const at::Tensor x = out.defined() ? out : plans_[0]->empty_image(y[0]);
+    const at::Tensor x = fit_or_empty(out, plans_[0]->image_sizes(y[0]), y[0].options());
     std::vector<at::Tensor> sources;
     with_precision_of(x, [&]<class T>(T) {
       std::vector<Plan::Unit<T>> units;
@@ -475,7 +475,7 @@ class FusedCoils final : public FusedStack {
     if (!prepare(x) || !fits([&] { check_images(x); })) {
       return {};
     }
-    const at::Tensor z = out.defined() ? out : at::empty(x.sizes(), x.options());
+    const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
     const at::Tensor source = plain(x);
     with_precision_of(x, [&]<class T>(T) {
       std::vector<Plan::Unit<T>> units;

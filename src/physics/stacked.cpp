@@ -266,6 +266,27 @@ at::Tensor StackedLinearPhysics::A_adjoint_A_sum(const at::Tensor& x, const at::
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_A(x, params); });
 }
 
+at::Tensor StackedLinearPhysics::normal_form(const at::Tensor& x, const Params& params) const {
+  FusedStack* stack = x.defined() && fusable(x, params) ? fused() : nullptr;
+  return stack != nullptr ? stack->normal_form(x) : at::Tensor();
+}
+
+at::Tensor StackedLinearPhysics::apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
+                                                   const at::Tensor& out) const {
+  FusedStack* stack = fused();
+  at::Tensor result = stack != nullptr ? stack->apply_normal_form(form, x, part, parts, out) : at::Tensor();
+  check(result.defined(), "apply_normal_form: form must be a sum of normal forms for images like x");
+  return result;
+}
+
+std::int64_t StackedLinearPhysics::version() const {
+  std::int64_t sum = 0;
+  for (const LinearPhysicsPtr& op : operators_) {
+    sum += op->version();
+  }
+  return sum;
+}
+
 at::Tensor StackedLinearPhysics::weighted(at::Tensor sum) const {
   return options_.reduction == Reduction::mean ? divide(std::move(sum), size()) : sum;
 }

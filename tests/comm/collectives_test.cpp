@@ -47,7 +47,8 @@ TEST_P(Collectives, AllReduceCombinesEveryRealDtypeAndOperation) {
       for (const std::int64_t rows : {1, 300}) {
         at::Tensor x = sample({rows, 3}, dtype, rank);
         comm->all_reduce(x, op);
-        EXPECT_TRUE(at::equal(x, expected_reduction({rows, 3}, dtype, size, op))) << dtype << " " << int(op);
+        EXPECT_TRUE(at::equal(x, expected_reduction({rows, 3}, dtype, size, op)))
+            << dtype << " " << static_cast<int>(op);
       }
     }
   }
@@ -63,7 +64,7 @@ TEST_P(Collectives, AllReduceSumsAndMultipliesComplexNumbers) {
       for (int r = 0; r < (op == ReduceOp::sum ? 1 : size); ++r) {
         expected = expected * turn;
       }
-      EXPECT_TRUE(at::equal(x.to(at::kComplexDouble), expected)) << dtype << " " << int(op);
+      EXPECT_TRUE(at::equal(x.to(at::kComplexDouble), expected)) << dtype << " " << static_cast<int>(op);
     }
   }
 }
@@ -222,7 +223,7 @@ TEST_P(Collectives, StartedReductionsOfEveryDtype) {
     for (const ReduceOp op : all_ops) {
       at::Tensor x = sample({7}, dtype, rank);
       comm->start_all_reduce(x, op).wait();
-      EXPECT_TRUE(at::equal(x, expected_reduction({7}, dtype, size, op))) << dtype << " " << int(op);
+      EXPECT_TRUE(at::equal(x, expected_reduction({7}, dtype, size, op))) << dtype << " " << static_cast<int>(op);
     }
   }
   for (const at::ScalarType dtype : complex_dtypes) {

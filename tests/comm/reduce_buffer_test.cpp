@@ -38,7 +38,7 @@ TEST_P(ReduceBuffers, CombineEveryDtypeAndOperation) {
       // In double precision, as complex half tensors cannot be compared.
       const at::ScalarType exact = at::isComplexType(dtype) ? at::kComplexDouble : at::kDouble;
       EXPECT_TRUE(at::equal(output.to(exact), expected_reduction({numel}, dtype, size, op).to(exact)))
-          << dtype << " " << int(op);
+          << dtype << " " << static_cast<int>(op);
     }
   };
   for (const ReduceOp op : all_ops) {
@@ -86,7 +86,7 @@ TEST_P(ReduceBuffers, LargeResultsOfAnyAlignment) {
     buffer->input()[-1].fill_(7);
     at::Tensor output = memory.narrow(0, offset, numel);
     buffer->all_reduce(output);
-    const auto expected = static_cast<float>(size * (size - 1) / 2 + size * offset);
+    const auto expected = 0.5F * static_cast<float>(size * (size - 1) + 2 * size * offset);
     EXPECT_EQ(output[-1].item<float>(), 7.0F * static_cast<float>(size));
     EXPECT_EQ(output.narrow(0, 0, numel - 1).min().item<float>(), expected);
     EXPECT_EQ(output.narrow(0, 0, numel - 1).max().item<float>(), expected);

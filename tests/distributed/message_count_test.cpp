@@ -97,7 +97,7 @@ TEST_F(Messages, AnIterationIsOneImageReductionAndAtMostOneSmallOne) {
     const MessageCounters few = solve(solver, 6);
     const MessageCounters many = solve(solver, 16);
     EXPECT_EQ(many.collectives - few.collectives, expected(10 * (image + small))) << to_string(solver);
-    EXPECT_LE(many.bytes - few.bytes, 10 * (image * (image_bytes + 16) + small * 64)) << to_string(solver);
+    EXPECT_LE(many.bytes - few.bytes, 10 * (image * (image_bytes + 24) + small * 64)) << to_string(solver);
   }
 }
 

@@ -23,7 +23,9 @@ struct Net {
     for (const auto& [in, out] : {std::pair{1, 4}, {4, 4}, {4, 1}}) {
       std::vector<std::int64_t> shape = {out, in};
       shape.insert(shape.end(), kernel.begin(), kernel.end());
-      const at::Tensor weight = random_tensor(shape, x.scalar_type(), static_cast<std::uint64_t>(10 * in + out)) * 0.4;
+      const at::Tensor weight =
+          random_tensor(shape, x.scalar_type(), 10 * static_cast<std::uint64_t>(in) + static_cast<std::uint64_t>(out)) *
+          0.4;
       const std::vector<std::int64_t> pads(2 * static_cast<std::size_t>(dims), 1);
       const at::Tensor padded = at::pad(features, pads, padding);
       features = at::tanh(dims == 2 ? at::conv2d(padded, weight) : at::conv3d(padded, weight));

@@ -122,7 +122,9 @@ TEST(Report, CurvesRiseToTheTop) {
   double y1 = 0.0;
   double x2 = 0.0;
   double y2 = 0.0;
-  ASSERT_EQ(std::sscanf(html.c_str() + begin, "%lf,%lf %lf,%lf", &x1, &y1, &x2, &y2), 4);
+  std::istringstream points(html.substr(begin));
+  char comma = 0;
+  ASSERT_TRUE(points >> x1 >> comma >> y1 >> x2 >> comma >> y2);
   EXPECT_LT(x1, x2);
   EXPECT_GT(y1, y2);  // downwards in SVG
 }

@@ -95,7 +95,7 @@ TEST(DnCNN, BadWeightsNameFileAndTensor) {
   const auto message = [&](const auto& spoil) {
     Safetensors weights = good;
     spoil(weights);
-    const std::string text = refusal([&] { const DnCNN denoiser(weights); });
+    std::string text = refusal([&] { const DnCNN denoiser(weights); });
     EXPECT_TRUE(contains(text, "dncnn6M.safetensors")) << text;
     return text;
   };

@@ -359,7 +359,7 @@ void expect_invalid(const std::function<void()>& call, const std::string& part) 
 TEST(Blur, RefusesBadInput) {
   const at::Tensor filter = at::rand({1, 2, 3, 5});
   expect_invalid([] { Blur(at::rand({3, 3})); }, "filter must be a tensor (b, c, h, w)");
-  expect_invalid([] { Blur(at::Tensor()); }, "undefined");
+  expect_invalid([] { const Blur blur{at::Tensor()}; }, "undefined");
   expect_invalid([] { Blur(at::ones({1, 1, 3, 3}, at::kLong)); }, "floating point");
   expect_invalid([] { padding_from_string("mirror"); }, "mirror");
   const Blur blur(filter);

@@ -80,7 +80,7 @@ TEST(Diagonal, RefusesWeightsThatEnlargeTheImage) {
   const StackedLinearPhysics stack(operators({at::rand({3, 4})}));
   EXPECT_THROW((void)stack.A(at::rand({4})), Error);
   EXPECT_THROW((void)Diagonal(at::rand({3, 4})).A(at::rand({4})), InvalidArgument);
-  EXPECT_THROW(Diagonal(at::Tensor()), InvalidArgument);
+  EXPECT_THROW(Diagonal{at::Tensor()}, InvalidArgument);
 }
 
 }  // namespace

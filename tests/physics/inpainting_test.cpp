@@ -88,7 +88,7 @@ TEST(Inpainting, IsDifferentiable) {
 }
 
 TEST(Inpainting, RefusesBadInput) {
-  EXPECT_THROW(Inpainting(at::Tensor()), InvalidArgument);
+  EXPECT_THROW(Inpainting{at::Tensor()}, InvalidArgument);
   EXPECT_THROW(Inpainting(at::ones({3})).A(at::ones({1, 1, 2})), InvalidArgument);
   EXPECT_THROW(Inpainting(at::ones({2, 1, 3})).A(at::ones({1, 1, 3})), InvalidArgument);
   EXPECT_THROW(Inpainting(at::ones({2}, at::kComplexFloat)).A(at::ones({1, 1, 2})), InvalidArgument);

@@ -24,7 +24,8 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) { return ad
 
 /// E_kj = e^{−2πi (j − c)(k − c) / n} / √n, c = n / 2.
 at::Tensor centred_dft(std::int64_t n) {
-  const at::Tensor p = at::arange(n, at::kDouble) - static_cast<double>(n / 2);
+  const std::int64_t c = n / 2;
+  const at::Tensor p = at::arange(n, at::kDouble) - static_cast<double>(c);
   const at::Tensor angle = at::outer(p, p) * (-2.0 * std::numbers::pi / static_cast<double>(n));
   return at::complex(angle.cos(), angle.sin()) / std::sqrt(static_cast<double>(n));
 }

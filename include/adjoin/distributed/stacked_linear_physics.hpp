@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 
+#include "adjoin/distributed/joint_normal.hpp"
 #include "adjoin/distributed/stacked_physics.hpp"
 #include "adjoin/physics/least_squares_problem.hpp"
 
@@ -129,6 +130,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   Reduction reduction_;
   double weight_;  // of the measurement space: 1 or 1/n
   StackedLinearPhysics local_;
+  mutable JointNormal joint_normal_;
   mutable ReducePlan image_plan_;  // every reduction to an image shares it
   mutable GatherPlan each_plan_;
   mutable GatherPlan measurement_plan_;

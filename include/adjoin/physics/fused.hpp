@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include "adjoin/core/tensor_list.hpp"
 
@@ -20,12 +21,25 @@ class FusedStack {
   virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) { return {}; }
   /// Σ A_iᵀ A_i x; `out` as above.
   virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) { return {}; }
+  /// What determines Σ A_iᵀ A_i on images like x and adds up over stacks, such as Σ |H_i|² of circular blurs.
+  virtual at::Tensor normal_form(const at::Tensor& /*x*/) { return {}; }
+  /// Part `part` of `parts` of the normal operator that `form`, a sum of normal forms, determines: the entries of the
+  /// parts add up to the whole, and are zero where another part has something. `out` as above.
+  virtual at::Tensor apply_normal_form(const at::Tensor& /*form*/, const at::Tensor& /*x*/, int /*part*/, int /*parts*/,
+                                       const at::Tensor& /*out*/) {
+    return {};
+  }
 };
 
 /// Whether `out` is a tensor that a result with these sizes and options can be written into.
 inline bool fits(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
   return out.defined() && out.sizes() == sizes && out.dtype() == options.dtype() && out.device() == options.device() &&
          out.is_contiguous();
+}
+
+/// `out` where a result with these sizes and options fits into it, else a new tensor.
+inline at::Tensor fit_or_empty(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
+  return fits(out, sizes, options) ? out : at::empty(sizes, options);
 }
 
 }  // namespace adjoin

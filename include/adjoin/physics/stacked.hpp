@@ -79,6 +79,14 @@ class StackedLinearPhysics {
                        const Params& params = {}) const;
   at::Tensor A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out = {}, const Params& params = {}) const;
 
+  /// The fused form of the normal operator that adds up over stacks, and a part of what such a sum gives: as in
+  /// FusedStack. Undefined where the operators have none for x; then there is no part either, but InvalidArgument.
+  at::Tensor normal_form(const at::Tensor& x, const Params& params = {}) const;
+  at::Tensor apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
+                               const at::Tensor& out = {}) const;
+  /// Grows with every update of an operator.
+  std::int64_t version() const;
+
   /// The exact minimum-norm least-squares solution. Cut off from autograd, as are the solutions below.
   at::Tensor A_dagger(const TensorList& y, const DaggerOptions& options = {}) const;
   /// (1/n) Σ A_i† y_i: cheap, and only an approximation of the pseudoinverse.

@@ -1,0 +1,228 @@
+// Times adjoin's distributed stacks, run under mpirun; prints or writes JSON, seconds under the names of calls:
+//
+//   adjoin       the distributed stacks
+//   independent  what each rank's part takes as a stack of its own, at the same time and without any message: the
+//                difference is what distribution costs
+//   plain        the same arithmetic on bare tensors: the difference is the framework's own time
+//   memory       peak resident memory of a first A_adjoint_A above what was there before, in images
+//   sharding     "unequal" with costs that were measured and in turns, and the longest rank's share that costs predict
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "adjoin/distributed/measure_costs.hpp"
+#include "adjoin/distributed/stacked_linear_physics.hpp"
+#include "adjoin/physics/stacked.hpp"
+#include "stopwatch.hpp"
+#include "workloads.hpp"
+
+namespace adjoin::benchmark {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+void time_distributed(DistributedContext& context, const Workload& w, Stopwatch& stopwatch) {
+  const DistributedStackedLinearPhysics stack(context, w.num_operators, w.factory);
+  const TensorList y = stack.A(w.x);
+  stopwatch.time(w.name + ".A", w.repetitions, [&] { (void)stack.A(w.x); });
+  stopwatch.time(w.name + ".A(no gather)", w.repetitions, [&] { (void)stack.A(w.x, {.gather = false}); });
+  stopwatch.time(w.name + ".A_adjoint", w.repetitions, [&] { (void)stack.A_adjoint(y); });
+  stopwatch.time(w.name + ".A_adjoint_A", w.repetitions, [&] { (void)stack.A_adjoint_A(w.x); });
+  stopwatch.time(w.name + ".A_A_adjoint", w.repetitions, [&] { (void)stack.A_A_adjoint(y); });
+  for (const Solve& solve : w.solves) {
+    stopwatch.time(w.name + "." + solve.name, w.solve_repetitions, [&] {
+      (void)stack.A_dagger(y, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0, .local_only = false});
+    });
+  }
+  if (w.norm_iterations > 0) {
+    stopwatch.time(w.name + ".sqnorm" + std::to_string(w.norm_iterations), w.solve_repetitions, [&] {
+      (void)stack.compute_sqnorm(w.x, {.max_iter = w.norm_iterations, .tol = 0.0, .local_only = false});
+    });
+  }
+}
+
+void time_independent(const DistributedContext& context, const Workload& w, Stopwatch& stopwatch) {
+  std::vector<LinearPhysicsPtr> operators;
+  for (const std::int64_t index : context.local_indices(w.num_operators)) {
+    operators.push_back(std::dynamic_pointer_cast<LinearPhysics>(w.factory(index, context.device(), {})));
+  }
+  const StackedLinearPhysics stack(operators);
+  const TensorList y = stack.A(w.x);
+  stopwatch.time(w.name + ".A", w.repetitions, [&] { (void)stack.A(w.x); });
+  stopwatch.time(w.name + ".A_adjoint", w.repetitions, [&] { (void)stack.A_adjoint(y); });
+  stopwatch.time(w.name + ".A_adjoint_A", w.repetitions, [&] { (void)stack.A_adjoint_A(w.x); });
+  for (const Solve& solve : w.solves) {
+    stopwatch.time(w.name + "." + solve.name, w.solve_repetitions, [&] {
+      (void)stack.A_dagger(y, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0});
+    });
+  }
+}
+
+// Adjoint and normal operator of "own", as bare tensor operations and one reduction.
+void time_plain_own(const DistributedContext& context, Stopwatch& stopwatch) {
+  const Workload w = own();
+  const auto indices = context.local_indices(w.num_operators);
+  at::Tensor sum = at::zeros_like(w.x);
+  const auto apply = [&](int scalings) {
+    sum.zero_();
+    for (const std::int64_t index : indices) {
+      const double factor = 1.0 + 0.1 * static_cast<double>(index);
+      sum.add_(scalings == 1 ? w.x * factor : (w.x * factor) * factor);
+    }
+    context.communicator().all_reduce(sum);
+  };
+  stopwatch.time("own.A_adjoint", w.repetitions, [&] { apply(1); });
+  stopwatch.time("own.A_adjoint_A", w.repetitions, [&] { apply(2); });
+}
+
+// The least that a circular convolution of this image takes: there and back again, and one product.
+void time_plain_blur(Stopwatch& stopwatch) {
+  const Workload w = blur();
+  const at::Tensor response = at::rand({1, 1, 512, 257});
+  stopwatch.time("blur.A_adjoint_A", w.repetitions,
+                 [&] { at::fft_irfft2(at::fft_rfft2(w.x).mul_(response), at::IntArrayRef({512, 512})); });
+}
+
+// A field of /proc/self/status, in bytes.
+double memory_field(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field)) {
+      return 1024.0 * std::stod(line.substr(field.size() + 1));
+    }
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+// Everything that a normal operator ever needs: operators, their fused form, windows, results and workspaces.
+Json measure_memory(DistributedContext& context, const Workload& w) {
+  // Code and tables that the first use of anything brings in are not counted.
+  const at::Tensor small = w.x.narrow(-2, 0, 64).narrow(-1, 0, 64).contiguous();
+  (void)DistributedStackedLinearPhysics(context, w.num_operators, w.factory).A_adjoint_A(small);
+  const DistributedStackedLinearPhysics stack(context, w.num_operators, w.factory);
+  std::ofstream("/proc/self/clear_refs") << "5";  // the peak is now what is resident
+  const double before = memory_field("VmRSS");
+  for (int i = 0; i < 3; ++i) {
+    (void)stack.A_adjoint_A(w.x);
+  }
+  std::vector<double> images = {(memory_field("VmHWM") - before) / static_cast<double>(w.x.nbytes())};
+  context.communicator().all_reduce(std::span<double>(images), ReduceOp::max);
+  return images[0];
+}
+
+// The share of the longest-working rank when `owner(i)` works on item i.
+template <class Owner>
+double makespan(const std::vector<double>& costs, int ranks, const Owner& owner) {
+  std::vector<double> loads(static_cast<std::size_t>(ranks), 0.0);
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    loads[static_cast<std::size_t>(owner(i))] += costs[i];
+  }
+  return *std::ranges::max_element(loads);
+}
+
+// Over all assignments.
+double best_makespan(const std::vector<double>& costs, int ranks) {
+  std::vector<int> owners(costs.size(), 0);
+  double best = std::accumulate(costs.begin(), costs.end(), 0.0);
+  while (true) {
+    best = std::min(best, makespan(costs, ranks, [&](std::size_t i) { return owners[i]; }));
+    auto digit = owners.begin();
+    while (digit != owners.end() && ++*digit == ranks) {
+      *digit++ = 0;
+    }
+    if (digit == owners.end()) {
+      return best;
+    }
+  }
+}
+
+Json compare_shardings(DistributedContext& context, const Workload& w) {
+  const std::vector<double> costs = measure_costs(context, w.num_operators, w.factory, w.x);
+  const DistributedStackedLinearPhysics in_turns(context, w.num_operators, w.factory);
+  const DistributedStackedLinearPhysics measured(context, w.num_operators, w.factory, {.costs = costs});
+  Stopwatch stopwatch(context.communicator());
+  stopwatch.time("round robin", w.repetitions, [&] { (void)in_turns.A_adjoint_A(w.x); });
+  stopwatch.time("measured", w.repetitions, [&] { (void)measured.A_adjoint_A(w.x); });
+  const int ranks = context.size();
+  const Sharding by_cost = Sharding::by_cost(costs, ranks);
+  const Sharding round_robin = Sharding::round_robin(w.num_operators, ranks);
+  const auto owner_in = [](const Sharding& sharding) {
+    return [&](std::size_t i) { return sharding.owner(static_cast<std::int64_t>(i)); };
+  };
+  return {{"seconds", stopwatch.figures()},
+          {"predicted",
+           {{"round robin", makespan(costs, ranks, owner_in(round_robin))},
+            {"measured", makespan(costs, ranks, owner_in(by_cost))},
+            {"best", best_makespan(costs, ranks)}}}};
+}
+
+Json measure(DistributedContext& context, const std::string& only) {
+  Stopwatch distributed(context.communicator());
+  Stopwatch independent(context.communicator());
+  Stopwatch plain(context.communicator());
+  Json memory = Json::object();
+  Json sharding = Json::object();
+  for (const auto make : {tiny, own, blur, mri, tomography}) {
+    const Workload workload = make();
+    if (!only.empty() && workload.name != only) {
+      continue;
+    }
+    if (workload.name == "blur") {
+      memory[workload.name + ".A_adjoint_A"] = measure_memory(context, workload);
+    }
+    time_distributed(context, workload, distributed);
+    time_independent(context, workload, independent);
+  }
+  if (only.empty() || only == "own") {
+    time_plain_own(context, plain);
+  }
+  if (only.empty() || only == "blur") {
+    time_plain_blur(plain);
+  }
+  if ((only.empty() || only == "unequal") && context.size() > 1) {
+    sharding["unequal"] = compare_shardings(context, unequal());
+  }
+  return {{"adjoin", distributed.figures()},
+          {"independent", independent.figures()},
+          {"plain", plain.figures()},
+          {"memory", memory},
+          {"sharding", sharding}};
+}
+
+}  // namespace
+}  // namespace adjoin::benchmark
+
+int main(int argc, char** argv) {
+  CLI::App app("Times adjoin's distributed stacks; run it under mpirun");
+  std::string file;
+  std::string only;
+  app.add_option("--json", file, "File for the figures; printed otherwise");
+  app.add_option("--only", only, "One workload")
+      ->check(CLI::IsMember({"tiny", "own", "blur", "mri", "tomography", "unequal"}));
+  CLI11_PARSE(app, argc, argv);
+
+  at::set_num_threads(1);
+  const c10::NoGradGuard no_grad;
+  adjoin::DistributedContext context({.device_mode = adjoin::DeviceMode::cpu});
+  at::manual_seed(0);
+  const nlohmann::ordered_json figures = adjoin::benchmark::measure(context, only);
+  if (context.rank() == 0) {
+    if (file.empty()) {
+      std::printf("%s\n", figures.dump(2).c_str());
+    } else {
+      std::ofstream(file) << figures.dump(2) << '\n';
+    }
+  }
+  return 0;
+}

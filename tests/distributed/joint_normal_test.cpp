@@ -1,0 +1,105 @@
+// Blurs whose normal operators add up to one that the ranks compute together.
+#include "adjoin/physics/algebra.hpp"
+#include "adjoin/physics/blur.hpp"
+#include "adjoin/physics/kernels.hpp"
+#include "distributed/support.hpp"
+
+namespace adjoin::test {
+namespace {
+
+constexpr std::int64_t n = 5;
+
+LinearPhysicsPtr circular_blur(std::int64_t index) {
+  const double sigma = 1.0 + 0.25 * static_cast<double>(index);
+  return std::make_shared<Blur>(gaussian_kernel({sigma, sigma + 0.5}, 10.0),
+                                BlurOptions{.padding = Padding::Circular, .method = ConvolutionMethod::Fft});
+}
+
+PhysicsFactory blurs() {
+  return [](auto index, auto /*device*/, const auto& /*shared*/) { return circular_blur(index); };
+}
+
+StackedLinearPhysics whole() {
+  std::vector<LinearPhysicsPtr> all;
+  for (std::int64_t i = 0; i < n; ++i) {
+    all.push_back(circular_blur(i));
+  }
+  return StackedLinearPhysics(all, {.fuse = false});
+}
+
+class JointNormals : public testing::Test {
+ protected:
+  DistributedContext context;
+  DistributedStackedLinearPhysics stack{context, n, blurs()};
+};
+
+at::Tensor image(at::IntArrayRef sizes, at::ScalarType dtype) { return random_tensor(sizes, dtype, 3); }
+
+TEST_F(JointNormals, EqualThePlainSumForAnyShapeAndDtype) {
+  const StackedLinearPhysics plain = whole();
+  for (const auto dtype : {at::kFloat, at::kDouble, at::kComplexFloat, at::kComplexDouble}) {
+    const double tolerance = at::toRealValueType(dtype) == at::kFloat ? 1e-6 : 1e-13;
+    for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{1, 3, 32, 40}, {2, 3, 33, 31}, {1, 1, 32, 40}}) {
+      const at::Tensor x = image(sizes, dtype);
+      for (int call = 0; call < 2; ++call) {
+        expect_near(stack.A_adjoint_A(x), plain.A_adjoint_A(x), tolerance);
+      }
+    }
+  }
+}
+
+TEST_F(JointNormals, FollowAnUpdateOnOneRankOnly) {
+  const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
+  (void)stack.A_adjoint_A(x);
+  const at::Tensor filter = gaussian_kernel({3.0, 1.0}).to(at::kDouble);
+  if (context.rank() == 0) {
+    stack.local_operators()[0].update({{"filter", filter}});
+  }
+  const StackedLinearPhysics plain = whole();
+  plain[0].update({{"filter", filter}});
+  expect_near(stack.A_adjoint_A(x), plain.A_adjoint_A(x), 1e-13);
+}
+
+TEST_F(JointNormals, WeighTheMean) {
+  const DistributedStackedLinearPhysics mean(context, n, blurs(), {.reduction = Reduction::mean});
+  const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
+  expect_near(mean.A_adjoint_A(x), whole().A_adjoint_A(x) / static_cast<double>(n), 1e-13);
+}
+
+TEST_F(JointNormals, GiveWayWhereOneRankHasParametersOrNoFusedForm) {
+  const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
+  const at::Tensor expected = whole().A_adjoint_A(x);
+  const DistributedStackedLinearPhysics mixed(context, n, [](auto index, auto /*device*/, const auto& /*shared*/) {
+    return index == 0 ? scale(1.0, circular_blur(0)) : circular_blur(index);
+  });
+  for (int call = 0; call < 3; ++call) {
+    const Params params = call == 1 && context.rank() == 0 ? Params{{"unknown", 1.0}} : Params{};
+    expect_near(stack.A_adjoint_A(x, {.params = params}), expected, 1e-13);
+    expect_near(mixed.A_adjoint_A(x), expected, 1e-13);
+  }
+}
+
+TEST_F(JointNormals, AreOneReductionAndNoneWithoutGather) {
+  const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
+  for (int call = 0; call < 2; ++call) {
+    (void)stack.A_adjoint_A(x);
+  }
+  context.communicator().reset_counters();
+  (void)stack.A_adjoint_A(x);
+  EXPECT_EQ(context.communicator().counters().collectives, context.size() == 1 ? 0 : 1);
+  const at::Tensor part = stack.A_adjoint_A(x, {.gather = false});
+  EXPECT_EQ(context.communicator().counters().collectives, context.size() == 1 ? 0 : 1);
+  expect_near(part, stack.local_operators().A_adjoint_A(x), 1e-13);
+}
+
+TEST_F(JointNormals, BadImagesAreTheSameErrorOnEveryRankAndTheNextCallWorks) {
+  const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
+  (void)stack.A_adjoint_A(x);
+  EXPECT_THROW((void)stack.A_adjoint_A(context.rank() == 0 ? at::Tensor() : x), Error);
+  expect_near(stack.A_adjoint_A(x), whole().A_adjoint_A(x), 1e-13);
+  EXPECT_THROW((void)stack.A_adjoint_A(at::ones({3}, at::kDouble)), Error);
+  expect_near(stack.A_adjoint_A(x), whole().A_adjoint_A(x), 1e-13);
+}
+
+}  // namespace
+}  // namespace adjoin::test
