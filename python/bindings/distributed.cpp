@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "casters.hpp"
+#include "interruptible.hpp"
 
 namespace adjoin::python {
 
@@ -77,6 +78,9 @@ auto call_of_both(Result (LinearStack::*method)(const at::Tensor& x, const Tenso
     return (stack.*method)(x, v, options);
   };
 }
+
+// Among ranks a monitor costs a message an iteration, and the launcher ends them all anyway.
+Monitor monitor_of(const Stack& stack) { return stack.context().size() == 1 ? interruptible() : Monitor(); }
 
 at::Tensor term_of(const Object& function, std::size_t position, const std::vector<at::Tensor>& tensors) {
   const py::gil_scoped_acquire gil;
@@ -185,6 +189,7 @@ void bind_distributed(py::module_& m) {
                                                     .verbose = verbose,
                                                     .init = init,
                                                     .params = to_params(kwargs),
+                                                    .monitor = monitor_of(stack),
                                                     .local_only = local_only,
                                                     .gather = gather};
              const py::gil_scoped_release release;
@@ -199,7 +204,8 @@ void bind_distributed(py::module_& m) {
                                          .tol = tol,
                                          .verbose = verbose,
                                          .init = init,
-                                         .params = to_params(kwargs)};
+                                         .params = to_params(kwargs),
+                                         .monitor = monitor_of(stack)};
              const py::gil_scoped_release release;
              return stack.prox_l2(z, y, gamma, options);
            })

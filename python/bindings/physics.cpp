@@ -4,6 +4,7 @@
 #include "adjoin/physics/algebra.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 #include "adjoin/physics/noise.hpp"
+#include "interruptible.hpp"
 #include "python_physics.hpp"
 
 namespace adjoin::python {
@@ -50,7 +51,8 @@ DaggerOptions dagger_options(const std::string& solver, int max_iter, double tol
           .tol = tol,
           .verbose = verbose,
           .init = init,
-          .params = to_params(kwargs)};
+          .params = to_params(kwargs),
+          .monitor = interruptible()};
 }
 
 }  // namespace

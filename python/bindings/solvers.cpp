@@ -3,6 +3,7 @@
 #include "adjoin/solvers/lanczos.hpp"
 #include "adjoin/solvers/least_squares.hpp"
 #include "casters.hpp"
+#include "interruptible.hpp"
 
 namespace adjoin::python {
 
@@ -15,17 +16,6 @@ Map to_map(const char* name, const py::object& function) {
     return {};
   }
   return [f = Object(function), name](const at::Tensor& x) { return call(f, name, {&x}, {}); };
-}
-
-// Stops a solve with Python's exception when the user pressed Ctrl-C.
-Monitor interruptible() {
-  return [](const IterationInfo& /*info*/) {
-    const py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) {
-      throw py::error_already_set();
-    }
-    return true;
-  };
 }
 
 using Solve = SolverResult<at::Tensor> (*)(const Map&, const at::Tensor&, const SolverOptions&,

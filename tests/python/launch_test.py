@@ -119,3 +119,22 @@ while True:
         finally:
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_ctrl_c_ends_a_long_solve(tmp_path):
+    body = """
+kernel = adjoin.physics.gaussian_kernel((2.0, 2.0))
+blur = adjoin.DistributedStackedLinearPhysics(ctx, 1, lambda *_: adjoin.physics.Blur(kernel, padding="reflect"))
+z = torch.rand(1, 1, 32, 32)
+print("running", flush=True)
+blur.A_dagger([z], "CG", 10**9, 0.0, local_only=False)
+"""
+    command = [sys.executable, program(tmp_path, body)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        try:
+            assert "running" in running.stdout.readline()
+            time.sleep(0.5)
+            running.send_signal(signal.SIGINT)
+            assert "KeyboardInterrupt" in running.communicate(timeout=LIMIT)[0]
+        finally:
+            running.kill()
