@@ -215,6 +215,7 @@ int run(const Options& options) {
 
   pictures.push_back({"all of k-space", truth.square().sum(1, true).sqrt()});
   std::vector<at::Tensor> row;
+  row.reserve(pictures.size());
   for (const Picture& picture : pictures) {
     row.push_back(picture.image);
   }

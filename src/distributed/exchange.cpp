@@ -247,16 +247,18 @@ void Exchange::throw_agreed(const std::optional<Failure>& mine) {
     if (r == rank()) {
       throw_local(mine->exception);
     }
-    const RankFailure first(static_cast<int>(theirs.get<std::int64_t>("rank")), theirs.get<std::int64_t>("operator"),
-                            theirs.get<std::string>("reason"));
+    const auto first = [&] {
+      return RankFailure(static_cast<int>(theirs.get<std::int64_t>("rank")), theirs.get<std::int64_t>("operator"),
+                         theirs.get<std::string>("reason"));
+    };
     if (!mine) {
-      throw first;
+      throw first();
     }
     // The same error as everywhere, around what failed on this rank.
     try {
       std::rethrow_exception(mine->exception);
     } catch (...) {
-      std::throw_with_nested(first);
+      std::throw_with_nested(first());
     }
   }
   throw CommunicationError("a rank reported a failure but did not say which");

@@ -122,8 +122,9 @@ double round_step(double range, int count) {
 std::vector<double> ticks_between(double low, double high, int count) {
   const double step = round_step(high - low, count);
   std::vector<double> ticks;
-  for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1.0) {
-    ticks.push_back(k == 0.0 ? 0.0 : k * step);
+  const auto last = static_cast<std::int64_t>(std::floor(high / step + 1e-9));
+  for (auto k = static_cast<std::int64_t>(std::ceil(low / step - 1e-9)); k <= last; ++k) {
+    ticks.push_back(static_cast<double>(k) * step);
   }
   return ticks;
 }
@@ -153,7 +154,7 @@ class Axis {
       return ticks_between(low_, high_, 6);
     }
     std::vector<double> result;
-    for (double power = std::floor(low_); power <= high_; power += 1.0) {
+    for (auto power = static_cast<int>(std::floor(low_)); power <= high_; ++power) {
       for (const double factor : {1.0, 2.0, 5.0}) {
         const double tick = factor * std::pow(10.0, power);
         if (scaled(tick) >= low_ && scaled(tick) <= high_ && (factor == 1.0 || high_ - low_ < 2.5)) {
@@ -199,7 +200,7 @@ std::string svg_of(const std::vector<Curve>& curves, const CurvesOptions& option
   const auto across = [&](double k) { return left + k / steps * (plot_width - left - right); };
 
   std::string svg =
-      c10::str("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", number(plot_width), " ", number(plot_height),
+      c10::str(R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 )", number(plot_width), " ", number(plot_height),
                "\" width=\"", number(plot_width), "\" height=\"", number(plot_height),
                "\" font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"#444\">\n");
   for (const double tick : axis.ticks()) {
@@ -230,7 +231,7 @@ std::string svg_of(const std::vector<Curve>& curves, const CurvesOptions& option
         points += c10::str(number(across(static_cast<double>(k))), ",", number(axis.place(curves[c].y[k])), " ");
       }
     }
-    svg += c10::str("<polyline points=\"", points, "\" fill=\"none\" stroke=\"", colour, "\" stroke-width=\"2\"/>\n");
+    svg += c10::str("<polyline points=\"", points, R"(" fill="none" stroke=")", colour, "\" stroke-width=\"2\"/>\n");
   }
   return svg + "</svg>\n";
 }
