@@ -15,7 +15,7 @@ bool JointNormal::is_current(const StackedLinearPhysics& local, const at::Tensor
 
 void JointNormal::agree(Exchange& exchange, const StackedLinearPhysics& local, const at::Tensor& x,
                         const Params& params) {
-  const at::Tensor mine = exchange.deferring([&] { return local.normal_form(x, params); }, [] { return at::Tensor(); });
+  at::Tensor mine = exchange.deferring([&] { return local.normal_form(x, params); }, [] { return at::Tensor(); });
   agreed_once_ = true;
   never_ = x.defined() && params.empty() && !mine.defined();
   version_ = local.version();
