@@ -16,6 +16,7 @@
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/fused.hpp"
 #include "adjoin/physics/kernels.hpp"
+#include "physics/fused_support.hpp"
 
 namespace adjoin {
 namespace {
@@ -25,8 +26,6 @@ constexpr std::array paddings = {Padding::Valid, Padding::Circular, Padding::Rep
 constexpr std::array methods = {ConvolutionMethod::Fft, ConvolutionMethod::Direct};
 
 double precision(const at::Tensor& t) { return at::toRealValueType(t.scalar_type()) == at::kFloat ? 1e-5 : 1e-12; }
-
-double relative_difference(const at::Tensor& a, const at::Tensor& b) { return adjoin::norm(a - b) / adjoin::norm(b); }
 
 /// Where entry i of an axis of n pixels is found, or −1 for a zero.
 std::int64_t source(std::int64_t i, std::int64_t n, Padding padding) {
@@ -276,25 +275,6 @@ std::vector<std::shared_ptr<const LinearPhysics>> circular_blurs() {
         std::make_shared<Blur>(at::randn(size, at::kDouble), BlurOptions{Padding::Circular, ConvolutionMethod::Fft}));
   }
   return blurs;
-}
-
-void expect_fused_equals_plain(FusedStack& fused, const std::vector<std::shared_ptr<const LinearPhysics>>& blurs,
-                               const at::Tensor& x) {
-  const double tolerance = at::toRealValueType(x.scalar_type()) == at::kFloat ? 1e-6 : 1e-13;
-  const TensorList y = fused.A(x);
-  ASSERT_EQ(y.size(), blurs.size());
-  at::Tensor adjoint = at::zeros_like(x);
-  at::Tensor normal = at::zeros_like(x);
-  for (std::size_t i = 0; i < blurs.size(); ++i) {
-    EXPECT_LT(relative_difference(y[i], blurs[i]->A(x)), tolerance);
-    adjoint += blurs[i]->A_adjoint(y[i]);
-    normal += blurs[i]->A_adjoint_A(x);
-  }
-  EXPECT_LT(relative_difference(fused.A_adjoint(y, {}), adjoint), tolerance);
-  EXPECT_LT(relative_difference(fused.A_adjoint_A(x, {}), normal), tolerance);
-  const at::Tensor out = at::empty_like(x);
-  EXPECT_LT(relative_difference(fused.A_adjoint(y, out), adjoint), tolerance);
-  EXPECT_LT(relative_difference(fused.A_adjoint_A(x, out), normal), tolerance);
 }
 
 TEST(Blur, FusedEqualsPlain) {

@@ -10,13 +10,12 @@
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/fused.hpp"
 #include "adjoin/physics/stacked.hpp"
+#include "physics/fused_support.hpp"
 
 namespace adjoin {
 namespace {
 
 double tolerance_of(at::ScalarType dtype) { return at::toRealValueType(dtype) == at::kFloat ? 1e-6 : 1e-13; }
-
-double relative_difference(const at::Tensor& a, const at::Tensor& b) { return adjoin::norm(a - b) / adjoin::norm(b); }
 
 std::vector<LinearPhysicsPtr> operators(const std::vector<at::Tensor>& weights) {
   std::vector<LinearPhysicsPtr> result;

@@ -14,13 +14,12 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/fused.hpp"
+#include "physics/fused_support.hpp"
 
 namespace adjoin {
 namespace {
 
 double precision(const at::Tensor& t) { return at::toRealValueType(t.scalar_type()) == at::kFloat ? 1e-5 : 1e-12; }
-
-double relative_difference(const at::Tensor& a, const at::Tensor& b) { return adjoin::norm(a - b) / adjoin::norm(b); }
 
 /// E_kj = e^{−2πi (j − c)(k − c) / n} / √n, c = n / 2.
 at::Tensor centred_dft(std::int64_t n) {
@@ -213,25 +212,6 @@ TEST(MultiCoilMRI, ImageShapeFollowsFromMeasurements) {
   const MultiCoilMRI mri(at::Tensor(), at::randn({4, 6, 6}, at::kComplexDouble));
   const at::Tensor x = at::randn({2, 2, 6, 6}, at::kDouble);
   EXPECT_LT(relative_difference(mri.A_dagger(mri.A(x), {.max_iter = 200, .tol = 1e-12}), x), 1e-8);
-}
-
-void expect_fused_equals_plain(FusedStack& fused, const std::vector<std::shared_ptr<const LinearPhysics>>& stack,
-                               const at::Tensor& x) {
-  const double tolerance = at::toRealValueType(x.scalar_type()) == at::kFloat ? 1e-6 : 1e-13;
-  const TensorList y = fused.A(x);
-  ASSERT_EQ(y.size(), stack.size());
-  at::Tensor adjoint = at::zeros_like(x);
-  at::Tensor normal = at::zeros_like(x);
-  for (std::size_t i = 0; i < stack.size(); ++i) {
-    EXPECT_LT(relative_difference(y[i], stack[i]->A(x)), tolerance);
-    adjoint += stack[i]->A_adjoint(y[i]);
-    normal += stack[i]->A_adjoint_A(x);
-  }
-  EXPECT_LT(relative_difference(fused.A_adjoint(y, {}), adjoint), tolerance);
-  EXPECT_LT(relative_difference(fused.A_adjoint_A(x, {}), normal), tolerance);
-  const at::Tensor out = at::empty_like(x);
-  EXPECT_LT(relative_difference(fused.A_adjoint(y, out), adjoint), tolerance);
-  EXPECT_LT(relative_difference(fused.A_adjoint_A(x, out), normal), tolerance);
 }
 
 TEST(MultiCoilMRI, FusedEqualsPlainAlsoAfterUpdates) {
