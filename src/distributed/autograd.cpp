@@ -217,6 +217,7 @@ TensorList gather_recorded(
   };
   const auto own = [indices](const std::vector<at::Tensor>& gradients) {
     std::vector<at::Tensor> mine;
+    mine.reserve(indices.size());
     for (const std::int64_t index : indices) {
       mine.push_back(gradients[static_cast<std::size_t>(index)]);
     }

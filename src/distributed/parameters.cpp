@@ -42,22 +42,18 @@ bool Parameters::recorded() const {
          (owned_somewhere_ && (owned_.empty() || std::ranges::any_of(owned_, requires_grad)));
 }
 
-std::vector<at::Tensor> Parameters::tensors() const {
-  std::vector<at::Tensor> result = those_that_require_grad(replicated_);
-  std::ranges::copy_if(owned_, std::back_inserter(result), requires_grad);
-  if (result.empty()) {
-    result.push_back(nothing_);
-  }
-  return result;
-}
+std::vector<at::Tensor> Parameters::tensors() const { return with_owned(those_that_require_grad(replicated_)); }
 
 std::vector<at::Tensor> Parameters::routes() const {
-  std::vector<at::Tensor> result = summed_routes(those_that_require_grad(replicated_));
-  std::ranges::copy_if(owned_, std::back_inserter(result), requires_grad);
-  if (result.empty()) {
-    result.push_back(nothing_);
+  return with_owned(summed_routes(those_that_require_grad(replicated_)));
+}
+
+std::vector<at::Tensor> Parameters::with_owned(std::vector<at::Tensor> replicated) const {
+  std::ranges::copy_if(owned_, std::back_inserter(replicated), requires_grad);
+  if (replicated.empty()) {
+    replicated.push_back(nothing_);
   }
-  return result;
+  return replicated;
 }
 
 std::vector<at::Tensor> Parameters::summed_routes(const std::vector<at::Tensor>& tensors) const {
@@ -67,6 +63,7 @@ std::vector<at::Tensor> Parameters::summed_routes(const std::vector<at::Tensor>&
   if (!same_tensors(tensors, routed_)) {
     const auto forward = [&] {
       std::vector<at::Tensor> shapes;
+      shapes.reserve(tensors.size());
       for (const at::Tensor& tensor : tensors) {
         shapes.push_back(at::zeros({}, tensor.options().requires_grad(false)).expand(tensor.sizes()));
       }

@@ -368,7 +368,7 @@ const at::Tensor& Blur::Plan::response() const {
 
 const at::Tensor& Blur::Plan::power() const {
   if (!power_.defined()) {
-    power_ = response().abs().square() * grid_points_;
+    power_ = compute_power();
   }
   return power_;
 }

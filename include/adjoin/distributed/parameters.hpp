@@ -30,6 +30,8 @@ class Parameters {
   std::vector<at::Tensor> routes() const;
 
  private:
+  /// `replicated`, and this rank's own that require gradients; never empty, as a call must have an input.
+  std::vector<at::Tensor> with_owned(std::vector<at::Tensor> replicated) const;
   std::vector<at::Tensor> summed_routes(const std::vector<at::Tensor>& tensors) const;
 
   std::shared_ptr<Exchange> exchange_;
