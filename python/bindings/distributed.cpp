@@ -79,6 +79,16 @@ auto call_of_both(Result (LinearStack::*method)(const at::Tensor& x, const Tenso
   };
 }
 
+auto call_of_reduced(at::Tensor (Stack::*method)(const at::Tensor& x, Reduction reduction, const CallOptions& options)
+                         const) {
+  return [method](const Stack& stack, const at::Tensor& x, const std::string& reduction, bool gather,
+                  const py::object& kwargs) {
+    const CallOptions options{.gather = gather, .params = to_params(kwargs)};
+    const py::gil_scoped_release release;
+    return (stack.*method)(x, reduction_from_string(reduction), options);
+  };
+}
+
 // Among ranks a monitor costs a message an iteration, and the launcher ends them all anyway.
 Monitor monitor_of(const Stack& stack) { return stack.context().size() == 1 ? interruptible() : Monitor(); }
 
@@ -155,19 +165,8 @@ void bind_distributed(py::module_& m) {
       .def("set_parameters", &Stack::set_parameters, py::arg("replicated"), py::arg("owned"), Unlocked())
       .def("A", call_of<Stack, TensorList>(&Stack::A))
       .def("forward", call_of<Stack, TensorList>(&Stack::forward))
-      .def("A_reduced",
-           [](const Stack& stack, const at::Tensor& x, const std::string& reduction, bool gather,
-              const py::object& kwargs) {
-             const CallOptions options{.gather = gather, .params = to_params(kwargs)};
-             const py::gil_scoped_release release;
-             return stack.A_reduced(x, reduction_from_string(reduction), options);
-           })
-      .def("forward_reduced", [](const Stack& stack, const at::Tensor& x, const std::string& reduction, bool gather,
-                                 const py::object& kwargs) {
-        const CallOptions options{.gather = gather, .params = to_params(kwargs)};
-        const py::gil_scoped_release release;
-        return stack.forward_reduced(x, reduction_from_string(reduction), options);
-      });
+      .def("A_reduced", call_of_reduced(&Stack::A_reduced))
+      .def("forward_reduced", call_of_reduced(&Stack::forward_reduced));
 
   py::class_<LinearStack, Stack, std::shared_ptr<LinearStack>>(m, "DistributedStackedLinearPhysics")
       .def(constructor<LinearStack>(), context, num_operators, factory, py::arg("reduction"), py::arg("dtype"),

@@ -27,9 +27,11 @@ class Method {
   Object function_;
 };
 
-class PythonPhysics : public Physics {
+// What models of both kinds have.
+template <class Base>
+class PythonModel : public Base {
  public:
-  PythonPhysics(std::string name, const Methods& methods)
+  PythonModel(std::string name, const Methods& methods)
       : name_(std::move(name)),
         A_(name_, methods, "A"),
         forward_(name_, methods, "forward"),
@@ -40,41 +42,30 @@ class PythonPhysics : public Physics {
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return A_(x, params); }
   at::Tensor forward_impl(const at::Tensor& x, const Params& params) const override {
-    return forward_ ? forward_(x, params) : Physics::forward_impl(x, params);
+    return forward_ ? forward_(x, params) : Base::forward_impl(x, params);
   }
   at::Tensor A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const override {
-    return A_vjp_ ? A_vjp_(x, v, params) : Physics::A_vjp_impl(x, v, params);
+    return A_vjp_ ? A_vjp_(x, v, params) : Base::A_vjp_impl(x, v, params);
   }
 
+  const std::string name_;
+
  private:
-  std::string name_;
   Method A_;
   Method forward_;
   Method A_vjp_;
 };
 
-class PythonLinearPhysics : public LinearPhysics {
+class PythonLinearPhysics : public PythonModel<LinearPhysics> {
  public:
   PythonLinearPhysics(std::string name, const Methods& methods)
-      : name_(std::move(name)),
-        A_(name_, methods, "A"),
-        forward_(name_, methods, "forward"),
-        A_vjp_(name_, methods, "A_vjp"),
+      : PythonModel(std::move(name), methods),
         A_adjoint_(name_, methods, "A_adjoint"),
         A_adjoint_A_(name_, methods, "A_adjoint_A"),
         A_A_adjoint_(name_, methods, "A_A_adjoint"),
         A_dagger_(name_, methods, "A_dagger") {}
 
-  std::string name() const override { return name_; }
-
  protected:
-  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return A_(x, params); }
-  at::Tensor forward_impl(const at::Tensor& x, const Params& params) const override {
-    return forward_ ? forward_(x, params) : LinearPhysics::forward_impl(x, params);
-  }
-  at::Tensor A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const override {
-    return A_vjp_ ? A_vjp_(x, v, params) : LinearPhysics::A_vjp_impl(x, v, params);
-  }
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override { return A_adjoint_(y, params); }
   at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
     return A_adjoint_A_ ? A_adjoint_A_(x, params) : LinearPhysics::A_adjoint_A_impl(x, params);
@@ -87,10 +78,6 @@ class PythonLinearPhysics : public LinearPhysics {
   }
 
  private:
-  std::string name_;
-  Method A_;
-  Method forward_;
-  Method A_vjp_;
   Method A_adjoint_;
   Method A_adjoint_A_;
   Method A_A_adjoint_;
@@ -101,7 +88,7 @@ class PythonLinearPhysics : public LinearPhysics {
 
 PhysicsPtr make_python_physics(std::string name, Methods methods) {
   check(methods.contains("A"), name, ": must have a method A");
-  return std::make_shared<PythonPhysics>(std::move(name), methods);
+  return std::make_shared<PythonModel<Physics>>(std::move(name), methods);
 }
 
 LinearPhysicsPtr make_python_linear_physics(std::string name, Methods methods) {
