@@ -5,15 +5,13 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "adjoin/core/psnr.hpp"
 #include "adjoin/distributed/distribute.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/kernels.hpp"
 #include "example.hpp"
+#include "three_views.hpp"
 
 namespace {
 
@@ -25,19 +23,6 @@ struct Options {
   std::filesystem::path out = "out";
   bool small = false;
 };
-
-// A sharp view with little noise, and two that are worse. A seed a view: the noise does not depend on the ranks.
-std::vector<LinearPhysicsPtr> make_views() {
-  std::vector<LinearPhysicsPtr> views;
-  const auto add = [&](const at::Tensor& kernel, double noise) {
-    views.push_back(std::make_shared<Blur>(kernel, BlurOptions{.padding = Padding::Circular}));
-    views.back()->set_noise(gaussian_noise(noise, views.size()));
-  };
-  add(gaussian_kernel({1.0, 1.0}), 0.03);
-  add(gaussian_kernel({2.0, 2.0}), 0.05);
-  add(gaussian_kernel({1.5, 3.0}, 30.0), 0.04);
-  return views;
-}
 
 int run(const Options& options) {
   // Every rank runs this program. The context finds out who they are; alone there is just one.

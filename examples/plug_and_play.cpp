@@ -19,9 +19,8 @@
 #include "adjoin/models/ffdnet.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "adjoin/optim/distribute.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/kernels.hpp"
 #include "example.hpp"
+#include "three_views.hpp"
 
 namespace {
 
@@ -37,17 +36,6 @@ struct Options {
   bool alone = true;
 };
 
-std::vector<LinearPhysicsPtr> make_views() {
-  std::vector<LinearPhysicsPtr> views;
-  const auto add = [&](const at::Tensor& kernel, double noise) {
-    views.push_back(std::make_shared<Blur>(kernel, BlurOptions{.padding = Padding::Circular}));
-    views.back()->set_noise(gaussian_noise(noise, views.size()));
-  };
-  add(gaussian_kernel({1.0, 1.0}), 0.03);
-  add(gaussian_kernel({2.0, 2.0}), 0.05);
-  add(gaussian_kernel({1.5, 3.0}, 30.0), 0.04);
-  return views;
-}
 // One fidelity a view: the noisier, the less it is to be believed.
 std::vector<DataFidelityPtr> make_fidelities() {
   return {std::make_shared<L2>(1.0), std::make_shared<L2>(5.0 / 3.0), std::make_shared<L2>(4.0 / 3.0)};
