@@ -43,6 +43,24 @@ def test_a_fidelity_for_each_operator(ctx):
     assert not stack.local_indexes or torch.allclose(part, fidelity.grad(x, y, stack))
 
 
+def test_fidelities_follow_the_operators_of_any_sharding(ctx):
+    stack, M = dense_stack(ctx, costs=[5.0, 1.0, 1.0, 1.0, 1.0])
+    x = torch.randn(1, 6, dtype=torch.float64)
+    y = stack.A(torch.randn(1, 6, dtype=torch.float64))
+    fidelity = distribute([L2(sigma=1.0 + i) for i in range(5)], ctx)
+    expected = sum(
+        ((x @ m.T - t) ** 2).sum() / (2 * (1.0 + i) ** 2) for i, (m, t) in enumerate(zip(matrices(5), y, strict=True))
+    )
+    assert torch.allclose(fidelity.fn(x, y, stack), expected)
+
+
+def test_a_count_unlike_the_stacks_is_an_error_on_every_rank(ctx):
+    stack, _, x, y, _ = data(ctx)
+    with pytest.raises(ValueError, match="num_operators: must be that of the stack, 5, got 4"):
+        distribute([L2()] * 4, ctx).fn(x, y, stack)
+    assert torch.isfinite(distribute(L2(), ctx).fn(x, y, stack))
+
+
 def test_an_object_of_python_can_be_a_fidelity(ctx):
     class Quartic:
         def fn(self, u, y):

@@ -41,7 +41,11 @@ class FidelityCalls:
         self.ctx = ctx
         self.reduction_mode = reduction
         self.single_fidelity: Any = None
+        # One fidelity for each of this rank's operators; made anew where a stack is sharded in another way.
         self.local_data_fidelities: list[Any] = []
+        self._make: Any = None
+        self._made_for: list[int] = []
+        self.num_operators = num_operators
         if hasattr(data_fidelity, "grad") and not isinstance(data_fidelity, type):
             cpp = isinstance(data_fidelity, _adjoin.DataFidelity)
             self.single_fidelity = data_fidelity if cpp else copy.deepcopy(data_fidelity)
@@ -50,8 +54,8 @@ class FidelityCalls:
         elif callable(data_fidelity):
             if num_operators is None:
                 raise InvalidArgument("num_operators must be given when data_fidelity is a factory")
-            own = range(ctx.rank, num_operators, ctx.world_size)
-            self.local_data_fidelities = [data_fidelity(i, ctx.device, factory_kwargs) for i in own]
+            self._make = lambda index: data_fidelity(index, ctx.device, factory_kwargs)
+            self._make_for(ctx._impl.local_indices(num_operators))
         else:
             raise InvalidArgument(
                 f"data_fidelity: must be a fidelity or a factory of fidelities, got a {type(data_fidelity).__name__}"
@@ -59,6 +63,10 @@ class FidelityCalls:
         self._sums: dict[str, _adjoin.LocalSum] = {}
         self._physics: weakref.ref[Any] | None = None
         self._whole: _adjoin.DistributedDataFidelity | None = None
+
+    def _make_for(self, indices: list[int]) -> None:
+        self.local_data_fidelities = [self._make(index) for index in indices]
+        self._made_for = indices
 
     def _fidelity(self, position: int) -> Any:
         return self.single_fidelity if self.single_fidelity is not None else self.local_data_fidelities[position]
@@ -69,21 +77,28 @@ class FidelityCalls:
             return
         if not isinstance(physics, self.stack_type) or not isinstance(physics, StackedCalls):
             raise InvalidArgument(f"physics: must be a distributed stack, got a {type(physics).__name__}")
-        fidelities = [self.single_fidelity, *self.local_data_fidelities]
+        if self._make is not None:
+            if self.num_operators != physics.num_operators:
+                raise InvalidArgument(
+                    f"num_operators: must be that of the stack, {physics.num_operators}, got {self.num_operators}"
+                )
+            if self._made_for != physics.local_indexes:
+                self._make_for(physics.local_indexes)
+        # The parameters of a fidelity that all operators share are replicated.
+        shared = [*physics._shared_parameters, *parameters_of([self.single_fidelity])]
+        known = {id(p) for p in shared}
+        local = parameters_of([*physics.local_physics, *self.local_data_fidelities])
+        owned = [p for p in local if id(p) not in known]
         self._sums = {}
         for name in ("fn", "grad"):
             self._sums[name] = _adjoin.LocalSum(self.ctx._impl, f"DistributedDataFidelity.{name}", physics.local_indexes)
-            # Those of a fidelity that all operators share are replicated.
-            owned = parameters_of([*physics.local_physics, *self.local_data_fidelities])
-            shared = [*physics._shared_parameters, *parameters_of([self.single_fidelity])]
-            known = {id(p) for p in shared}
-            self._sums[name].set_parameters(shared, [p for p in owned if id(p) not in known])
+            self._sums[name].set_parameters(shared, owned)
         self._whole = None
         stack = physics._stack
         with_adjoint = _adjoin.DistributedStackedLinearPhysics
         if isinstance(stack, with_adjoint) and isinstance(self.single_fidelity, _adjoin.DataFidelity):
             self._whole = _adjoin.DistributedDataFidelity(stack, [self.single_fidelity], self.reduction_mode)
-        self._recordable = bool(parameters_of([*physics.local_physics, *fidelities])) or bool(physics._shared_parameters)
+        self._recordable = bool(shared or owned)
         self._physics = weakref.ref(physics)
 
     def _own(self, y: Sequence[torch.Tensor], physics: Any) -> list[int]:
