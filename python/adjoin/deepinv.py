@@ -16,17 +16,16 @@ from typing import Any, ClassVar
 
 import torch
 from deepinv.models.base import Denoiser
-from deepinv.optim.data_fidelity import L2, DataFidelity, StackedPhysicsDataFidelity
+from deepinv.optim.data_fidelity import L2, DataFidelity
 from deepinv.physics import LinearPhysics, Physics, StackedLinearPhysics, StackedPhysics
 from deepinv.utils.tensorlist import TensorList
 
 from adjoin.context import DistributedContext
 from adjoin.distributed.data_fidelity import FidelityCalls
-from adjoin.distributed.distribute import as_factory
+from adjoin.distributed.distribute import fidelity_of, stack_of
 from adjoin.distributed.processing import DistributedProcessing as _Tiles
 from adjoin.distributed.stacked_physics import Factory, LinearCalls, StackedCalls
 from adjoin.errors import InvalidArgument
-from adjoin.operators import parameters_of
 
 __all__ = [
     "DistributedContext",
@@ -327,27 +326,15 @@ def distribute(
     """The distributed form of an object of deepinv's; see :func:`adjoin.distribute`."""
     kind = _type_of(object) if type_object in (None, "auto") else type_object
     if kind in ("physics", "linear_physics"):
-        items = list(object.physics_list) if isinstance(object, StackedPhysics) else object
-        if not isinstance(items, (list, tuple)):
-            if not isinstance(num_operators, int):
-                raise InvalidArgument("num_operators must be given with a factory")
-            factory, count = object, num_operators
-        else:
-            factory, count = as_factory(list(items)), len(items)
-            kwargs.setdefault("parameters", parameters_of(items))
         stack = DistributedStackedLinearPhysics if kind == "linear_physics" else DistributedStackedPhysics
-        return stack(ctx, count, factory, dtype=dtype, gather_strategy=gather_strategy, **kwargs)
+        return stack_of(stack, object, ctx, num_operators, dtype=dtype, gather_strategy=gather_strategy, **kwargs)
     if kind == "denoiser":
         options = {"patch_size": patch_size, "overlap": overlap, "tiling_dims": tiling_dims}
         return DistributedProcessing(
             ctx, object, strategy=tiling_strategy, strategy_kwargs=options, max_batch_size=max_batch_size
         )
     if kind == "data_fidelity":
-        if isinstance(object, StackedPhysicsDataFidelity):
-            object = list(object.data_fidelity_list)
-        if isinstance(object, (list, tuple)):
-            return DistributedDataFidelity(ctx, as_factory(list(object)), len(object), **kwargs)
-        return DistributedDataFidelity(ctx, object, num_operators, **kwargs)
+        return fidelity_of(DistributedDataFidelity, object, ctx, num_operators, **kwargs)
     raise InvalidArgument(f"type_object: unknown value {type_object!r}")
 
 

@@ -65,6 +65,25 @@ def as_factory(items: list[Any]) -> Callable[[int, torch.device, Any], Any]:
     return lambda index, device, shared: on_device(items[index], device)
 
 
+def stack_of(kind: Callable[..., Any], thing: Any, ctx: DistributedContext, count: int | None, **kwargs: Any) -> Any:
+    """A stack of class ``kind``, of a list of operators or of ``count`` that the factory ``thing`` makes."""
+    items = listed(thing)
+    if items is not None:
+        kwargs.setdefault("parameters", parameters_of(items))
+        return kind(ctx, len(items), as_factory(items), **kwargs)
+    if count is None:
+        raise InvalidArgument("num_operators must be given with a factory")
+    return kind(ctx, count, thing, **kwargs)
+
+
+def fidelity_of(kind: Callable[..., Any], thing: Any, ctx: DistributedContext, count: int | None, **kwargs: Any) -> Any:
+    """A fidelity of class ``kind``, of a list of fidelities, one for all operators, or a factory of ``count``."""
+    items = listed(thing)
+    if items is not None:
+        return kind(ctx, as_factory(items), len(items), **kwargs)
+    return kind(ctx, thing, count, **kwargs)
+
+
 def distribute(
     object: Any,
     ctx: DistributedContext,
@@ -98,22 +117,9 @@ def distribute(
     tensor([[2.]])
     """
     kind = type_of(object) if type_object in (None, "auto") else type_object
-    items = listed(object)
     if kind in ("physics", "linear_physics"):
-        count = num_operators if items is None else len(items)
-        if count is None:
-            raise InvalidArgument("num_operators must be given with a factory")
         stack = DistributedStackedLinearPhysics if kind == "linear_physics" else DistributedStackedPhysics
-        if items is not None:
-            kwargs.setdefault("parameters", parameters_of(items))
-        return stack(
-            ctx,
-            count,
-            object if items is None else as_factory(items),
-            dtype=dtype,
-            gather_strategy=gather_strategy,
-            **kwargs,
-        )
+        return stack_of(stack, object, ctx, num_operators, dtype=dtype, gather_strategy=gather_strategy, **kwargs)
     if kind == "denoiser":
         options = {"patch_size": patch_size, "overlap": overlap, "tiling_dims": tiling_dims}
         return DistributedProcessing(
@@ -124,9 +130,7 @@ def distribute(
             max_batch_size=max_batch_size,
         )
     if kind == "data_fidelity":
-        if items is not None:
-            return DistributedDataFidelity(ctx, as_factory(items), len(items), **kwargs)
-        return DistributedDataFidelity(ctx, object, num_operators, **kwargs)
+        return fidelity_of(DistributedDataFidelity, object, ctx, num_operators, **kwargs)
     raise InvalidArgument(
         f"type_object: must be 'physics', 'linear_physics', 'data_fidelity', 'denoiser' or 'auto', got {type_object!r}"
     )

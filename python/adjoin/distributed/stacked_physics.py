@@ -76,8 +76,7 @@ class StackedCalls:
 
     def _measure(self, step: str, x: torch.Tensor, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
         if reduce_op is None or reduce_op == "none":
-            results = getattr(self._stack, step)(x, gather, kwargs)
-            return self.list_type(results) if gather else results
+            return self._listed(getattr(self._stack, step)(x, gather, kwargs), gather)
         return getattr(self._stack, step + "_reduced")(x, reduce_op, gather, kwargs)
 
     def _summed(self, result: torch.Tensor, reduce_op: str | None) -> torch.Tensor:
