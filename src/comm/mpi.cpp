@@ -10,11 +10,11 @@
 #include "adjoin/core/errors.hpp"
 #include "mpi_node.hpp"
 #include "mpi_support.hpp"
-#include "node_group.hpp"
+#include "node_reduce_buffer.hpp"
+#include "node_transfers.hpp"
 #include "private_reduce_buffer.hpp"
 #include "staged_reduce_buffer.hpp"
 #include "staging.hpp"
-#include "window_reduce_buffer.hpp"
 
 namespace adjoin {
 
@@ -90,9 +90,9 @@ class MpiCommunicator : public Communicator {
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
     if (options.node_reduction != NodeReduction::mpi && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
-      group_ = NodeGroup::make(std::make_unique<MpiNode>(node_));
-      if (!mpi::all_succeeded(comm_, group_ != nullptr)) {
-        group_.reset();
+      transfers_ = NodeTransfers::make(NodeGroup::make(std::make_unique<MpiNode>(node_)));
+      if (!mpi::all_succeeded(comm_, transfers_ != nullptr)) {
+        transfers_.reset();
       }
     }
   }
@@ -104,7 +104,7 @@ class MpiCommunicator : public Communicator {
 
   std::string description() const override {
     return c10::str("MPI (", mpi::library_version(), "), ", size_, size_ == 1 ? " rank, " : " ranks, ", nodes_,
-                    nodes_ == 1 ? " node" : " nodes", group_ ? ", shared-memory reductions" : "");
+                    nodes_ == 1 ? " node" : " nodes", transfers_ ? ", shared memory" : "");
   }
 
   std::unique_ptr<Communicator> split(int color, int key) override {
@@ -130,8 +130,8 @@ class MpiCommunicator : public Communicator {
   bool reaches(at::Device device) const override { return device.is_cpu() || (device.is_cuda() && cuda_aware_); }
 
   void all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
-    if (tensor.is_cpu() && takes_few(tensor.numel(), tensor.scalar_type())) {
-      group_->all_reduce_few(tensor.scalar_type(), op, tensor.mutable_data_ptr(),
+    if (tensor.is_cpu() && shares_memory()) {
+      transfers_->all_reduce(tensor.scalar_type(), op, tensor.const_data_ptr(), tensor.mutable_data_ptr(),
                              static_cast<std::size_t>(tensor.numel()));
     } else {
       all_reduce_memory(MPI_IN_PLACE, tensor.mutable_data_ptr(), tensor.numel(), tensor.scalar_type(), op, comm_.get());
@@ -139,11 +139,11 @@ class MpiCommunicator : public Communicator {
   }
 
   void all_reduce_values_impl(std::span<double> values, ReduceOp op) override {
-    const auto numel = static_cast<std::int64_t>(values.size());
-    if (takes_few(numel, at::kDouble)) {
-      group_->all_reduce_few(at::kDouble, op, values.data(), values.size());
+    if (shares_memory()) {
+      transfers_->all_reduce(at::kDouble, op, values.data(), values.data(), values.size());
     } else {
-      all_reduce_memory(MPI_IN_PLACE, values.data(), numel, at::kDouble, op, comm_.get());
+      all_reduce_memory(MPI_IN_PLACE, values.data(), static_cast<std::int64_t>(values.size()), at::kDouble, op,
+                        comm_.get());
     }
   }
 
@@ -162,7 +162,13 @@ class MpiCommunicator : public Communicator {
   void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
     void* const data = buffer.mutable_data_ptr();
     const MPI_Datatype type = mpi::transport_type(buffer.scalar_type());
-    if (buffer.numel() > options_.max_count) {
+    if (buffer.is_cpu() && shares_memory()) {
+      lengths_.resize(counts.size());
+      std::ranges::transform(counts, lengths_.begin(), [item = buffer.element_size()](std::int64_t count) {
+        return static_cast<std::size_t>(count) * item;
+      });
+      transfers_->all_gather(static_cast<std::byte*>(data), lengths_);
+    } else if (buffer.numel() > options_.max_count) {
       in_segments(counts, [&](int root, std::int64_t begin, std::int64_t numel) {
         broadcast_memory(element(data, begin, buffer.element_size()), numel, buffer.scalar_type(), root);
       });
@@ -231,10 +237,8 @@ class MpiCommunicator : public Communicator {
                                                    at::Device device) override;
 
  private:
-  /// Whether so little is to be reduced that it is quickest through the signals of the node.
-  bool takes_few(std::int64_t numel, at::ScalarType dtype) const {
-    return group_ && nodes_ == 1 && static_cast<std::size_t>(numel) * c10::elementSize(dtype) <= NodeGroup::few_bytes;
-  }
+  /// Whether all ranks share a node's memory, and are to use it.
+  bool shares_memory() const { return transfers_ && nodes_ == 1; }
 
   /// Calls `transfer(root, begin, numel)` for the segment of each rank that is not empty.
   template <class Transfer>
@@ -270,8 +274,8 @@ class MpiCommunicator : public Communicator {
   OwnedComm node_;
   /// The first rank of each node; null on the others.
   OwnedComm leaders_;
-  /// Null where reductions within a node go through MPI.
-  std::unique_ptr<NodeGroup> group_;
+  /// Null where host memory goes through MPI.
+  std::unique_ptr<NodeTransfers> transfers_;
   int rank_ = 0;
   int size_ = 1;
   int local_rank_ = 0;
@@ -281,6 +285,7 @@ class MpiCommunicator : public Communicator {
   // Kept between gathers, to spare the allocation.
   std::vector<int> counts_;
   std::vector<int> offsets_;
+  std::vector<std::size_t> lengths_;
 };
 
 /// Ordinary memory that MPI reaches, reduced by it out of place.
@@ -313,20 +318,14 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
   if (reaches(device) && !device.is_cpu()) {
     return std::make_unique<MpiReduceBuffer>(*this, numel, dtype, device);
   }
-  if (takes_few(numel, dtype)) {
-    return make_host_reduce_buffer<FewReduceBuffer>(device, *this, *group_, numel, dtype);
-  }
-  if (group_) {
-    std::shared_ptr<SharedWindow> window = group_->acquire(WindowReduceBuffer::bytes_needed(numel, dtype));
-    if (mpi::all_succeeded(comm_, window != nullptr)) {
-      AcrossNodes across_nodes;
-      if (nodes_ > 1) {
-        across_nodes = [this](void* values, std::int64_t count, at::ScalarType type, ReduceOp op) {
-          all_reduce_memory(MPI_IN_PLACE, values, count, type, op, leaders_.get());
-        };
-      }
-      return make_host_reduce_buffer<WindowReduceBuffer>(device, *this, *group_, window, across_nodes, numel, dtype);
+  if (transfers_) {
+    AcrossNodes across_nodes;
+    if (nodes_ > 1) {
+      across_nodes = [this](void* values, std::int64_t count, at::ScalarType type, ReduceOp op) {
+        all_reduce_memory(MPI_IN_PLACE, values, count, type, op, leaders_.get());
+      };
     }
+    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes, numel, dtype);
   }
   return make_host_reduce_buffer<MpiReduceBuffer>(device, *this, numel, dtype, at::kCPU);
 }

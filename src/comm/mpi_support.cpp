@@ -72,7 +72,7 @@ namespace {
 template <at::ScalarType dtype, ReduceOp op>
 void combine(void* in, void* in_out, int* length, MPI_Datatype*) {
   const std::array<const void*, 2> sources = {in, in_out};
-  reduce_arrays(dtype, op, in_out, sources, 0, static_cast<std::size_t>(*length));
+  reduce_arrays(dtype, op, in_out, sources, static_cast<std::size_t>(*length));
 }
 
 template <at::ScalarType dtype, ReduceOp op>

@@ -130,7 +130,7 @@ void NodeGroup::all_reduce_few(at::ScalarType dtype, ReduceOp op, void* values, 
   for (int r = 0; r < size_; ++r) {
     await(r, control(r).messages[parity].round, rounds_);
   }
-  reduce_arrays(dtype, op, values, message_values_[parity], 0, numel);
+  reduce_arrays(dtype, op, values, message_values_[parity], numel);
 }
 
 std::shared_ptr<SharedWindow> NodeGroup::acquire(std::size_t bytes) {

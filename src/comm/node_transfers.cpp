@@ -12,26 +12,49 @@ namespace adjoin {
 
 namespace {
 
-/// Large against a signal's cost, small against the caches.
-constexpr std::size_t piece_bytes = std::size_t{256} << 10;
+/// Large against the cost of a signal; two of them fill a second-level cache, so that one is no longer in that of the
+/// rank that read it when it is written again.
+constexpr std::size_t piece_bytes = std::size_t{512} << 10;
 
-}  // namespace
+/// Up to this size one rank's reading of all contributions is cheaper than another signal.
+constexpr std::size_t small_bytes = 8192;
 
-std::unique_ptr<NodeTransfers> NodeTransfers::make(NodeGroup& group) {
-  std::shared_ptr<SharedWindow> window = group.acquire(2 * piece_bytes);
-  return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(group, std::move(window))) : nullptr;
-}
+/// Results larger than this have left the caches when they are read.
+constexpr std::size_t large_bytes = std::size_t{16} << 20;
 
-NodeTransfers::NodeTransfers(NodeGroup& group, std::shared_ptr<SharedWindow> window)
-    : group_(group), window_(std::move(window)) {
-  for (int r = 0; r < group_.size(); ++r) {
-    places_[0].push_back(window_->segment(r));
-    places_[1].push_back(window_->segment(r) + piece_bytes);
+Store store_for(std::size_t bytes) { return bytes > large_bytes ? Store::streamed : Store::cached; }
+
+/// Calls `transfer(begin, count)` for the pieces of `numel` elements of `item` bytes.
+template <class Transfer>
+void in_pieces(std::size_t numel, std::size_t item, const Transfer& transfer) {
+  const std::size_t piece = piece_bytes / item;
+  for (std::size_t begin = 0; begin < numel; begin += piece) {
+    transfer(begin, std::min(piece, numel - begin));
   }
 }
 
+}  // namespace
+
+std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<NodeGroup> group) {
+  std::shared_ptr<SharedWindow> window = group ? group->acquire(2 * piece_bytes) : nullptr;
+  return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(std::move(group), std::move(window))) : nullptr;
+}
+
+NodeTransfers::NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window)
+    : group_(std::move(group)), window_(std::move(window)), rank_(static_cast<std::size_t>(group_->rank())) {
+  for (int r = 0; r < group_->size(); ++r) {
+    places_[0].push_back(window_->segment(r));
+    places_[1].push_back(window_->segment(r) + piece_bytes);
+  }
+  sources_.resize(places_[0].size());
+}
+
 void NodeTransfers::all_gather(std::byte* data, std::span<const std::size_t> lengths) {
-  const auto own = static_cast<std::size_t>(group_.rank());
+  std::size_t total = 0;
+  for (const std::size_t length : lengths) {
+    total += length;
+  }
+  const Store store = store_for(total);
   const std::size_t longest = std::ranges::max(lengths);
   for (std::size_t begin = 0; begin < longest; begin += piece_bytes) {
     const std::vector<std::byte*>& places = next_places();
@@ -44,32 +67,97 @@ void NodeTransfers::all_gather(std::byte* data, std::span<const std::size_t> len
         segment += lengths[r];
       }
     };
-    for_segments([&](std::size_t r, std::byte* piece, std::size_t bytes) {
-      if (r == own) {
-        std::memcpy(places[r], piece, bytes);
+    for_segments([&](std::size_t r, const std::byte* piece, std::size_t bytes) {
+      if (r == rank_) {
+        writer_.write(places[r], piece, bytes);
       }
     });
-    group_.synchronize();
+    group_->synchronize();
     for_segments([&](std::size_t r, std::byte* piece, std::size_t bytes) {
-      if (r != own) {
-        std::memcpy(piece, places[r], bytes);
+      if (r != rank_) {
+        copy_bytes(piece, places[r], bytes, store);
       }
     });
   }
 }
 
-void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, void* values, std::size_t numel) {
-  const std::size_t item = c10::elementSize(dtype);
-  const std::size_t piece = piece_bytes / item;
-  for (std::size_t begin = 0; begin < numel; begin += piece) {
-    const std::vector<std::byte*>& places = next_places();
-    const std::size_t count = std::min(piece, numel - begin);
-    std::byte* const target = static_cast<std::byte*>(values) + begin * item;
-    std::memcpy(places[static_cast<std::size_t>(group_.rank())], target, count * item);
-    group_.synchronize();
-    const std::vector<const void*> sources(places.begin(), places.end());
-    reduce_arrays(dtype, op, target, sources, 0, count);
+NodeTransfers::Share NodeTransfers::share(int rank, std::size_t numel, std::size_t item) const {
+  const std::size_t line = Node::cache_line / item;
+  const std::size_t lines = (numel + line - 1) / line;
+  const auto begin = [&](int r) {
+    return std::min(numel, lines * static_cast<std::size_t>(r) / static_cast<std::size_t>(group_->size()) * line);
+  };
+  return {begin(rank), begin(rank + 1)};
+}
+
+void NodeTransfers::contribute(const std::vector<std::byte*>& places, const std::byte* own, std::size_t numel,
+                               std::size_t item) {
+  const Share mine = share(group_->rank(), numel, item);
+  std::byte* const place = places[rank_];
+  writer_.write(place, own, mine.begin * item);
+  writer_.write(place + mine.end * item, own + mine.end * item, (numel - mine.end) * item);
+  group_->synchronize();
+}
+
+std::span<const void* const> NodeTransfers::sources(const std::vector<std::byte*>& places, const std::byte* own,
+                                                    std::size_t offset) {
+  for (std::size_t r = 0; r < places.size(); ++r) {
+    sources_[r] = (r == rank_ ? own : places[r]) + offset;
   }
+  return sources_;
+}
+
+void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, const void* own, void* output, std::size_t numel) {
+  const std::size_t item = c10::elementSize(dtype);
+  const std::size_t bytes = numel * item;
+  if (bytes <= NodeGroup::few_bytes) {
+    if (output != own) {
+      std::memcpy(output, own, bytes);
+    }
+    group_->all_reduce_few(dtype, op, output, numel);
+    return;
+  }
+  const bool one_step = group_->size() <= 2 || bytes <= small_bytes;
+  in_pieces(numel, item, [&](std::size_t begin, std::size_t count) {
+    const std::vector<std::byte*>& places = next_places();
+    const std::byte* const from = static_cast<const std::byte*>(own) + begin * item;
+    std::byte* const to = static_cast<std::byte*>(output) + begin * item;
+    if (one_step) {
+      writer_.write(places[rank_], from, count * item);
+      group_->synchronize();
+      reduce_arrays(dtype, op, to, sources(places, from, 0), count, store_for(bytes));
+      return;
+    }
+    contribute(places, from, count, item);
+    // Each rank's share of the results goes where it laid no contribution.
+    const Share mine = share(group_->rank(), count, item);
+    const std::size_t offset = mine.begin * item;
+    reduce_arrays(dtype, op, to + offset, sources(places, from, offset), mine.end - mine.begin);
+    writer_.write(places[rank_] + offset, to + offset, (mine.end - mine.begin) * item);
+    group_->synchronize();
+    for (int r = 0; r < group_->size(); ++r) {
+      const Share theirs = share(r, count, item);
+      if (r != group_->rank()) {
+        copy_bytes(to + theirs.begin * item, places[static_cast<std::size_t>(r)] + theirs.begin * item,
+                   (theirs.end - theirs.begin) * item, store_for(bytes));
+      }
+    }
+  });
+}
+
+void NodeTransfers::all_reduce_shared(at::ScalarType dtype, ReduceOp op, const void* own, void* shared,
+                                      std::size_t numel) {
+  const std::size_t item = c10::elementSize(dtype);
+  in_pieces(numel, item, [&](std::size_t begin, std::size_t count) {
+    const std::vector<std::byte*>& places = next_places();
+    const std::byte* const from = static_cast<const std::byte*>(own) + begin * item;
+    contribute(places, from, count, item);
+    const Share mine = share(group_->rank(), count, item);
+    const std::size_t offset = mine.begin * item;
+    reduce_arrays(dtype, op, static_cast<std::byte*>(shared) + begin * item + offset, sources(places, from, offset),
+                  mine.end - mine.begin, writer_.quicker((mine.end - mine.begin) * item));
+  });
+  group_->synchronize();
 }
 
 }  // namespace adjoin

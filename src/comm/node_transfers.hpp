@@ -1,4 +1,4 @@
-// Collectives of any size among the ranks of a node, on memory that is not shared.
+// Collectives of any size among the ranks of a node, on memory of each rank's own.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,31 +11,54 @@
 
 #include "adjoin/comm/communicator.hpp"
 #include "node_group.hpp"
+#include "window_writer.hpp"
 
 namespace adjoin {
 
 /// Takes the data through a window, piece by piece. Pieces lie in two places in turn: a rank that arrives with one has
-/// finished reading the one before.
+/// finished reading the one before. The window so stays small, and the pieces mostly in the caches.
 class NodeTransfers {
  public:
-  /// Null on every rank when there is no memory. Collective.
-  static std::unique_ptr<NodeTransfers> make(NodeGroup& group);
+  /// Null on every rank when `group` is or when there is no memory. Collective.
+  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group);
+
+  NodeGroup& group() const { return *group_; }
 
   /// `data` holds a segment of each rank, one after the other, of `lengths[r]` bytes; each rank has filled its own.
   void all_gather(std::byte* data, std::span<const std::size_t> lengths);
 
-  /// Replaces `numel` elements by their reduction.
-  void all_reduce(at::ScalarType dtype, ReduceOp op, void* values, std::size_t numel);
+  /// `output` ← reduction of the `numel` elements of every rank's `own`, the same bits on every rank. The two may be
+  /// the same memory.
+  void all_reduce(at::ScalarType dtype, ReduceOp op, const void* own, void* output, std::size_t numel);
+
+  /// The same into memory that all ranks see, of which each writes a share. Nobody may read it meanwhile.
+  void all_reduce_shared(at::ScalarType dtype, ReduceOp op, const void* own, void* shared, std::size_t numel);
 
  private:
-  NodeTransfers(NodeGroup& group, std::shared_ptr<SharedWindow> window);
+  NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window);
   /// Where the ranks lay their next piece.
   const std::vector<std::byte*>& next_places() { return places_[turn_ = 1 - turn_]; }
 
-  NodeGroup& group_;
+  /// Elements [begin, end) of a piece.
+  struct Share {
+    std::size_t begin;
+    std::size_t end;
+  };
+  /// The part of a piece that `rank` reduces.
+  Share share(int rank, std::size_t numel, std::size_t item) const;
+  /// Lays all of `own` but this rank's share into `places`, then waits for the others.
+  void contribute(const std::vector<std::byte*>& places, const std::byte* own, std::size_t numel, std::size_t item);
+  /// This rank's contribution and those that the others laid into `places`, in the order of the ranks, from byte
+  /// `offset` on.
+  std::span<const void* const> sources(const std::vector<std::byte*>& places, const std::byte* own, std::size_t offset);
+
+  std::unique_ptr<NodeGroup> group_;
   std::shared_ptr<SharedWindow> window_;
+  WindowWriter writer_;
+  std::size_t rank_;
   std::size_t turn_ = 0;
   std::array<std::vector<std::byte*>, 2> places_;
+  std::vector<const void*> sources_;
 };
 
 }  // namespace adjoin

@@ -16,11 +16,11 @@
 #include "adjoin/comm/single.hpp"
 #include "adjoin/core/errors.hpp"
 #include "node_group.hpp"
+#include "node_reduce_buffer.hpp"
 #include "node_transfers.hpp"
 #include "private_reduce_buffer.hpp"
 #include "process_node.hpp"
 #include "staged_reduce_buffer.hpp"
-#include "window_reduce_buffer.hpp"
 
 namespace adjoin {
 
@@ -153,7 +153,7 @@ class ProcessGroupCommunicator : public Communicator {
 
   std::string description() const override {
     return c10::str("torch.distributed (", group_->getBackendName(), "), ", size_, size_ == 1 ? " rank" : " ranks",
-                    node_ ? ", shared memory" : "");
+                    transfers_ ? ", shared memory" : "");
   }
 
   std::unique_ptr<Communicator> split(int color, int key) override {
@@ -184,20 +184,17 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
-    if (!node_ || !tensor.is_cpu()) {
-      start_all_reduce_impl(tensor, op).wait();
-    } else if (takes_few(tensor.numel(), tensor.scalar_type())) {
-      node_->all_reduce_few(tensor.scalar_type(), op, tensor.mutable_data_ptr(),
-                            static_cast<std::size_t>(tensor.numel()));
-    } else {
-      transfers_->all_reduce(tensor.scalar_type(), op, tensor.mutable_data_ptr(),
+    if (transfers_ && tensor.is_cpu()) {
+      transfers_->all_reduce(tensor.scalar_type(), op, tensor.const_data_ptr(), tensor.mutable_data_ptr(),
                              static_cast<std::size_t>(tensor.numel()));
+    } else {
+      start_all_reduce_impl(tensor, op).wait();
     }
   }
 
   void all_reduce_values_impl(std::span<double> values, ReduceOp op) override {
-    if (takes_few(static_cast<std::int64_t>(values.size()), at::kDouble)) {
-      node_->all_reduce_few(at::kDouble, op, values.data(), values.size());
+    if (transfers_) {
+      transfers_->all_reduce(at::kDouble, op, values.data(), values.data(), values.size());
     } else {
       at::Tensor tensor = at::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}, at::kDouble);
       all_reduce_impl(tensor, op);
@@ -226,7 +223,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
-    if (node_ && buffer.is_cpu()) {
+    if (transfers_ && buffer.is_cpu()) {
       lengths_.resize(counts.size());
       std::ranges::transform(counts, lengths_.begin(), [item = buffer.element_size()](std::int64_t count) {
         return static_cast<std::size_t>(count) * item;
@@ -280,7 +277,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void broadcast_impl(at::Tensor& tensor, int root) override {
-    if (node_ && tensor.is_cpu()) {
+    if (transfers_ && tensor.is_cpu()) {
       lengths_.assign(static_cast<std::size_t>(size_), 0);
       lengths_[static_cast<std::size_t>(root)] = tensor.nbytes();
       transfers_->all_gather(static_cast<std::byte*>(tensor.mutable_data_ptr()), lengths_);
@@ -336,11 +333,7 @@ class ProcessGroupCommunicator : public Communicator {
       return all;
     };
     auto processes = ProcessNode::make(rank_, size_, std::move(all_gather), options_.timeout);
-    node_ = processes ? NodeGroup::make(std::move(processes)) : nullptr;
-    transfers_ = node_ ? NodeTransfers::make(*node_) : nullptr;
-    if (!transfers_) {
-      node_.reset();
-    }
+    transfers_ = NodeTransfers::make(processes ? NodeGroup::make(std::move(processes)) : nullptr);
   }
 
   /// `tensor`, or a copy where a backend takes it.
@@ -414,10 +407,6 @@ class ProcessGroupCommunicator : public Communicator {
     at::Tensor product_;
   };
 
-  bool takes_few(std::int64_t numel, at::ScalarType dtype) const {
-    return node_ && static_cast<std::size_t>(numel) * c10::elementSize(dtype) <= NodeGroup::few_bytes;
-  }
-
   ProcessGroupOptions options_;
   ProcessGroupPtr group_;
   int rank_;
@@ -428,8 +417,7 @@ class ProcessGroupCommunicator : public Communicator {
   std::vector<at::DeviceType> accelerators_;
   /// The accelerator that takes host memory to the group, where this has no backend for the host.
   std::optional<at::Device> host_goes_by_;
-  /// Both null where host memory goes through the group.
-  std::unique_ptr<NodeGroup> node_;
+  /// Null where host memory goes through the group.
   std::unique_ptr<NodeTransfers> transfers_;
   // Kept between gathers, to spare the allocation.
   std::vector<std::size_t> lengths_;
@@ -469,13 +457,8 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
   if (reaches(device) && !device.is_cpu()) {
     return std::make_unique<GroupReduceBuffer>(*this, reduce, numel, dtype, device);
   }
-  if (takes_few(numel, dtype)) {
-    return make_host_reduce_buffer<FewReduceBuffer>(device, *this, *node_, numel, dtype);
-  }
-  if (node_) {
-    if (std::shared_ptr<SharedWindow> window = node_->acquire(WindowReduceBuffer::bytes_needed(numel, dtype))) {
-      return make_host_reduce_buffer<WindowReduceBuffer>(device, *this, *node_, window, AcrossNodes(), numel, dtype);
-    }
+  if (transfers_) {
+    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, AcrossNodes(), numel, dtype);
   }
   return make_host_reduce_buffer<GroupReduceBuffer>(device, *this, reduce, numel, dtype, at::kCPU);
 }

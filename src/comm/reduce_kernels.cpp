@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "adjoin/core/errors.hpp"
@@ -22,9 +23,6 @@ namespace {
 
 constexpr std::size_t page_bytes = 4096;
 constexpr std::size_t line_bytes = 64;
-/// Results larger than this leave the caches before they are read again: they are written past them, which spares
-/// reading them first.
-constexpr std::size_t stream_bytes = std::size_t{16} << 20;
 
 template <ReduceOp op, class T>
 ADJOIN_INLINE T combine(T a, T b) {
@@ -98,15 +96,13 @@ ADJOIN_INLINE void reduce_two(T* output, const T* a, const T* b, std::size_t num
   }
 }
 
-/// Parts of arrays that begin at element `begin`.
 struct Sources {
   const void* const* arrays;
   std::size_t count;
-  std::size_t begin;
 
   template <class T>
   ADJOIN_INLINE const T* get(std::size_t s) const {
-    return static_cast<const T*>(arrays[s]) + begin;
+    return static_cast<const T*>(arrays[s]);
   }
 };
 
@@ -200,19 +196,42 @@ ADJOIN_SIMD bool reduce_supported(at::ScalarType dtype, ReduceOp op, void* outpu
   }
 }
 
+bool begins_a_line(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % line_bytes == 0; }
+
+/// Streamed stores are not ordered otherwise.
+void finish_streaming() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 }  // namespace
 
 void reduce_arrays(at::ScalarType dtype, ReduceOp op, void* output, std::span<const void* const> sources,
-                   std::size_t begin, std::size_t numel) {
-  const bool streams =
-      numel * c10::elementSize(dtype) >= stream_bytes && reinterpret_cast<std::uintptr_t>(output) % line_bytes == 0;
-  check(reduce_supported(dtype, op, output, {sources.data(), sources.size(), begin}, numel, streams),
-        "reduce_arrays: dtype ", dtype, " cannot be reduced");
-#if defined(__SSE2__)
+                   std::size_t numel, Store store) {
+  const bool streams = store == Store::streamed && begins_a_line(output);
+  check(reduce_supported(dtype, op, output, {sources.data(), sources.size()}, numel, streams), "reduce_arrays: dtype ",
+        dtype, " cannot be reduced");
   if (streams) {
-    _mm_sfence();  // streamed stores are not ordered otherwise
+    finish_streaming();
+  }
+}
+
+void copy_bytes(std::byte* to, const std::byte* from, std::size_t bytes, Store store) {
+  std::size_t done = 0;
+#if defined(__SSE2__)
+  if (store == Store::streamed && begins_a_line(to)) {
+    constexpr std::size_t vector = sizeof(__m128i);
+    for (; done + line_bytes <= bytes; done += line_bytes) {
+      for (std::size_t v = 0; v < line_bytes; v += vector) {
+        _mm_stream_si128(reinterpret_cast<__m128i*>(to + done + v),
+                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + done + v)));
+      }
+    }
+    finish_streaming();
   }
 #endif
+  std::memcpy(to + done, from + done, bytes - done);
 }
 
 }  // namespace adjoin

@@ -1,19 +1,27 @@
-// Elementwise reductions of arrays in host memory.
+// Elementwise reductions and copies of arrays in host memory.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "adjoin/comm/communicator.hpp"
 
 namespace adjoin {
 
-/// output[i] ← sources[0][begin + i] op sources[1][begin + i] op …, in this order, for `numel` elements of `dtype`.
-/// `output` may be the same elements of one of the first two sources, and otherwise overlaps none. Half and bfloat16
-/// are combined in single precision.
+/// How results are written: through the caches, or past them. The second spares fetching what is overwritten, but the
+/// result is not in the caches when it is read. It asks for an address that a cache line begins at; others are written
+/// through the caches.
+enum class Store : std::uint8_t { cached, streamed };
+
+/// output[i] ← sources[0][i] op sources[1][i] op …, in this order, for `numel` elements of `dtype`. `output` may be one
+/// of the sources, and otherwise overlaps none. Half and bfloat16 are combined in single precision.
 void reduce_arrays(at::ScalarType dtype, ReduceOp op, void* output, std::span<const void* const> sources,
-                   std::size_t begin, std::size_t numel);
+                   std::size_t numel, Store store = Store::cached);
+
+/// Copies `bytes` bytes between places that do not overlap.
+void copy_bytes(std::byte* to, const std::byte* from, std::size_t bytes, Store store = Store::cached);
 
 }  // namespace adjoin

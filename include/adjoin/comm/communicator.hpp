@@ -59,18 +59,16 @@ struct MessageCounters {
 class Communicator;
 
 /// Memory from which the ranks of a communicator reduce fastest: each rank writes its contribution into input(), then
-/// all call all_reduce. Among the ranks of a node it lies in a shared-memory window, which every rank reads in place.
-/// Made collectively by Communicator::reduce_buffer. Its destruction is local, at any time before the communicator's.
-/// The tensors that input() gave may outlive it, but not the communicator.
+/// all call all_reduce. Made collectively by Communicator::reduce_buffer. Its destruction is local, at any time before
+/// the communicator's. The tensors that input() gave may outlive it, but not the communicator.
 class ReduceBuffer {
  public:
   ReduceBuffer(const ReduceBuffer&) = delete;
   ReduceBuffer& operator=(const ReduceBuffer&) = delete;
   virtual ~ReduceBuffer() = default;
 
-  /// Where this rank writes its contribution to the next reduction: shape {numel}, contiguous, of arbitrary content.
-  /// It is private to this rank until all_reduce is called, after which the next contribution goes elsewhere: ask
-  /// again.
+  /// Where this rank writes its contribution: shape {numel}, contiguous, of arbitrary content. It is this rank's own,
+  /// and reductions leave it as it is.
   virtual const at::Tensor& input() const = 0;
 
   /// `output` ← reduction of every rank's input(), the same bits on all ranks of a node. Collective. `output` must be

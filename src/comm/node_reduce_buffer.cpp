@@ -1,0 +1,64 @@
+#include "node_reduce_buffer.hpp"
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace adjoin {
+
+namespace {
+
+/// Up to this size a copy for each rank is cheaper than the signals that sharing takes.
+constexpr std::size_t copied_bytes = std::size_t{256} << 10;
+
+}  // namespace
+
+NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes,
+                                   std::int64_t numel, at::ScalarType dtype)
+    : ReduceBuffer(communicator),
+      transfers_(transfers),
+      across_nodes_(std::move(across_nodes)),
+      input_(at::empty({numel}, dtype)) {}
+
+void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
+  void* const result = output.mutable_data_ptr();
+  transfers_.all_reduce(input_.scalar_type(), op, input_.const_data_ptr(), result,
+                        static_cast<std::size_t>(input_.numel()));
+  if (across_nodes_) {
+    if (transfers_.group().rank() == 0) {
+      across_nodes_(result, input_.numel(), input_.scalar_type(), op);
+    }
+    std::vector<std::size_t> lengths(static_cast<std::size_t>(transfers_.group().size()), 0);
+    lengths[0] = output.nbytes();
+    transfers_.all_gather(static_cast<std::byte*>(result), lengths);
+  }
+}
+
+bool NodeReduceBuffer::has_shared_results() {
+  if (!shared_results_[0].defined()) {
+    // A result in the segment of one rank, the next in that of another. The tensors keep the window out of the pool.
+    const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes());
+    for (int r = 0; window && r < 2; ++r) {
+      shared_results_[static_cast<std::size_t>(r)] =
+          at::from_blob(window->segment(r), input_.sizes(), [window](void*) {}, input_.options());
+    }
+  }
+  return shared_results_[0].defined();
+}
+
+// A rank that writes to a result's memory again has passed the first signal of that reduction, which every rank gives
+// when it no longer reads the result before the last.
+const at::Tensor& NodeReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
+  if (input_.nbytes() <= copied_bytes || across_nodes_ || transfers_.group().size() < 2 || !has_shared_results()) {
+    return ReduceBuffer::all_reduce_shared_impl(op);
+  }
+  const at::Tensor& result = shared_results_[next_shared_];
+  next_shared_ = 1 - next_shared_;
+  transfers_.all_reduce_shared(input_.scalar_type(), op, input_.const_data_ptr(), result.mutable_data_ptr(),
+                               static_cast<std::size_t>(input_.numel()));
+  return result;
+}
+
+}  // namespace adjoin
