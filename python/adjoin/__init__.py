@@ -14,6 +14,7 @@ from adjoin.distributed import (
     DistributedStackedLinearPhysics,
     DistributedStackedPhysics,
     distribute,
+    measure_costs,
 )
 from adjoin.errors import CommunicationError, Error, InvalidArgument, OperatorFailure, RankFailure
 from adjoin.tensor_list import TensorList
@@ -35,6 +36,7 @@ __all__ = [
     "TensorList",
     "distribute",
     "io",
+    "measure_costs",
     "models",
     "optim",
     "physics",

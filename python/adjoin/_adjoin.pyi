@@ -6,7 +6,7 @@ import collections.abc
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'Communicator', 'DataFidelity', 'Denoiser', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'Downsampling', 'Huber', 'IndicatorLInf', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'Matrix', 'MultiCoilMRI', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'Positivity', 'Prior', 'RED', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'WaveletPrior', 'ZeroPrior', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'conjugate_gradient', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'largest_eigenvalue', 'launched_by_mpi', 'load_denoiser', 'lsmr', 'lsqr', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'sinc_kernel', 'single_communicator', 'uniform_noise', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'FFDNet', 'Huber', 'IndicatorLInf', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'Matrix', 'MultiCoilMRI', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'Positivity', 'Prior', 'RED', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'WaveletPrior', 'ZeroPrior', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'conjugate_gradient', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'sinc_kernel', 'single_communicator', 'uniform_noise', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
 class Communicator:
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         ...
@@ -103,21 +103,51 @@ class LinearPhysics(Physics):
         ...
     def prox_l2(self, z: torch.Tensor, y: torch.Tensor, gamma: float, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | None = None, **kwargs: typing.Any) -> torch.Tensor:
         ...
+    def sqnorm_bounds(self, x0: torch.Tensor, *, max_iter: int = 50, **kwargs: typing.Any) -> tuple[float, float]:
+        ...
     @property
     def T(self) -> LinearPhysics:
         ...
 class Blur(LinearPhysics):
-    def __init__(self, filter: torch.Tensor, padding: str = 'valid') -> None:
+    """
+    Convolution with a kernel, whose centre is at index k // 2: x (B, C, H, W) with a filter (b, c, h, w), or
+    (B, C, D, H, W) with (b, c, d, h, w); b is 1 or B, c is 1 or C. `padding` is "valid", "circular",
+    "replicate", "reflect" or "constant", `method` "auto", "fft" or "direct". Circular blurs fuse.
+    """
+    def __init__(self, filter: torch.Tensor, padding: str = 'valid', method: str = 'auto') -> None:
         ...
     def __repr__(self) -> str:
         ...
     @property
     def filter(self) -> torch.Tensor:
         ...
+class Diagonal(LinearPhysics):
+    """
+    y = w · x, entry by entry, with weights w that are broadcast to the shape of x: a number (a scaling), a plane, an
+    image. Pseudoinverse and norm are closed forms; stacks fuse.
+    """
+    @typing.overload
+    def __init__(self, factor: float) -> None:
+        ...
+    @typing.overload
+    def __init__(self, weights: torch.Tensor) -> None:
+        ...
+    @property
+    def weights(self) -> torch.Tensor:
+        ...
 class Downsampling(LinearPhysics):
+    """
+    Every factor-th pixel of each spatial axis of the filtered image; padding and filter as of Blur, no filter takes
+    the pixels as they are. `image_size` is the spatial size of the images that the adjoint makes, where it is not
+    that of the measurements times the factor.
+    """
     def __init__(self, filter: torch.Tensor | None = None, factor: int = 2, padding: str = 'circular', image_size: collections.abc.Sequence[int] = []) -> None:
         ...
-class Inpainting(LinearPhysics):
+class Inpainting(Diagonal):
+    """
+    y = m · x with a mask m that is broadcast to the shape of x, given, or drawn with a seed: pixels are kept with
+    `probability`, their channels together when `pixelwise`. Missing pixels stay free of noise.
+    """
     @typing.overload
     def __init__(self, mask: torch.Tensor) -> None:
         ...
@@ -128,12 +158,22 @@ class Inpainting(LinearPhysics):
     def mask(self) -> torch.Tensor:
         ...
 class Matrix(LinearPhysics):
+    """
+    y = M x for a matrix M (m, n): images (B, n), or (B, *image_shape) flattened, to measurements (B, m). Pseudoinverse
+    and norm are closed forms; stacks fuse.
+    """
     def __init__(self, matrix: torch.Tensor, image_shape: collections.abc.Sequence[int] = []) -> None:
         ...
     @property
     def matrix(self) -> torch.Tensor:
         ...
 class MultiCoilMRI(LinearPhysics):
+    """
+    Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n, complex (b, N, H, W) or (b, N, D, H, W), and the centred
+    orthonormal Fourier transform F. x real (B, 2, H, W) gives y (B, 2, N, H, W), complex (B, 1, H, W) gives
+    (B, N, H, W); with `three_d` images are volumes, with `dynamic` sequences (T, H, W). The mask, None for all, has
+    the image's shape, or axes of length 1. `split(n)` gives n operators of some coils each.
+    """
     def __init__(self, mask: torch.Tensor | None, coil_maps: torch.Tensor, three_d: bool = False, dynamic: bool = False) -> None:
         ...
     def split(self, n: int) -> list[LinearPhysics]:
@@ -145,6 +185,12 @@ class MultiCoilMRI(LinearPhysics):
     def mask(self) -> torch.Tensor:
         ...
 class Tomography(LinearPhysics):
+    """
+    Line integrals along parallel rays at `angles` (degrees): x (B, C, H, W) of `image_size` (H, W) gives sinograms
+    (B, C, angles, detectors), and volumes (B, C, D, H, W) slice by slice. `detectors` cells (0: as many as cover the
+    diagonal), `spacing` pixels apart; the axis is `shift` cells off the middle. `fbp` is filtered backprojection,
+    `split(n)` gives n operators of some angles each.
+    """
     def __init__(self, angles: torch.Tensor, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], detectors: int = 0, spacing: float = 1.0, shift: float = 0.0) -> None:
         ...
     def fbp(self, y: torch.Tensor, filter: str = 'ramp') -> torch.Tensor:
@@ -228,6 +274,8 @@ class DataFidelity:
         ...
     def fn(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         ...
+    def fn_and_grad(self, u: torch.Tensor, y: torch.Tensor) -> tuple[float, torch.Tensor]:
+        ...
     def grad(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         ...
     def lipschitz(self) -> float:
@@ -237,21 +285,40 @@ class DataFidelity:
     def prox_conjugate(self, u: torch.Tensor, y: torch.Tensor, gamma: float) -> torch.Tensor:
         ...
 class L2(DataFidelity):
+    """
+    ‖u − y‖² / (2 sigma²): Gaussian noise.
+    """
     def __init__(self, sigma: float = 1.0) -> None:
         ...
 class L1(DataFidelity):
+    """
+    ‖u − y‖₁.
+    """
     def __init__(self) -> None:
         ...
 class IndicatorLInf(DataFidelity):
+    """
+    0 where no entry of u − y is larger than the radius, else infinite.
+    """
     def __init__(self, radius: float) -> None:
         ...
 class PoissonLikelihood(DataFidelity):
+    """
+    Kullback-Leibler divergence of the counts from their expectation u / gain + background; with `denormalize` the
+    counts are y / gain, else y.
+    """
     def __init__(self, gain: float = 1.0, background: float = 0.0, denormalize: bool = False) -> None:
         ...
 class Huber(DataFidelity):
+    """
+    Σ h(|u − y|) with h(r) = r²/2 up to delta, and linear beyond.
+    """
     def __init__(self, delta: float = 1.0) -> None:
         ...
 class AmplitudeLoss(DataFidelity):
+    """
+    ‖√u − √y‖² of intensities (phase retrieval).
+    """
     def __init__(self) -> None:
         ...
 class DistributedDataFidelity:
@@ -280,30 +347,60 @@ class Prior:
     def explicit_prior(self) -> bool:
         ...
 class ZeroPrior(Prior):
+    """
+    g = 0.
+    """
     def __init__(self) -> None:
         ...
 class Tikhonov(Prior):
+    """
+    ‖x‖² / 2.
+    """
     def __init__(self) -> None:
         ...
 class L1Prior(Prior):
+    """
+    ‖x‖₁.
+    """
     def __init__(self) -> None:
         ...
 class Box(Prior):
+    """
+    0 where lower ≤ x ≤ upper, else infinite; bounds may be infinite.
+    """
     def __init__(self, lower: float, upper: float) -> None:
         ...
 class Positivity(Box):
+    """
+    0 where x ≥ 0, else infinite.
+    """
     def __init__(self) -> None:
         ...
 class PnP(Prior):
+    """
+    Plug-and-play: the prox is denoiser(x, sigma), any callable; sigma=None is the root of the prox's
+    strength. The denoiser must give every rank the same image.
+    """
     def __init__(self, denoiser: typing.Any, sigma: float | None = None) -> None:
         ...
 class RED(Prior):
+    """
+    Regularisation by denoising: the gradient is x − denoiser(x, sigma).
+    """
     def __init__(self, denoiser: typing.Any, sigma: float) -> None:
         ...
 class TotalVariation(Prior):
+    """
+    Isotropic total variation over the last `dims` dimensions (2, or 3 for volumes), joined by the box from `lower` to
+    `upper`. The prox stops when its result is proved to be within tol ‖x‖ of the exact one, or after `max_iter`
+    iterations; with `warm_start` each begins where the last one ended.
+    """
     def __init__(self, dims: int | None = None, lower: float = ..., upper: float = ..., max_iter: int = 100, tol: float = 0.0001, warm_start: bool = True) -> None:
         ...
 class WaveletPrior(Prior):
+    """
+    ‖W x‖₁ over the details of an orthonormal wavelet transform ("haar", "db2", "db4").
+    """
     def __init__(self, wavelet: str = 'haar', levels: int = 3, dims: int | None = None) -> None:
         ...
 class IterationRecord:
@@ -338,9 +435,51 @@ class OptimResult:
     def x(self) -> torch.Tensor:
         ...
 class Denoiser:
+    """
+    The clean image in x (B, C, …), whose noise has standard deviation sigma.
+    """
     def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
         ...
     def __repr__(self) -> str:
+        ...
+class DnCNN:
+    @typing.overload
+    def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        ...
+    @typing.overload
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        ...
+    def __init__(self, path: str, device: torch.device) -> None:
+        ...
+    @property
+    def radius(self) -> int:
+        ...
+class DRUNet:
+    @typing.overload
+    def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        ...
+    @typing.overload
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        ...
+    def __init__(self, path: str, device: torch.device) -> None:
+        ...
+    @property
+    def channels(self) -> int:
+        ...
+class FFDNet:
+    @typing.overload
+    def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        ...
+    @typing.overload
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        ...
+    def __init__(self, path: str, device: torch.device) -> None:
+        ...
+    @property
+    def channels(self) -> int:
+        ...
+    @property
+    def radius(self) -> int:
         ...
 class SolverResult:
     def __repr__(self) -> str:
@@ -383,6 +522,10 @@ def gradient_descent(data_fidelity: DistributedDataFidelity, y: typing.Sequence[
     ...
 def hqs(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, gammas: collections.abc.Sequence[float], **kwargs: typing.Any) -> OptimResult:
     ...
+def inverse_wavelet_transform(x: torch.Tensor, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
+    """
+    The inverse of :func:`wavelet_transform`, which is its adjoint.
+    """
 def largest_eigenvalue(H: typing.Any, like: torch.Tensor, max_iter: int = 50, tol: float = 0.001, seed: int = 0) -> tuple[float, float]:
     ...
 def launched_by_mpi() -> bool:
@@ -393,6 +536,8 @@ def lsmr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor, max_iter: int = 
     ...
 def lsqr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | None = None) -> SolverResult:
     ...
+def measure_costs(context: DistributedContext, num_operators: int, factory: typing.Any, x: torch.Tensor) -> list[float]:
+    ...
 def minres(H: typing.Any, b: torch.Tensor, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | None = None, preconditioner: typing.Any = None) -> SolverResult:
     ...
 def monotone_fista(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, **kwargs: typing.Any) -> OptimResult:
@@ -400,6 +545,8 @@ def monotone_fista(data_fidelity: DistributedDataFidelity, y: typing.Sequence[to
 def motion_kernel(length: float, angle: float = 0.0, dtype: torch.dtype = ...) -> torch.Tensor:
     ...
 def mpi_communicator() -> Communicator:
+    ...
+def ordered_subsets(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
     ...
 def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> collections.abc.Callable[[torch.Tensor], torch.Tensor]:
     ...
@@ -429,6 +576,11 @@ def single_communicator() -> Communicator:
     ...
 def uniform_noise(a: float, seed: int | None = None) -> collections.abc.Callable[[torch.Tensor], torch.Tensor]:
     ...
+def wavelet_transform(x: torch.Tensor, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
+    """
+    The orthonormal wavelet transform ("haar", "db2" or "db4") over the last `dims` dimensions with periodic
+    borders, of the shape of x; sizes must be divisible by 2 ** levels. Differentiable.
+    """
 def write_npy(path: str, array: torch.Tensor) -> None:
     ...
 def write_png(path: str, image: torch.Tensor) -> None:

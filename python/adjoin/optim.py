@@ -2,7 +2,7 @@
 
 The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distributed stack and ``y`` its measurements, the
 fidelity as ``data_fidelity`` (default :class:`L2`), and options ``max_iter``, ``tol``, ``lambda_``, ``step``,
-``backtracking``, ``objective``, ``truth``, ``monitor`` and ``verbose``. They return an :class:`OptimResult`.
+``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``. They return an :class:`OptimResult`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from adjoin._adjoin import (
     TotalVariation,
     WaveletPrior,
     ZeroPrior,
+    inverse_wavelet_transform,
+    wavelet_transform,
 )
 
 __all__ = [
@@ -57,9 +59,12 @@ __all__ = [
     "fista",
     "gradient_descent",
     "hqs",
+    "inverse_wavelet_transform",
     "monotone_fista",
+    "ordered_subsets",
     "primal_dual",
     "proximal_gradient",
+    "wavelet_transform",
 ]
 
 
@@ -138,3 +143,19 @@ def admm(
 ) -> OptimResult:
     """Alternating direction method of multipliers."""
     return _run(_adjoin.admm, physics, y, prior, x0, data_fidelity, gamma, **options)
+
+
+def ordered_subsets(
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor,
+    count: int = 4,
+    decay: float = 0.1,
+    *,
+    data_fidelity: DataFidelity | None = None,
+    **options: Any,
+) -> OptimResult:
+    """Passes over ``count`` subsets of the operators, a proximal gradient step for each (Hudson and Larkin 1994); the
+    step of pass k is that of the first one over 1 + decay (k − 1)."""
+    return _run(_adjoin.ordered_subsets, physics, y, prior, x0, data_fidelity, count, decay, **options)

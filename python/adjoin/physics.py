@@ -10,10 +10,9 @@ Each has ``A``, ``forward`` (with noise), ``A_vjp`` and, as all here are linear,
 torch.Size([1, 1, 16, 16])
 """
 
-
-
 from adjoin._adjoin import (
     Blur,
+    Diagonal,
     Downsampling,
     Inpainting,
     LinearPhysics,
@@ -36,6 +35,7 @@ from adjoin.operators import MatrixFree, as_physics
 
 __all__ = [
     "Blur",
+    "Diagonal",
     "Downsampling",
     "Inpainting",
     "LinearPhysics",
@@ -56,4 +56,3 @@ __all__ = [
     "sinc_kernel",
     "uniform_noise",
 ]
-

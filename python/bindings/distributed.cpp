@@ -1,5 +1,6 @@
 // Stacks of operators over ranks, and sums over ranks of what Python computes.
 #include "adjoin/core/operator_failure.hpp"
+#include "adjoin/distributed/measure_costs.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 
 #include <c10/core/GradMode.h>
@@ -233,6 +234,15 @@ void bind_distributed(py::module_& m) {
              const py::gil_scoped_release release;
              return stack.adjointness_test(u, seed, params);
            });
+
+  m.def(
+      "measure_costs",
+      [](const ContextPtr& shared, std::int64_t count, const py::object& make, const at::Tensor& x) {
+        const PhysicsFactory operators = to_factory(make);
+        const py::gil_scoped_release release;
+        return measure_costs(*shared, count, operators, x);
+      },
+      context, num_operators, factory, py::arg("x"));
 
   py::class_<LocalSum, std::shared_ptr<LocalSum>>(m, "LocalSum")
       .def(py::init([](const ContextPtr& shared, std::string name, const std::vector<std::int64_t>& indices) {

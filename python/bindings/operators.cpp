@@ -1,5 +1,6 @@
 // The operators, and what they are made from.
 #include "adjoin/physics/blur.hpp"
+#include "adjoin/physics/diagonal.hpp"
 #include "adjoin/physics/downsampling.hpp"
 #include "adjoin/physics/inpainting.hpp"
 #include "adjoin/physics/kernels.hpp"
@@ -15,19 +16,44 @@ namespace {
 
 using Sizes = std::vector<std::int64_t>;
 
+ConvolutionMethod method_from_string(const std::string& name) {
+  if (name == "auto") return ConvolutionMethod::Automatic;
+  if (name == "fft") return ConvolutionMethod::Fft;
+  if (name == "direct") return ConvolutionMethod::Direct;
+  throw InvalidArgument("method: must be 'auto', 'fft' or 'direct', got '" + name + "'");
+}
+
 }  // namespace
 
 void bind_operators(py::module_& m) {
-  py::class_<Blur, LinearPhysics, std::shared_ptr<Blur>>(m, "Blur")
-      .def(py::init([](const at::Tensor& filter, const std::string& padding) {
-             return std::make_shared<Blur>(filter, BlurOptions{.padding = padding_from_string(padding)});
+  py::class_<Blur, LinearPhysics, std::shared_ptr<Blur>>(
+      m, "Blur",
+      "Convolution with a kernel, whose centre is at index k // 2: x (B, C, H, W) with a filter (b, c, h, w), or\n"
+      "(B, C, D, H, W) with (b, c, d, h, w); b is 1 or B, c is 1 or C. `padding` is \"valid\", \"circular\",\n"
+      "\"replicate\", \"reflect\" or \"constant\", `method` \"auto\", \"fft\" or \"direct\". Circular blurs fuse.")
+      .def(py::init([](const at::Tensor& filter, const std::string& padding, const std::string& method) {
+             return std::make_shared<Blur>(
+                 filter, BlurOptions{.padding = padding_from_string(padding), .method = method_from_string(method)});
            }),
-           py::arg("filter"), py::arg("padding") = "valid")
+           py::arg("filter"), py::arg("padding") = "valid", py::arg("method") = "auto")
       .def_property_readonly("filter", &Blur::filter)
       .def("__repr__", [](const Blur& b) {
         return c10::str("Blur(filter ", b.filter().sizes(), ", padding='", to_string(b.options().padding), "')");
       });
-  py::class_<Downsampling, LinearPhysics, std::shared_ptr<Downsampling>>(m, "Downsampling")
+  py::class_<Diagonal, LinearPhysics, std::shared_ptr<Diagonal>>(
+      m, "Diagonal",
+      "y = w · x, entry by entry, with weights w that are broadcast to the shape of x: a number (a scaling), a plane, "
+      "an\n"
+      "image. Pseudoinverse and norm are closed forms; stacks fuse.")
+      .def(py::init<double>(), py::arg("factor"))
+      .def(py::init<const at::Tensor&>(), py::arg("weights"))
+      .def_property_readonly("weights", &Diagonal::weights);
+  py::class_<Downsampling, LinearPhysics, std::shared_ptr<Downsampling>>(
+      m, "Downsampling",
+      "Every factor-th pixel of each spatial axis of the filtered image; padding and filter as of Blur, no filter "
+      "takes\n"
+      "the pixels as they are. `image_size` is the spatial size of the images that the adjoint makes, where it is not\n"
+      "that of the measurements times the factor.")
       .def(py::init([](const std::optional<at::Tensor>& filter, std::int64_t factor, const std::string& padding,
                        const Sizes& image_size) {
              return std::make_shared<Downsampling>(
@@ -37,17 +63,31 @@ void bind_operators(py::module_& m) {
            }),
            py::arg("filter") = py::none(), py::arg("factor") = 2, py::arg("padding") = "circular",
            py::arg("image_size") = Sizes());
-  py::class_<Inpainting, LinearPhysics, std::shared_ptr<Inpainting>>(m, "Inpainting")
+  py::class_<Inpainting, Diagonal, std::shared_ptr<Inpainting>>(
+      m, "Inpainting",
+      "y = m · x with a mask m that is broadcast to the shape of x, given, or drawn with a seed: pixels are kept with\n"
+      "`probability`, their channels together when `pixelwise`. Missing pixels stay free of noise.")
       .def(py::init<const at::Tensor&>(), py::arg("mask"))
       .def(py::init([](const Sizes& shape, double probability, std::uint64_t seed, bool pixelwise) {
              return std::make_shared<Inpainting>(shape, probability, seed, pixelwise);
            }),
            py::arg("shape"), py::arg("probability"), py::arg("seed"), py::arg("pixelwise") = true)
       .def_property_readonly("mask", &Inpainting::mask);
-  py::class_<Matrix, LinearPhysics, std::shared_ptr<Matrix>>(m, "Matrix")
+  py::class_<Matrix, LinearPhysics, std::shared_ptr<Matrix>>(
+      m, "Matrix",
+      "y = M x for a matrix M (m, n): images (B, n), or (B, *image_shape) flattened, to measurements (B, m). "
+      "Pseudoinverse\n"
+      "and norm are closed forms; stacks fuse.")
       .def(py::init<const at::Tensor&, Sizes>(), py::arg("matrix"), py::arg("image_shape") = Sizes())
       .def_property_readonly("matrix", &Matrix::matrix);
-  py::class_<MultiCoilMRI, LinearPhysics, std::shared_ptr<MultiCoilMRI>>(m, "MultiCoilMRI")
+  py::class_<MultiCoilMRI, LinearPhysics, std::shared_ptr<MultiCoilMRI>>(
+      m, "MultiCoilMRI",
+      "Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n, complex (b, N, H, W) or (b, N, D, H, W), and the "
+      "centred\n"
+      "orthonormal Fourier transform F. x real (B, 2, H, W) gives y (B, 2, N, H, W), complex (B, 1, H, W) gives\n"
+      "(B, N, H, W); with `three_d` images are volumes, with `dynamic` sequences (T, H, W). The mask, None for all, "
+      "has\n"
+      "the image's shape, or axes of length 1. `split(n)` gives n operators of some coils each.")
       .def(py::init([](const std::optional<at::Tensor>& mask, const at::Tensor& coil_maps, bool three_d, bool dynamic) {
              return std::make_shared<MultiCoilMRI>(mask.value_or(at::Tensor()), coil_maps,
                                                    MultiCoilMRIOptions{.three_d = three_d, .dynamic = dynamic});
@@ -56,7 +96,14 @@ void bind_operators(py::module_& m) {
       .def_property_readonly("mask", &MultiCoilMRI::mask)
       .def_property_readonly("coil_maps", &MultiCoilMRI::coil_maps)
       .def("split", [](const MultiCoilMRI& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"));
-  py::class_<Tomography, LinearPhysics, std::shared_ptr<Tomography>>(m, "Tomography")
+  py::class_<Tomography, LinearPhysics, std::shared_ptr<Tomography>>(
+      m, "Tomography",
+      "Line integrals along parallel rays at `angles` (degrees): x (B, C, H, W) of `image_size` (H, W) gives "
+      "sinograms\n"
+      "(B, C, angles, detectors), and volumes (B, C, D, H, W) slice by slice. `detectors` cells (0: as many as cover "
+      "the\n"
+      "diagonal), `spacing` pixels apart; the axis is `shift` cells off the middle. `fbp` is filtered backprojection,\n"
+      "`split(n)` gives n operators of some angles each.")
       .def(py::init([](const at::Tensor& angles, const std::array<std::int64_t, 2>& image_size, std::int64_t detectors,
                        double spacing, double shift) {
              return std::make_shared<Tomography>(

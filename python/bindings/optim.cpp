@@ -48,6 +48,8 @@ Options to_options(const py::kwargs& kwargs) {
       options.optim.objective = value.cast<bool>();
     } else if (name == "truth") {
       options.optim.truth = value.cast<std::optional<at::Tensor>>();
+    } else if (name == "peak") {
+      options.optim.peak = value.cast<double>();
     } else if (name == "verbose") {
       options.optim.verbose = value.cast<bool>();
     } else if (name == "prox_max_iter") {
@@ -85,21 +87,36 @@ void bind_fidelities(py::module_& m) {
   Shared<DataFidelity>(m, "DataFidelity")
       .def("fn", &DataFidelity::fn, py::arg("u"), py::arg("y"), Unlocked())
       .def("grad", &DataFidelity::grad, py::arg("u"), py::arg("y"), Unlocked())
+      .def(
+          "fn_and_grad",
+          [](const DataFidelity& d, const at::Tensor& u, const at::Tensor& y) {
+            ValueAndGradient both = d.fn_and_grad(u, y);
+            return std::pair(both.value, both.grad);
+          },
+          py::arg("u"), py::arg("y"), Unlocked())
       .def("prox", &DataFidelity::prox, py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
       .def("prox_conjugate", &DataFidelity::prox_conjugate, py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
       .def("lipschitz", &DataFidelity::lipschitz)
       .def("__repr__", [](const DataFidelity& d) { return d.name() + "()"; });
-  Shared<L2, DataFidelity>(m, "L2").def(py::init<double>(), py::arg("sigma") = 1.0);
-  Shared<L1, DataFidelity>(m, "L1").def(py::init<>());
-  Shared<IndicatorLInf, DataFidelity>(m, "IndicatorLInf").def(py::init<double>(), py::arg("radius"));
-  Shared<PoissonLikelihood, DataFidelity>(m, "PoissonLikelihood")
+  Shared<L2, DataFidelity>(m, "L2", "‖u − y‖² / (2 sigma²): Gaussian noise.")
+      .def(py::init<double>(), py::arg("sigma") = 1.0);
+  Shared<L1, DataFidelity>(m, "L1", "‖u − y‖₁.").def(py::init<>());
+  Shared<IndicatorLInf, DataFidelity>(m, "IndicatorLInf",
+                                      "0 where no entry of u − y is larger than the radius, else infinite.")
+      .def(py::init<double>(), py::arg("radius"));
+  Shared<PoissonLikelihood, DataFidelity>(
+      m, "PoissonLikelihood",
+      "Kullback-Leibler divergence of the counts from their expectation u / gain + background; with `denormalize` the\n"
+      "counts are y / gain, else y.")
       .def(py::init([](double gain, double background, bool denormalize) {
              return std::make_shared<PoissonLikelihood>(
                  PoissonOptions{.gain = gain, .background = background, .denormalize = denormalize});
            }),
            py::arg("gain") = 1.0, py::arg("background") = 0.0, py::arg("denormalize") = false);
-  Shared<Huber, DataFidelity>(m, "Huber").def(py::init<double>(), py::arg("delta") = 1.0);
-  Shared<AmplitudeLoss, DataFidelity>(m, "AmplitudeLoss").def(py::init<>());
+  Shared<Huber, DataFidelity>(m, "Huber", "Σ h(|u − y|) with h(r) = r²/2 up to delta, and linear beyond.")
+      .def(py::init<double>(), py::arg("delta") = 1.0);
+  Shared<AmplitudeLoss, DataFidelity>(m, "AmplitudeLoss", "‖√u − √y‖² of intensities (phase retrieval).")
+      .def(py::init<>());
 
   Shared<Fidelity>(m, "DistributedDataFidelity")
       .def(py::init([](const StackPtr& stack, const std::vector<std::shared_ptr<DataFidelity>>& fidelities,
@@ -137,21 +154,32 @@ void bind_priors(py::module_& m) {
            Unlocked())
       .def_property_readonly("explicit_prior", &Prior::explicit_prior)
       .def("__repr__", [](const Prior& p) { return p.name() + "()"; });
-  Shared<ZeroPrior, Prior>(m, "ZeroPrior").def(py::init<>());
-  Shared<Tikhonov, Prior>(m, "Tikhonov").def(py::init<>());
-  Shared<L1Prior, Prior>(m, "L1Prior").def(py::init<>());
-  Shared<Box, Prior>(m, "Box").def(py::init<double, double>(), py::arg("lower"), py::arg("upper"));
-  Shared<Positivity, Box>(m, "Positivity").def(py::init<>());
-  Shared<PnP, Prior>(m, "PnP").def(py::init([](const py::object& denoiser, std::optional<double> sigma) {
-                                     return std::make_shared<PnP>(to_denoiser(denoiser), sigma);
-                                   }),
-                                   py::arg("denoiser"), py::arg("sigma") = py::none());
-  Shared<RED, Prior>(m, "RED").def(py::init([](const py::object& denoiser, double sigma) {
-                                     return std::make_shared<RED>(to_denoiser(denoiser), sigma);
-                                   }),
-                                   py::arg("denoiser"), py::arg("sigma"));
+  Shared<ZeroPrior, Prior>(m, "ZeroPrior", "g = 0.").def(py::init<>());
+  Shared<Tikhonov, Prior>(m, "Tikhonov", "‖x‖² / 2.").def(py::init<>());
+  Shared<L1Prior, Prior>(m, "L1Prior", "‖x‖₁.").def(py::init<>());
+  Shared<Box, Prior>(m, "Box", "0 where lower ≤ x ≤ upper, else infinite; bounds may be infinite.")
+      .def(py::init<double, double>(), py::arg("lower"), py::arg("upper"));
+  Shared<Positivity, Box>(m, "Positivity", "0 where x ≥ 0, else infinite.").def(py::init<>());
+  Shared<PnP, Prior>(
+      m, "PnP",
+      "Plug-and-play: the prox is denoiser(x, sigma), any callable; sigma=None is the root of the prox's\n"
+      "strength. The denoiser must give every rank the same image.")
+      .def(py::init([](const py::object& denoiser, std::optional<double> sigma) {
+             return std::make_shared<PnP>(to_denoiser(denoiser), sigma);
+           }),
+           py::arg("denoiser"), py::arg("sigma") = py::none());
+  Shared<RED, Prior>(m, "RED", "Regularisation by denoising: the gradient is x − denoiser(x, sigma).")
+      .def(py::init([](const py::object& denoiser, double sigma) {
+             return std::make_shared<RED>(to_denoiser(denoiser), sigma);
+           }),
+           py::arg("denoiser"), py::arg("sigma"));
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  Shared<TotalVariation, Prior>(m, "TotalVariation")
+  Shared<TotalVariation, Prior>(
+      m, "TotalVariation",
+      "Isotropic total variation over the last `dims` dimensions (2, or 3 for volumes), joined by the box from `lower` "
+      "to\n"
+      "`upper`. The prox stops when its result is proved to be within tol ‖x‖ of the exact one, or after `max_iter`\n"
+      "iterations; with `warm_start` each begins where the last one ended.")
       .def(py::init([](std::optional<std::int64_t> dims, double lower, double upper, int max_iter, double tol,
                        bool warm_start) {
              return std::make_shared<TotalVariation>(TotalVariationOptions{.dims = dims,
@@ -163,12 +191,28 @@ void bind_priors(py::module_& m) {
            }),
            py::arg("dims") = py::none(), py::arg("lower") = -infinity, py::arg("upper") = infinity,
            py::arg("max_iter") = 100, py::arg("tol") = 1e-4, py::arg("warm_start") = true);
-  Shared<WaveletPrior, Prior>(m, "WaveletPrior")
+  Shared<WaveletPrior, Prior>(
+      m, "WaveletPrior", "‖W x‖₁ over the details of an orthonormal wavelet transform (\"haar\", \"db2\", \"db4\").")
       .def(py::init([](const std::string& wavelet, std::int64_t levels, std::optional<std::int64_t> dims) {
              return std::make_shared<WaveletPrior>(
                  WaveletPriorOptions{.wavelet = wavelet_from_string(wavelet), .levels = levels, .dims = dims});
            }),
            py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = py::none());
+  const auto define = [&](const char* name, const char* doc, auto transform) {
+    m.def(
+        name,
+        [transform](const at::Tensor& x, const std::string& wavelet, std::int64_t levels, std::int64_t dims) {
+          return transform(x, wavelet_from_string(wavelet), levels, dims);
+        },
+        doc, py::arg("x"), py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = 2, Unlocked());
+  };
+  define(
+      "wavelet_transform",
+      "The orthonormal wavelet transform (\"haar\", \"db2\" or \"db4\") over the last `dims` dimensions with periodic\n"
+      "borders, of the shape of x; sizes must be divisible by 2 ** levels. Differentiable.",
+      &wavelet_transform);
+  define("inverse_wavelet_transform", "The inverse of :func:`wavelet_transform`, which is its adjoint.",
+         &inverse_wavelet_transform);
 }
 
 void bind_algorithms(py::module_& m) {
@@ -212,6 +256,16 @@ void bind_algorithms(py::module_& m) {
         return admm(data_term(fidelity, y, options.data), prior, x0, gamma, options.optim);
       },
       py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gamma"));
+  m.def(
+      "ordered_subsets",
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0, std::int64_t count,
+         double decay, const py::kwargs& kwargs) {
+        const Options options = to_options(kwargs);
+        const py::gil_scoped_release release;
+        return ordered_subsets(data_term(fidelity, y, options.data), prior, x0, {.count = count, .decay = decay},
+                               options.optim);
+      },
+      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("count"), py::arg("decay"));
 }
 
 }  // namespace

@@ -116,6 +116,15 @@ void bind_physics(py::module_& m) {
           },
           py::arg("x0"), py::kw_only(), py::arg("max_iter") = 50, py::arg("tol") = 1e-3, py::arg("verbose") = false)
       .def(
+          "sqnorm_bounds",
+          [](LinearPhysics& p, const at::Tensor& x0, int max_iter, const py::kwargs& kwargs) {
+            const SqnormOptions options{.max_iter = max_iter, .params = to_params(kwargs)};
+            const py::gil_scoped_release release;
+            const SqnormBounds bounds = p.sqnorm_bounds(x0, options);
+            return std::pair(bounds.lower, bounds.upper);
+          },
+          py::arg("x0"), py::kw_only(), py::arg("max_iter") = 50)
+      .def(
           "adjointness_test",
           [](LinearPhysics& p, const at::Tensor& u, std::uint64_t seed, const py::kwargs& kwargs) {
             const Params params = to_params(kwargs);

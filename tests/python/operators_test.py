@@ -1,12 +1,14 @@
 """What a factory may return."""
 
+import time
+
 import numpy
 import pytest
 import torch
 from support import Scaling
 
-from adjoin import DistributedStackedLinearPhysics
-from adjoin.physics import Blur, MatrixFree, as_physics, gaussian_kernel
+from adjoin import DistributedStackedLinearPhysics, distribute, measure_costs
+from adjoin.physics import Blur, Diagonal, Inpainting, MatrixFree, as_physics, gaussian_kernel
 
 
 def stack_of(ctx, *operators):
@@ -95,3 +97,55 @@ def test_operators_of_cpp_have_an_algebra():
     assert torch.allclose((a + 3 * b).A(x), 2 * x + 3 * b.A(x), atol=1e-6)
     assert torch.allclose((a * b).T.A(x), 2 * b.A_adjoint(x), atol=1e-6)
     assert torch.allclose((-b).A(x), -b.A(x)) and torch.allclose((a - b).A(x), 2 * x - b.A(x), atol=1e-6)
+
+
+def test_diagonals_scale_by_a_number_or_by_weights(ctx):
+    weights = torch.tensor([[0.0, 2.0], [3.0, -4.0]], dtype=torch.float64)
+    scaling, weighing = Diagonal(2.5), Diagonal(weights)
+    x = torch.randn(2, 1, 2, 2, dtype=torch.float64)
+    assert torch.equal(scaling.A(x), 2.5 * x)
+    assert torch.equal(weighing.A_adjoint(x), weights * x)
+    assert torch.equal(weighing.weights, weights)
+    assert torch.equal(weighing.A_dagger(weighing.A(x)), torch.where(weights == 0, 0.0, x))
+    assert weighing.sqnorm_bounds(x) == (16.0, 16.0)
+    stack = distribute([scaling, weighing], ctx)
+    assert torch.allclose(stack.A_adjoint_A(x), (6.25 + weights**2) * x)
+    assert isinstance(Inpainting(weights), Diagonal)
+
+
+def test_blurs_by_transforms_and_by_the_sum_itself_agree():
+    kernel = gaussian_kernel((1.0, 2.0), dtype=torch.float64)
+    x = torch.randn(1, 2, 32, 32, dtype=torch.float64)
+    fft, direct = (Blur(kernel, padding="reflect", method=method) for method in ("fft", "direct"))
+    assert torch.allclose(fft.A(x), direct.A(x))
+    assert not torch.equal(fft.A(x), direct.A(x))
+    with pytest.raises(ValueError, match="method: must be 'auto', 'fft' or 'direct', got 'magic'"):
+        Blur(kernel, method="magic")
+
+
+def test_costs_are_measured_alike_on_all_ranks_and_spread_operators(ctx):
+    class Slow(Scaling):
+        def A_adjoint(self, y, **kwargs):
+            time.sleep(0.05)
+            return super().A_adjoint(y)
+
+    def factory(index, device, shared):
+        return Slow(1.0) if index == shared["slow"] else Scaling(1.0)
+
+    options = {"factory_kwargs": {"slow": 0}}
+    costs = measure_costs(ctx, 4, factory, torch.ones(1, 3), **options)
+    everywhere = [None] * ctx.world_size
+    ctx.all_gather_object(everywhere, costs)
+    assert everywhere == [costs] * ctx.world_size
+    assert costs[0] > 0.04 and max(costs[1:]) < costs[0] / 2
+    stack = DistributedStackedLinearPhysics(ctx, 4, factory, costs=costs, **options)
+    assert ctx.world_size != 2 or sorted(stack.local_indexes) == ([0] if 0 in stack.local_indexes else [1, 2, 3])
+
+
+def test_operators_computed_together_agree_with_those_computed_one_by_one(ctx):
+    x = torch.randn(1, 1, 32, 32)
+    blurs = [Blur(gaussian_kernel((1.0 + i, 1.0)), padding="circular") for i in range(3)]
+    fused, plain = (
+        DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: blurs[i], fuse=fuse) for fuse in (True, False)
+    )
+    assert torch.allclose(fused.A_adjoint_A(x), plain.A_adjoint_A(x), atol=1e-5)

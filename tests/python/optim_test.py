@@ -122,3 +122,33 @@ def test_solvers_take_functions():
         assert torch.allclose(solve(lambda x: M @ x, lambda y: M.T @ y, y, tol=1e-12).x, torch.linalg.pinv(M) @ y, atol=1e-6)
     lower, upper = solvers.largest_eigenvalue(lambda x: H @ x, b, tol=1e-10)
     assert lower <= torch.linalg.eigvalsh(H)[-1] * (1 + 1e-9) and upper >= torch.linalg.eigvalsh(H)[-1] * (1 - 1e-9)
+
+
+def test_ordered_subsets_find_the_image_that_explains_all_measurements(ctx):
+    stack, M, x, _, _ = data(ctx)
+    y = stack.A(x)
+    result = optim.ordered_subsets(stack, y, ZeroPrior(), torch.zeros_like(x), 2, 0.0, max_iter=2000, tol=0.0)
+    assert torch.allclose(result.x, x, atol=1e-3)
+
+
+def test_the_scale_of_the_truth_sets_the_psnr(ctx):
+    stack, _, x, y, _ = data(ctx)
+    options = {"max_iter": 1, "truth": torch.zeros_like(x)}
+    at_1, at_10 = (optim.fista(stack, y, ZeroPrior(), x, peak=peak, **options).history[0].psnr for peak in (1.0, 10.0))
+    assert at_10 - at_1 == pytest.approx(20.0)
+
+
+def test_value_and_gradient_of_a_fidelity_come_together():
+    u, y = torch.randn(3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    value, grad = L2().fn_and_grad(u, y)
+    assert value == pytest.approx(L2().fn(u, y).item())
+    assert torch.equal(grad, L2().grad(u, y))
+
+
+def test_wavelets_are_orthonormal():
+    x = torch.randn(1, 1, 16, 16, dtype=torch.float64)
+    for wavelet in ("haar", "db2", "db4"):
+        w = optim.wavelet_transform(x, wavelet, levels=2)
+        assert w.norm() == pytest.approx(x.norm().item())
+        assert torch.allclose(optim.inverse_wavelet_transform(w, wavelet, levels=2), x)
+        assert not torch.allclose(w, x)

@@ -4,7 +4,11 @@ from adjoin.context import DistributedContext
 from adjoin.distributed.data_fidelity import DistributedDataFidelity
 from adjoin.distributed.distribute import distribute
 from adjoin.distributed.processing import DistributedProcessing
-from adjoin.distributed.stacked_physics import DistributedStackedLinearPhysics, DistributedStackedPhysics
+from adjoin.distributed.stacked_physics import (
+    DistributedStackedLinearPhysics,
+    DistributedStackedPhysics,
+    measure_costs,
+)
 from adjoin.distributed.strategies import DistributedSignalStrategy
 
 __all__ = [
@@ -15,4 +19,5 @@ __all__ = [
     "DistributedStackedLinearPhysics",
     "DistributedStackedPhysics",
     "distribute",
+    "measure_costs",
 ]

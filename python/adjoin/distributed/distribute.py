@@ -50,7 +50,8 @@ def type_of(thing: Any) -> str:
         return "linear_physics" if all(is_linear(item) for item in items) else "physics"
     if is_fidelity(first):
         return "data_fidelity"
-    if items is None and (isinstance(thing, (torch.nn.Module, _adjoin.Denoiser))):
+    networks = torch.nn.Module, _adjoin.Denoiser, _adjoin.DnCNN, _adjoin.DRUNet, _adjoin.FFDNet
+    if items is None and isinstance(thing, networks):
         return "denoiser"
     if callable(thing):
         raise InvalidArgument("type_object: must be given for callables: 'physics', 'linear_physics', 'data_fidelity' or 'denoiser'")

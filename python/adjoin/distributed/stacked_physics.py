@@ -14,7 +14,7 @@ from adjoin.errors import InvalidArgument
 from adjoin.operators import as_physics, parameters_of
 from adjoin.tensor_list import TensorList
 
-__all__ = ["DistributedStackedLinearPhysics", "DistributedStackedPhysics"]
+__all__ = ["DistributedStackedLinearPhysics", "DistributedStackedPhysics", "measure_costs"]
 
 Factory = Callable[[int, torch.device, Any], Any]
 Measurements = Sequence[torch.Tensor] | TensorList
@@ -205,6 +205,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
 
     :param reduction: "sum", or "mean", which weighs the space of measurements by 1/n, so that ``A_adjoint`` stays the
         adjoint.
+    :param fuse: compute operators of one kind together where that is quicker; results agree to round-off.
 
     The other parameters are those of :class:`DistributedStackedPhysics`.
 
@@ -227,6 +228,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         gather_strategy: str = "concatenated",
         parameters: Iterable[torch.Tensor] = (),
         costs: Sequence[float] = (),
+        fuse: bool = True,
         **kwargs: Any,
     ) -> None:
         if kwargs:
@@ -242,6 +244,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
             gather_strategy=gather_strategy,
             parameters=parameters,
             costs=costs,
+            fuse=fuse,
         )
 
     def A_adjoint(self, y: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
@@ -338,3 +341,27 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
     def adjointness_test(self, u: torch.Tensor, seed: int = 0, **kwargs: Any) -> float:
         """|⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for a random v: of the order of the dtype's precision."""
         return self._stack.adjointness_test(u, seed, kwargs)
+
+
+def measure_costs(
+    ctx: DistributedContext,
+    num_operators: int,
+    factory: Factory,
+    x: torch.Tensor,
+    *,
+    factory_kwargs: dict[str, Any] | None = None,
+) -> list[float]:
+    """Seconds that ``A_adjoint_A`` takes for each operator on an image like ``x``, the same list on every rank: what
+    ``costs=`` of a stack takes, to spread operators of unequal cost evenly. Makes every operator once; collective.
+
+    >>> from adjoin.physics import Matrix
+    >>> with DistributedContext(device_mode="cpu") as ctx:
+    ...     len(measure_costs(ctx, 3, lambda i, device, shared: Matrix(torch.eye(2)), torch.ones(1, 2)))
+    3
+    """
+    shared = None if factory_kwargs is None else ctx.broadcast_object(factory_kwargs)
+
+    def make(index: int) -> _adjoin.Physics:
+        return as_physics(factory(index, ctx.device, shared), linear=True)
+
+    return _adjoin.measure_costs(ctx._impl, num_operators, make, x)
