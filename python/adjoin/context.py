@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from adjoin import _adjoin
 
@@ -52,6 +53,20 @@ def _end_mpi() -> None:
         sys.stderr.flush()
         os._exit(1)
     _adjoin.finalize_mpi()
+
+
+# By what names the ranks, the store in which they meet and how many process groups were made there.
+_meetings: dict[tuple[str | None, ...], tuple[Any, int]] = {}
+
+
+def _init_process_group(backend: str) -> None:
+    """Makes the process group of RANK and WORLD_SIZE. A second one in a process needs names of its own in the store, or
+    its ranks would look for each other at the addresses that those of the first have left there."""
+    names = tuple(os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE"))
+    meeting, count = _meetings[names] if names in _meetings else (next(rendezvous("env://")), 0)
+    store, rank, size = meeting
+    dist.init_process_group(backend, store=dist.PrefixStore(f"adjoin/{count}", store), rank=rank, world_size=size)
+    _meetings[names] = meeting, count + 1
 
 
 def _operation(op: Any) -> str:
@@ -141,7 +156,7 @@ class DistributedContext:
                 # NCCL asks for the device before there is a context to choose it.
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
             if not dist.is_initialized():
-                dist.init_process_group(self.backend or self._choose_backend())
+                _init_process_group(self.backend or self._choose_backend())
                 self.created_dist = True
             self.engine = "c10d"
             group = dist.group.WORLD

@@ -66,6 +66,23 @@ print(f"{ctx.engine} {ctx.rank} of {ctx.world_size};")
     assert all(f"{engine} {rank} of {ranks};" in output for rank in range(ranks))
 
 
+@pytest.mark.parametrize("name", ["python", "torchrun", "mpirun"])
+@pytest.mark.parametrize("late", [0, 1])
+def test_contexts_follow_one_another(tmp_path, name, late):
+    body = f"""
+for _ in range(2):
+    if ctx.rank == {late}:
+        time.sleep(0.5)
+    ctx.__exit__(None, None, None)
+    with adjoin.DistributedContext(device_mode="cpu") as ctx:
+        again = adjoin.DistributedStackedLinearPhysics(ctx, 4, lambda i, device, shared: Scaling(1.0 + i))
+        assert torch.allclose(again.A_adjoint(y), 30 * x)
+print("both")
+"""
+    code, output = run(name, program(tmp_path, body))
+    assert code == 0 and "both" in output, output
+
+
 @pytest.mark.parametrize("name", ["torchrun", "mpirun"])
 def test_an_uncaught_exception_outside_of_calls_ends_all_ranks(tmp_path, name):
     body = """
