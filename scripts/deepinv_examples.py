@@ -1,0 +1,82 @@
+"""Runs deepinv's examples of distributed computing on adjoin, with one changed import.
+
+    python scripts/deepinv_examples.py [physics] [denoiser] [pnp] [NAME=NUMBER …]
+
+or the same under mpirun or torchrun. The examples come from the installed wheel of deepinv. Their photograph and the
+weights of their denoiser, which they would download, are those of scripts/fetch_data.sh: kodim23, and FFDNet in place of
+DRUNet. NAME=NUMBER sets a constant of the examples that have it, for shorter runs: img_size, patch_size, overlap,
+num_iterations. Pictures go to out/deepinv_examples (--out FOLDER).
+"""
+
+import argparse
+import ast
+import os
+import pathlib
+from typing import Any
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import adjoin.models
+import deepinv
+import torch
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+EXAMPLES = pathlib.Path(deepinv.__file__).parent.parent / "examples" / "distributed"
+IMAGE = ROOT / ".cache" / "data" / "kodim23.png"
+WEIGHTS = ROOT / ".cache" / "models" / "ffdnet_color.safetensors"
+
+
+class FFDNet(deepinv.models.base.Denoiser):
+    """In place of DRUNet."""
+
+    def __init__(self, pretrained: str | None = None) -> None:
+        super().__init__()
+        self.network = adjoin.models.FFDNet(WEIGHTS)
+
+    def forward(self, x: torch.Tensor, sigma: float, **kwargs: Any) -> torch.Tensor:
+        return self.network(x, sigma)
+
+
+def replace_downloads() -> None:
+    deepinv.models.DRUNet = FFDNet
+    deepinv.utils.demo.load_example = lambda name, **options: deepinv.utils.demo.load_image(IMAGE, **options)
+
+
+def with_constants(tree: ast.Module, constants: dict[str, int]) -> ast.Module:
+    """The program with other numbers in its assignments to these names."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            if name in constants:
+                statement.value = ast.copy_location(ast.Constant(constants[name]), statement.value)
+    return tree
+
+
+def run(name: str, constants: dict[str, int]) -> None:
+    path = EXAMPLES / f"demo_{name}_distributed.py"
+    old, new = (f"from {module} import DistributedContext, distribute" for module in ("deepinv.distributed", "adjoin.deepinv"))
+    source = path.read_text(encoding="utf-8")
+    if source.count(old) != 1:
+        raise SystemExit(f"{path}: expected one line '{old}'")
+    program = with_constants(ast.parse(source.replace(old, new), str(path)), constants)
+    exec(compile(program, str(path), "exec"), {"__name__": "__main__"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "out" / "deepinv_examples")
+    parser.add_argument("what", nargs="*", help="physics, denoiser or pnp (all), and NAME=NUMBER")
+    arguments = parser.parse_args()
+    constants = {name: int(value) for name, _, value in (word.partition("=") for word in arguments.what) if value}
+    names = [word for word in arguments.what if "=" not in word] or ["physics", "denoiser", "pnp"]
+
+    torch.set_num_threads(1)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    os.chdir(arguments.out)
+    replace_downloads()
+    for name in names:
+        run(name, constants)
+
+
+if __name__ == "__main__":
+    main()
