@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Times adjoin, prints tables and writes out/bench.json: bench.py [--build FOLDER] [--peers] [--rounds N].
 
-With --peers, deepinv and PyLops-MPI are timed on the same workloads in turn with adjoin (A B C A B C …), in virtual
-environments of their own under .peers, and out/bench.png shows the ratios; a figure is the median over the rounds. One
-thread a rank, two ranks.
+adjoin is timed from C++ and, where the Python package was built, from Python. With --peers, deepinv and PyLops-MPI are
+timed on the same workloads in turn with adjoin (A B C A B C …), in virtual environments of their own under .peers, and
+out/bench.png shows the ratios; a figure is the median over the rounds. One thread a rank, two ranks.
 """
 import argparse
 import json
@@ -17,6 +17,8 @@ import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
+LAUNCHERS = {"mpirun": "mpirun -n 2 python".split(), "torchrun": "torchrun --standalone --nproc-per-node 2".split()}
+FROM_PYTHON = {"adjoin-python": "mpirun", "adjoin-python-torchrun": "torchrun"}
 TIMEOUT = 300  # seconds a run
 
 
@@ -31,14 +33,14 @@ def environment(python_folder):
     return result
 
 
-def run(command, python_folder):
+def run(command, python_folder, **variables):
     """Runs a command whose last argument, the file it writes, is supplied here; returns that file's JSON."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "figures.json"
         command = [str(part) for part in command] + [str(path)]
         finished = subprocess.run(
             command,
-            env=environment(python_folder),
+            env={**environment(python_folder), **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -118,6 +120,17 @@ def print_table(results):
             print(f"{way:26}{sharding['seconds'].get(way, float('nan')):12.6f}{predicted:12.6f}")
 
 
+def print_python_table(results):
+    """The Python face: operators of C++ beside the same from C++, operators in Python beside deepinv."""
+    for system in FROM_PYTHON:
+        print(f"\n{'seconds':26}{system:>24}{'as long as C++':>18}{'quicker than deepinv':>24}")
+        for name, ours in results[system].items():
+            line = f"{name:26}{ours:24.6f}"
+            line += f"{'':18}" if name.startswith("tiny.") else f"{ours / results['adjoin'][name]:16.2f} x"
+            theirs = [value for key, value in results.get("deepinv", {}).items() if counterpart(key) == name]
+            print(line + (f"{theirs[0] / ours:22.1f} x" if theirs else ""))
+
+
 def draw_chart(results, path, python_folder):
     """How many times as long as adjoin the peers take, as bars; by the matplotlib that deepinv brings along."""
     subprocess.run(
@@ -144,17 +157,21 @@ def main():
         "adjoin": ([*"mpirun -n 2".split(), benchmark, "--json"], own),
         "adjoin@1": ([*"mpirun -n 1".split(), benchmark, "--json"], own),
     }
+    package = arguments.build / "python"
+    from_python = FROM_PYTHON if any(package.glob("adjoin/_adjoin.*")) else {}
+    for name, launcher in from_python.items():
+        runs[name] = ([*LAUNCHERS[launcher], ROOT / "benchmarks" / "python_workloads.py"], own)
     if arguments.peers:
         deepinv, pylops_mpi = peer_python("deepinv"), peer_python("pylops-mpi")
-        torchrun = "torchrun --standalone --nproc-per-node 2".split()
-        runs["deepinv"] = ([*torchrun, PEERS / "deepinv_workloads.py"], deepinv)
-        runs["pylops-mpi"] = ([*"mpirun -n 2 python".split(), PEERS / "pylops_mpi_workloads.py"], pylops_mpi)
+        runs["deepinv"] = ([*LAUNCHERS["torchrun"], PEERS / "deepinv_workloads.py"], deepinv)
+        runs["pylops-mpi"] = ([*LAUNCHERS["mpirun"], PEERS / "pylops_mpi_workloads.py"], pylops_mpi)
 
     rounds = {name: [] for name in runs}
     for number in range(arguments.rounds):
         for name, (command, python_folder) in runs.items():
             print(f"bench: round {number + 1} of {arguments.rounds}: {name}", flush=True)
-            rounds[name].append(run(command, python_folder))
+            variables = {"PYTHONPATH": str(package.resolve())} if name in from_python else {}
+            rounds[name].append(run(command, python_folder, **variables))
 
     def over_rounds(system, part):
         return [figures[part] for figures in rounds[system]]
@@ -168,6 +185,8 @@ def main():
         "memory": {"adjoin": median_of(over_rounds("adjoin", "memory"))},
         "sharding": rounds["adjoin"][-1]["sharding"],
     }
+    for name in from_python:
+        results[name] = median_of(rounds[name])
     if arguments.peers:
         results["deepinv"] = median_of(over_rounds("deepinv", "seconds"))
         results["memory"]["deepinv"] = median_of(over_rounds("deepinv", "memory"))
@@ -177,6 +196,8 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "bench.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print_table(results)
+    if from_python:
+        print_python_table(results)
     print(f"\nwritten to {arguments.out / 'bench.json'}")
     if arguments.peers:
         draw_chart(results, arguments.out / "bench.png", deepinv)
