@@ -200,7 +200,7 @@ TensorList gather_recorded(
   const auto graph = make_graph(recording);
   const std::vector<std::int64_t> indices = exchange.indices();
   const auto forward = [&] {
-    const auto all = [&] {
+    const auto all = [&](const TensorList& /*out*/) {
       const at::AutoGradMode recording_on(true);
       TensorList values;
       for (std::size_t position = 0; position < indices.size(); ++position) {

@@ -304,6 +304,9 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
         payload.zero_();
       } else if (mine.const_data_ptr() != payload.const_data_ptr()) {
         copy_into(payload, mine);
+        if (mine.scalar_type() == plan.dtype) {
+          mine = payload;  // its own memory is not needed any more
+        }
       }
     }
     write_status(input, numel, {failure.has_value(), changed, stale != nullptr && *stale});
@@ -390,7 +393,7 @@ TensorList Exchange::gather(GatherPlan& plan, const Sharding& sharding, GatherSt
       if (std::optional<Failure> failure = take_deferred()) {
         std::rethrow_exception(failure->exception);
       }
-      return all();
+      return all({});
     } catch (...) {
       throw_local(std::current_exception());
     }
@@ -411,7 +414,7 @@ TensorList Exchange::gather_naive(const Sharding& sharding, LocalResults all) {
   Params message;
   if (!failure) {
     try {
-      message.set("results", all());
+      message.set("results", all({}));
     } catch (...) {
       failure = describe(std::current_exception());
     }
@@ -440,9 +443,15 @@ bool fits(const GatherPlan::Entry& entry, const at::Tensor& result) {
   return result.sizes() == entry.sizes && result.scalar_type() == entry.dtype;
 }
 
-void place(at::Tensor& buffer, const GatherPlan::Entry& entry, const at::Tensor& result) {
-  at::Tensor slot = alias(buffer, entry.offset, entry.sizes, entry.dtype);
-  copy_into(slot, result);
+at::Tensor slot(const at::Tensor& buffer, const GatherPlan::Entry& entry) {
+  return alias(buffer, entry.offset, entry.sizes, entry.dtype);
+}
+
+void place(const at::Tensor& buffer, const GatherPlan::Entry& entry, const at::Tensor& result) {
+  at::Tensor to = slot(buffer, entry);
+  if (!to.is_cpu() || to.const_data_ptr() != result.const_data_ptr()) {
+    copy_into(to, result);
+  }
 }
 
 std::int64_t total_bytes(const GatherPlan& plan) {
@@ -457,10 +466,18 @@ std::int64_t total_bytes(const GatherPlan& plan) {
 
 TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& sharding, LocalResults all) {
   std::optional<Failure> failure = take_deferred();
+  at::Tensor buffer;
+  TensorList places;
+  if (plan.agreed) {
+    buffer = plan.results.take(total_bytes(plan), at::kByte, device_);
+    for (const std::int64_t index : indices_) {
+      places.push_back(slot(buffer, plan.entries[static_cast<std::size_t>(index)]));
+    }
+  }
   TensorList mine;
   if (!failure) {
     try {
-      mine = all();
+      mine = all(places);
     } catch (...) {
       failure = describe(std::current_exception());
     }
@@ -469,7 +486,9 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
     plan_gather(plan, sharding, GatherStrategy::concatenated, mine, failure);
   }
   while (true) {
-    at::Tensor buffer = plan.results.take(total_bytes(plan), at::kByte, device_);
+    if (!buffer.defined()) {
+      buffer = plan.results.take(total_bytes(plan), at::kByte, device_);
+    }
     bool changed = false;
     for (std::size_t k = 0; k < mine.size() && !failure; ++k) {
       const GatherPlan::Entry& entry = plan.entries[static_cast<std::size_t>(indices_[k])];
@@ -489,6 +508,7 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
       return views(plan, buffer);
     }
     plan_gather(plan, sharding, GatherStrategy::concatenated, mine, failure);
+    buffer.reset();
   }
 }
 

@@ -69,12 +69,13 @@ ShardedTensorList DistributedStackedLinearPhysics::shard(const TensorList& y) co
 
 TensorList DistributedStackedLinearPhysics::gather(const ShardedTensorList& y) const {
   return exchange_->gather(
-      measurement_plan_, sharding_, gather_strategy_, [&] { return local_part("y", y); },
+      measurement_plan_, sharding_, gather_strategy_, [&](const TensorList& /*out*/) { return local_part("y", y); },
       [&](std::size_t position) { return local_part("y", y)[position]; });
 }
 
-TensorList DistributedStackedLinearPhysics::local_step(Step step, const at::Tensor& x, const Params& params) const {
-  return step == Step::A ? local_.A(x, params) : local_.forward(x, params);
+TensorList DistributedStackedLinearPhysics::local_step(Step step, const TensorList& out, const at::Tensor& x,
+                                                       const Params& params) const {
+  return step == Step::A ? local_.A_into(out, x, params) : local_.forward(x, params);
 }
 
 at::Tensor DistributedStackedLinearPhysics::local_step_of(Step step, std::size_t position, const at::Tensor& x,
@@ -265,7 +266,9 @@ TensorList DistributedStackedLinearPhysics::each_of(bool gather, Part&& part) co
   // Streaming would need the terms one by one, so what would be broadcast is concatenated here.
   const GatherStrategy strategy =
       gather_strategy_ == GatherStrategy::naive ? GatherStrategy::naive : GatherStrategy::concatenated;
-  return exchange_->gather(each_plan_, sharding_, strategy, part, [](std::size_t) { return at::Tensor(); });
+  return exchange_->gather(
+      each_plan_, sharding_, strategy, [&](const TensorList& /*out*/) { return part(); },
+      [](std::size_t) { return at::Tensor(); });
 }
 
 TensorList DistributedStackedLinearPhysics::A_adjoint_each(const TensorList& y, const CallOptions& options) const {

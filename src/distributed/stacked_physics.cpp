@@ -164,12 +164,12 @@ TensorList DistributedStackedPhysics::gathered(Step step, const at::Tensor& x, c
   if (options.gather && (records_gradients(x) || parameters_.recorded())) {
     return gathered_with_gradients(step, x, options);
   }
-  const auto all = [&] {
+  const auto all = [&](const TensorList& out) {
     check_tensor("x", x);
-    return local_step(step, x, options.params);
+    return local_step(step, out, x, options.params);
   };
   if (!options.gather) {
-    return exchange_->local(all);
+    return exchange_->local([&] { return all({}); });
   }
   return exchange_->gather(gather_plans_[static_cast<std::size_t>(step)], sharding_, gather_strategy_, all,
                            [&](std::size_t position) {
@@ -185,7 +185,7 @@ at::Tensor DistributedStackedPhysics::reduced(Step step, const at::Tensor& x, Re
   const auto partial = [&](const at::Tensor& /*out*/) {
     check_tensor("x", x);
     at::Tensor sum;
-    for (const at::Tensor& y : local_step(step, x, options.params)) {
+    for (const at::Tensor& y : local_step(step, {}, x, options.params)) {
       sum = sum.defined() ? sum + y : y;
     }
     return sum.defined() && weight != 1.0 ? sum * weight : sum;
@@ -206,7 +206,8 @@ at::Tensor DistributedStackedPhysics::reduced(Step step, const at::Tensor& x, Re
   return sum.defined() ? sum : at::zeros({}, x.options());
 }
 
-TensorList DistributedStackedPhysics::local_step(Step step, const at::Tensor& x, const Params& params) const {
+TensorList DistributedStackedPhysics::local_step(Step step, const TensorList& /*out*/, const at::Tensor& x,
+                                                 const Params& params) const {
   return step == Step::A ? local_->A(x, params) : local_->forward(x, params);
 }
 

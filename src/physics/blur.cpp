@@ -637,7 +637,7 @@ class FusedBlurs final : public FusedStack {
  public:
   explicit FusedBlurs(std::vector<std::shared_ptr<const Blur>> blurs) : blurs_(std::move(blurs)) {}
 
-  TensorList A(const at::Tensor& x) override {
+  TensorList A(const at::Tensor& x, const TensorList& out) override {
     if (!prepare(x) || one_way_time_ < fused_one_way_time()) {
       return {};
     }
@@ -651,7 +651,7 @@ class FusedBlurs final : public FusedStack {
       return y;
     }
     for (std::size_t i = 0; i < plans_.size(); ++i) {
-      y.push_back(at::empty(x.sizes(), x.options()));
+      y.push_back(fit_or_empty(out, i, x.sizes(), x.options()));
     }
     const at::Tensor source = plain(x);
     for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* product, std::int64_t k) {

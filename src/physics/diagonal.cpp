@@ -187,13 +187,13 @@ class FusedDiagonals final : public FusedStack {
  public:
   explicit FusedDiagonals(std::vector<std::shared_ptr<const Diagonal>> operators) : operators_(std::move(operators)) {}
 
-  TensorList A(const at::Tensor& x) override {
+  TensorList A(const at::Tensor& x, const TensorList& out) override {
     if (!prepare(x)) {
       return {};
     }
     TensorList y(weights_.size());
     for (std::size_t i = 0; i < weights_.size(); ++i) {
-      y[i] = at::empty(x.sizes(), x.options());
+      y[i] = fit_or_empty(out, i, x.sizes(), x.options());
       store(y[i], weights_[i], x);
     }
     return y;

@@ -54,7 +54,7 @@ class FusedMatrices final : public FusedStack {
     }
   }
 
-  TensorList A(const at::Tensor& x) override {
+  TensorList A(const at::Tensor& x, const TensorList& /*out*/) override {
     if (!is_image(x)) {
       return {};
     }

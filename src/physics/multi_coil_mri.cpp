@@ -131,7 +131,7 @@ class MultiCoilMRI::Plan {
   /// Shape of the image that belongs to measurements y.
   std::vector<std::int64_t> image_sizes(const at::Tensor& y) const;
   at::Tensor empty_image(const at::Tensor& y) const { return at::empty(image_sizes(y), y.options()); }
-  at::Tensor empty_measurement(const at::Tensor& x) const;
+  std::vector<std::int64_t> measurement_sizes(const at::Tensor& x) const;
 
   // Differentiable, on any device.
   at::Tensor forward(const at::Tensor& x) const;
@@ -198,14 +198,14 @@ std::vector<std::int64_t> MultiCoilMRI::Plan::image_sizes(const at::Tensor& y) c
   return sizes;
 }
 
-at::Tensor MultiCoilMRI::Plan::empty_measurement(const at::Tensor& x) const {
+std::vector<std::int64_t> MultiCoilMRI::Plan::measurement_sizes(const at::Tensor& x) const {
   std::vector<std::int64_t> sizes = {x.size(0)};
   if (!x.is_complex()) {
     sizes.push_back(2);
   }
   sizes.push_back(coils());
   sizes.insert(sizes.end(), x.sizes().begin() + 2, x.sizes().end());
-  return at::empty(sizes, x.options());
+  return sizes;
 }
 
 namespace {
@@ -378,7 +378,7 @@ at::Tensor MultiCoilMRI::A_impl(const at::Tensor& x, const Params& params) const
     return plan->forward(x);
   }
   const at::Tensor source = plain(x);
-  const at::Tensor y = plan->empty_measurement(x);
+  const at::Tensor y = at::empty(plan->measurement_sizes(x), x.options());
   with_precision_of(x, [&]<class T>(T) {
     std::vector<Plan::Unit<T>> units;
     plan->append_units(source, Plan::Space::Image, y, Plan::Space::Measurement, true, units);
@@ -436,7 +436,7 @@ class FusedCoils final : public FusedStack {
   explicit FusedCoils(std::vector<std::shared_ptr<const MultiCoilMRI>> operators)
       : operators_(std::move(operators)), plans_(operators_.size()) {}
 
-  TensorList A(const at::Tensor& x) override {
+  TensorList A(const at::Tensor& x, const TensorList& out) override {
     if (!prepare(x) || !fits([&] { check_images(x); })) {
       return {};
     }
@@ -446,7 +446,7 @@ class FusedCoils final : public FusedStack {
     with_precision_of(x, [&]<class T>(T) {
       std::vector<Plan::Unit<T>> units;
       for (const auto& plan : plans_) {
-        y.push_back(plan->empty_measurement(x));
+        y.push_back(fit_or_empty(out, y.size(), plan->measurement_sizes(x), x.options()));
         plan->append_units(source, Plan::Space::Image, y[y.size() - 1], Plan::Space::Measurement, true, units);
       }
       run_forward<T>(*plans_[0], units);

@@ -177,11 +177,13 @@ FusedStack* StackedLinearPhysics::fused() const {
   return fused_.get();
 }
 
-TensorList StackedLinearPhysics::A(const at::Tensor& x, const Params& params) const {
+TensorList StackedLinearPhysics::A(const at::Tensor& x, const Params& params) const { return A_into({}, x, params); }
+
+TensorList StackedLinearPhysics::A_into(const TensorList& out, const at::Tensor& x, const Params& params) const {
   check_image("A", "x", x);
   if (fusable(x, params)) {
     if (FusedStack* stack = fused()) {
-      if (TensorList y = stack->A(x); !y.empty()) {
+      if (TensorList y = stack->A(x, out); !y.empty()) {
         return y;
       }
     }

@@ -305,7 +305,7 @@ class FusedAngles final : public FusedStack {
  public:
   explicit FusedAngles(std::vector<std::shared_ptr<const Tomography>> operators) : operators_(std::move(operators)) {}
 
-  TensorList A(const at::Tensor& x) override {
+  TensorList A(const at::Tensor& x, const TensorList& out) override {
     const auto [height, width] = operators_[0]->image_size_;
     if (!has_kernels(x) || (x.dim() != 4 && x.dim() != 5) || x.size(-2) != height || x.size(-1) != width) {
       return {};
@@ -317,7 +317,7 @@ class FusedAngles final : public FusedStack {
       std::vector<Measured<T>> measured;
       for (const auto& op : operators_) {
         const Beam& beam = *op->line_integrals_;
-        at::Tensor sinogram = at::empty(beam.result_sizes(x, Beam::Direction::Project), x.options());
+        at::Tensor sinogram = fit_or_empty(out, y.size(), beam.result_sizes(x, Beam::Direction::Project), x.options());
         append_measured<T>(beam.views(), static_cast<T*>(sinogram.data_ptr()), measured);
         y.push_back(std::move(sinogram));
       }
@@ -356,7 +356,7 @@ class FusedAngles final : public FusedStack {
   }
 
   at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
-    const TensorList y = A(x);
+    const TensorList y = A(x, {});
     return y.empty() ? at::Tensor() : A_adjoint(y, out);
   }
 

@@ -300,8 +300,8 @@ TEST(Blur, FusedFollowsUpdates) {
 TEST(Blur, FusedDeclinesWhatDoesNotFit) {
   const auto blurs = circular_blurs();
   const auto fused = blurs[0]->fuse(blurs);
-  EXPECT_TRUE(fused->A(at::randn({2, 2, 9, 8})).empty());
-  EXPECT_TRUE(fused->A(at::randn({9, 8})).empty());
+  EXPECT_TRUE(fused->A(at::randn({2, 2, 9, 8}), {}).empty());
+  EXPECT_TRUE(fused->A(at::randn({9, 8}), {}).empty());
   EXPECT_FALSE(fused->A_adjoint({at::randn({2, 3, 9, 8})}, {}).defined());
   EXPECT_FALSE(fused->A_adjoint_A(at::randn({2, 3, 9, 8}).requires_grad_(), {}).defined());
   expect_fused_equals_plain(*fused, blurs, at::randn({2, 3, 9, 8}));
@@ -313,11 +313,11 @@ TEST(Blur, FusedDeclinesWhereThePlainStackIsQuicker) {
   };
   const at::Tensor x = at::rand({1, 1, 64, 64});
   const std::vector<std::shared_ptr<const LinearPhysics>> small = {make(1), make(3)};
-  EXPECT_TRUE(small[0]->fuse(small)->A(x).empty());
+  EXPECT_TRUE(small[0]->fuse(small)->A(x, {}).empty());
   EXPECT_FALSE(small[0]->fuse(small)->A_adjoint_A(x, {}).defined());
   const std::vector<std::shared_ptr<const LinearPhysics>> large = {make(31), make(25)};
-  EXPECT_TRUE(large[0]->fuse(large)->A(at::rand({1, 1, 64, 67})).empty());  // 67 is prime, its transforms slow
-  EXPECT_EQ(large[0]->fuse(large)->A(x).size(), 2U);
+  EXPECT_TRUE(large[0]->fuse(large)->A(at::rand({1, 1, 64, 67}), {}).empty());  // 67 is prime, its transforms slow
+  EXPECT_EQ(large[0]->fuse(large)->A(x, {}).size(), 2U);
   EXPECT_TRUE(large[0]->fuse(large)->A_adjoint_A(x, {}).defined());
 }
 

@@ -21,7 +21,7 @@ inline double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 inline void expect_fused_equals_plain(FusedStack& fused, const std::vector<std::shared_ptr<const LinearPhysics>>& stack,
                                       const at::Tensor& x) {
   const double tolerance = at::toRealValueType(x.scalar_type()) == at::kFloat ? 1e-6 : 1e-13;
-  const TensorList y = fused.A(x);
+  const TensorList y = fused.A(x, {});
   ASSERT_EQ(y.size(), stack.size());
   at::Tensor adjoint = at::zeros_like(x);
   at::Tensor normal = at::zeros_like(x);
@@ -31,6 +31,18 @@ inline void expect_fused_equals_plain(FusedStack& fused, const std::vector<std::
     normal += stack[i]->A_adjoint_A(x);
   }
   const at::Tensor smaller = at::full({1}, 7.0, x.options());
+  TensorList places;
+  TensorList none_fits;
+  for (const at::Tensor& one : y) {
+    places.push_back(at::empty_like(one));
+    none_fits.push_back(places.size() % 2 == 0 ? smaller : at::Tensor());
+  }
+  for (const TensorList& out : {places, none_fits}) {
+    const TensorList again = fused.A(x, out);
+    for (std::size_t i = 0; i < stack.size(); ++i) {
+      EXPECT_TRUE(at::equal(again[i], y[i]));
+    }
+  }
   for (const at::Tensor& out : {at::Tensor(), at::empty_like(x), smaller}) {
     EXPECT_LT(relative_difference(fused.A_adjoint(y, out), adjoint), tolerance);
     EXPECT_LT(relative_difference(fused.A_adjoint_A(x, out), normal), tolerance);

@@ -245,12 +245,12 @@ TEST(MultiCoilMRI, FusedDeclinesWhatDoesNotFit) {
   const auto larger = std::make_shared<const MultiCoilMRI>(at::Tensor(), at::randn({2, 8, 8}, at::kComplexFloat));
   const std::vector<std::shared_ptr<const LinearPhysics>> stack = {mri, mri};
   const auto fused = mri->fuse(stack);
-  EXPECT_TRUE(fused->A(at::randn({1, 2, 6, 5})).empty());
-  EXPECT_TRUE(fused->A(at::randn({1, 2, 6, 6}).requires_grad_()).empty());
+  EXPECT_TRUE(fused->A(at::randn({1, 2, 6, 5}), {}).empty());
+  EXPECT_TRUE(fused->A(at::randn({1, 2, 6, 6}).requires_grad_(), {}).empty());
   EXPECT_FALSE(fused->A_adjoint({at::randn({1, 2, 2, 6, 6})}, {}).defined());
   EXPECT_FALSE(fused->A_adjoint({at::randn({1, 2, 2, 6, 6}), at::randn({2, 2, 2, 6, 6})}, {}).defined());
   const std::vector<std::shared_ptr<const LinearPhysics>> mixed = {mri, larger};
-  EXPECT_TRUE(mri->fuse(mixed)->A(at::randn({1, 2, 6, 6})).empty());
+  EXPECT_TRUE(mri->fuse(mixed)->A(at::randn({1, 2, 6, 6}), {}).empty());
 }
 
 void expect_invalid(const std::function<void()>& call, const std::string& part) {

@@ -92,8 +92,9 @@ class Exchange : public ScalarSum {
                     bool* stale = nullptr);
 
   /// Sharded to gathered: the tensors of all ranks, by global index. `all` gives this rank's results together, `one`
-  /// the result at one local position.
-  using LocalResults = c10::function_ref<TensorList()>;
+  /// the result at one local position. `out`, when not empty, is where the results are best written; they are wherever
+  /// the returned tensors are.
+  using LocalResults = c10::function_ref<TensorList(const TensorList& out)>;
   using LocalResult = c10::function_ref<at::Tensor(std::size_t position)>;
   TensorList gather(GatherPlan& plan, const Sharding& sharding, GatherStrategy strategy, LocalResults all,
                     LocalResult one);

@@ -97,7 +97,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   TensorList gather(const ShardedTensorList& y) const;
 
  protected:
-  TensorList local_step(Step step, const at::Tensor& x, const Params& params) const override;
+  TensorList local_step(Step step, const TensorList& out, const at::Tensor& x, const Params& params) const override;
   at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const override;
   at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const override;
 

@@ -90,8 +90,8 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
                                                  const char* expected) const;
 
   enum class Step : std::uint8_t { A, forward };
-  /// This rank's results: all of them, and the one at `position` of local_indices().
-  virtual TensorList local_step(Step step, const at::Tensor& x, const Params& params) const;
+  /// This rank's results: all of them, with `out` as in Exchange::gather, and the one at `position` of local_indices().
+  virtual TensorList local_step(Step step, const TensorList& out, const at::Tensor& x, const Params& params) const;
   virtual at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const;
   /// Σ J_i(x)ᵀ v_i over this rank's operators; undefined where there are none.
   virtual at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const;

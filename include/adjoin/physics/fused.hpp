@@ -4,6 +4,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <cstddef>
+
 #include "adjoin/core/tensor_list.hpp"
 
 namespace adjoin {
@@ -14,10 +16,11 @@ namespace adjoin {
 class FusedStack {
  public:
   virtual ~FusedStack() = default;
-  /// [A_1 x, …, A_n x]; an empty list when not fused.
-  virtual TensorList A(const at::Tensor& /*x*/) { return {}; }
-  /// Σ A_iᵀ y_i. `out`, when defined, is a contiguous tensor that the sum may be written into if it has the image's
-  /// shape, dtype and device (see fits); the sum is wherever the returned tensor is.
+  /// [A_1 x, …, A_n x]; an empty list when not fused. `out`, when not empty, holds for each operator a contiguous
+  /// tensor, or an undefined one, that the result may be written into if it has its shape, dtype and device (see fits);
+  /// the results are wherever the returned tensors are.
+  virtual TensorList A(const at::Tensor& /*x*/, const TensorList& /*out*/) { return {}; }
+  /// Σ A_iᵀ y_i; `out`, when defined, is such a tensor for the sum.
   virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) { return {}; }
   /// Σ A_iᵀ A_i x; `out` as above.
   virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) { return {}; }
@@ -40,6 +43,12 @@ inline bool fits(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorO
 /// `out` where a result with these sizes and options fits into it, else a new tensor.
 inline at::Tensor fit_or_empty(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
   return fits(out, sizes, options) ? out : at::empty(sizes, options);
+}
+
+/// The same for result i and a list that may be empty.
+inline at::Tensor fit_or_empty(const TensorList& out, std::size_t i, at::IntArrayRef sizes,
+                               const at::TensorOptions& options) {
+  return fit_or_empty(out.empty() ? at::Tensor() : out[i], sizes, options);
 }
 
 }  // namespace adjoin
