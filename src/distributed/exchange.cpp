@@ -266,7 +266,7 @@ void Exchange::throw_agreed(const std::optional<Failure>& mine) {
 
 // ---- Reduce ------------------------------------------------------------------------------------------------------
 
-at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial, Memory memory, bool* stale) {
+at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial, const ReduceOptions& options) {
   const c10::NoGradGuard no_grad;
   std::optional<Failure> failure = take_deferred();
   if (alone()) {
@@ -280,6 +280,9 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     }
   }
 
+  if (!plan.buffer && options.like.defined()) {
+    plan_reduce(what, plan, options.like, failure);
+  }
   const auto target = [&] {
     return plan.buffer ? alias(plan.buffer->input(), 0, plan.sizes, plan.dtype) : at::Tensor();
   };
@@ -309,9 +312,9 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
         }
       }
     }
-    write_status(input, numel, {failure.has_value(), changed, stale != nullptr && *stale});
+    write_status(input, numel, {failure.has_value(), changed, options.stale != nullptr && *options.stale});
     at::Tensor output;
-    if (memory == Memory::shared) {
+    if (options.memory == Memory::shared) {
       output = plan.buffer->all_reduce_shared();
     } else {
       output = plan.results.take(numel + status_elements, plan.dtype, device_);
@@ -322,7 +325,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
       throw_agreed(failure);
     }
     if (status.stale) [[unlikely]] {
-      *stale = true;
+      *options.stale = true;
       return {};
     }
     if (!status.changed) [[likely]] {

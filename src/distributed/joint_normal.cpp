@@ -24,7 +24,8 @@ void JointNormal::agree(Exchange& exchange, const StackedLinearPhysics& local, c
   dtype_ = x.defined() ? x.scalar_type() : at::ScalarType::Undefined;
   form_.reset();
   if (exchange.agree_min(mine.defined() ? 1.0 : 0.0) > 0.0) {
-    form_ = exchange.reduce("A_adjoint_A", plan_, [&](const at::Tensor& /*out*/) { return mine; });
+    ReducePlan once;
+    form_ = exchange.reduce("A_adjoint_A", once, [&](const at::Tensor& /*out*/) { return mine; });
   }
 }
 

@@ -108,8 +108,8 @@ template <class Part>
 at::Tensor DistributedStackedLinearPhysics::sum_over_ranks(const char* what, bool gather, Part&& part,
                                                            Exchange::Memory memory) const {
   if (gather) {
-    return exchange_->reduce(
-        what, image_plan_, [&](const at::Tensor& out) { return weighted(part(out), out); }, memory);
+    return exchange_->reduce(what, image_plan_, [&](const at::Tensor& out) { return weighted(part(out), out); },
+                             {.memory = memory});
   }
   const at::Tensor sum = exchange_->local([&] { return weighted(part({}), {}); });
   return sum.defined() ? sum : at::zeros({}, at::TensorOptions(dtype_.value_or(at::kFloat)).device(context_.device()));
@@ -242,7 +242,8 @@ at::Tensor DistributedStackedLinearPhysics::normal_into(Exchange::Memory memory,
   while (true) {
     bool stale = !joint_normal_.is_current(local_, x, options.params);
     const auto current_part = [&](const at::Tensor& out) { return stale ? at::Tensor() : weighted(part(out), out); };
-    at::Tensor sum = exchange_->reduce("A_adjoint_A", image_plan_, current_part, memory, &stale);
+    at::Tensor sum =
+        exchange_->reduce("A_adjoint_A", image_plan_, current_part, {.memory = memory, .stale = &stale, .like = x});
     if (!stale) {
       return sum;
     }

@@ -346,17 +346,20 @@ double Blur::Plan::quick_transform_time() const {
 }
 
 at::Tensor Blur::Plan::compute_response() const {
-  Sizes none;
-  Sizes room;
-  Sizes shift;
-  for (std::size_t i = 0; i < image_.size(); ++i) {
-    none.push_back(0);
-    room.push_back(grid_[i] - kernel_[i]);
+  std::vector<std::int64_t> sizes = filter_.sizes().slice(0, 2).vec();
+  sizes.insert(sizes.end(), grid_.begin(), grid_.end());
+  c10::List<std::optional<at::Tensor>> places({std::nullopt, std::nullopt});
+  for (std::size_t i = 0; i < grid_.size(); ++i) {
     // A periodic grid: the centre goes to the origin. Otherwise the first entry of y comes out at the origin.
-    shift.push_back(periodic_ ? -(kernel_[i] / 2) : -reach_[i]);
+    const std::int64_t shift = periodic_ ? -(kernel_[i] / 2) : -reach_[i];
+    std::vector<std::int64_t> axis(grid_.size(), 1);
+    axis[i] = kernel_[i];
+    places.push_back(at::arange(shift, shift + kernel_[i], at::TensorOptions(at::kLong).device(device_))
+                         .remainder(grid_[i])
+                         .view(axis));
   }
   const at::Tensor scaled = (filter_ / grid_points_).to(dtype_);
-  return spectrum(at::roll(pad(scaled, none, room), shift, axes_)).contiguous();
+  return spectrum(at::zeros(sizes, scaled.options()).index_put_(places, scaled)).contiguous();
 }
 
 const at::Tensor& Blur::Plan::response() const {
@@ -654,7 +657,7 @@ class FusedBlurs final : public FusedStack {
       y.push_back(fit_or_empty(out, i, x.sizes(), x.options()));
     }
     const at::Tensor source = plain(x);
-    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* product, std::int64_t k) {
+    for_each_image(x, 2, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* product, std::int64_t k) {
       workspace.load(image<T>(source, k), window(), spectrum);
       for (std::size_t i = 0; i < plans_.size(); ++i) {
         kernels::multiply({spectrum, spectrum + 1, 2}, factor<T>(plans_[i]->response(), 2, k), product, size());
@@ -680,7 +683,7 @@ class FusedBlurs final : public FusedStack {
       sources.push_back(plain(one));
     }
     const at::Tensor x = fit_or_empty(out, y[0].sizes(), y[0].options());
-    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* sum, T* spectrum, std::int64_t k) {
+    for_each_image(x, 2, [&]<class T>(Plan::Workspace<T>& workspace, T* sum, T* spectrum, std::int64_t k) {
       for (std::size_t i = 0; i < plans_.size(); ++i) {
         workspace.load(image<T>(sources[i], k), window(), spectrum);
         kernels::multiply_conjugate(factor<T>(plans_[i]->response(), 2, k), spectrum, {sum, sum + 1, 2}, i == 0,
@@ -714,7 +717,7 @@ class FusedBlurs final : public FusedStack {
     }
     const at::Tensor source = plain(x);
     const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
-    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*product*/, std::int64_t k) {
+    for_each_image(x, 1, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*none*/, std::int64_t k) {
       if (k % parts != part) {
         std::fill_n(image<T>(z, k), plans_[0]->array_size(window()), T(0));
         return;
@@ -755,14 +758,15 @@ class FusedBlurs final : public FusedStack {
   const T* factor(const at::Tensor& factors, std::int64_t parts, std::int64_t k) const {
     return static_cast<const T*>(factors.const_data_ptr()) + filter_index(factors, k, items_[1]) * parts * size();
   }
-  /// Calls body(workspace, a spectrum, another, k) for the images of a batch like `like`.
+  /// Calls body(workspace, a spectrum, another, k) for the images of a batch like `like`; without another for one of
+  /// the `spectra`.
   template <class Body>
-  void for_each_image(const at::Tensor& like, const Body& body) const {
+  void for_each_image(const at::Tensor& like, int spectra, const Body& body) const {
     with_precision_of(like.scalar_type(), [&]<class T>(T) {
       for_image_ranges(items_[0] * items_[1], [&](std::int64_t begin, std::int64_t end) {
         Plan::Workspace<T> workspace(*plans_[0]);
         T* first = workspace.spectrum();
-        T* second = workspace.spectrum();
+        T* second = spectra > 1 ? workspace.spectrum() : nullptr;
         for (std::int64_t k = begin; k < end; ++k) {
           body(workspace, first, second, k);
         }

@@ -86,10 +86,17 @@ class Exchange : public ScalarSum {
   /// Whose the memory of a sum is: the caller's own, or shared by the ranks of a node, which spares a copy; then nobody
   /// may write to it, and it lasts until the reduction after the next of its plan.
   enum class Memory : std::uint8_t { own, shared };
-  /// Partial to replicated: Σ over the ranks. `what` names the call in messages. `stale`, when given, tells whether
-  /// what this rank's part rests on no longer holds, and then whether it is so on any rank; then there is no result.
-  at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial, Memory memory = Memory::own,
-                    bool* stale = nullptr);
+  struct ReduceOptions {
+    Memory memory = Memory::own;
+    /// Tells whether what this rank's part rests on no longer holds, and then whether it is so on any rank; then there
+    /// is no result.
+    bool* stale = nullptr;
+    /// Has the layout that the sum is likely to have, so that the first part can already be written where it is summed.
+    at::Tensor like = {};
+  };
+  /// Partial to replicated: Σ over the ranks. `what` names the call in messages.
+  at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial, const ReduceOptions& options);
+  at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial) { return reduce(what, plan, partial, {}); }
 
   /// Sharded to gathered: the tensors of all ranks, by global index. `all` gives this rank's results together, `one`
   /// the result at one local position. `out`, when not empty, is where the results are best written; they are wherever

@@ -28,7 +28,6 @@ class JointNormal {
   /// This rank's operators have no form that adds up: it never asks to agree anew.
   bool never_ = false;
   at::Tensor form_;
-  ReducePlan plan_;
   // What was agreed about, on this rank.
   std::int64_t version_ = 0;
   bool has_params_ = false;
