@@ -1,8 +1,9 @@
 """Data fidelities, priors and algorithms for min_x f(x) + λ g(x), f(x) = Σ d_i(A_i x, y_i).
 
-The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distributed stack and ``y`` its measurements, the
-fidelity as ``data_fidelity`` (default :class:`L2`), and options ``max_iter``, ``tol``, ``lambda_``, ``step``,
-``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``. They return an :class:`OptimResult`.
+The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distributed stack and ``y`` its measurements, as
+``data_fidelity`` one for all operators (default :class:`L2`) or a list of one an operator, and options ``max_iter``,
+``tol``, ``lambda_``, ``step``, ``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``. They
+return an :class:`OptimResult`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ __all__ = [
     "wavelet_transform",
 ]
 
+Fidelities = DataFidelity | Sequence[DataFidelity]
+
 
 def _run(
     algorithm: Callable[..., OptimResult],
@@ -74,44 +77,45 @@ def _run(
     y: Sequence[torch.Tensor],
     prior: Prior,
     x0: torch.Tensor,
-    data_fidelity: DataFidelity | None,
+    data_fidelity: Fidelities | None,
     *arguments: Any,
     **options: Any,
 ) -> OptimResult:
-    fidelity = _adjoin.DistributedDataFidelity(physics._stack, [data_fidelity or L2()], physics._default_reduction)
+    fidelities = list(data_fidelity) if isinstance(data_fidelity, Sequence) else [data_fidelity or L2()]
+    fidelity = _adjoin.DistributedDataFidelity(physics._stack, fidelities, physics._default_reduction)
     return algorithm(fidelity, y, prior, x0, *arguments, **options)
 
 
 def gradient_descent(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
     """x ← x − τ (∇f(x) + λ ∇g(x))."""
     return _run(_adjoin.gradient_descent, physics, y, prior, x0, data_fidelity, **options)
 
 
 def proximal_gradient(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
     """x ← prox_{τ λ g}(x − τ ∇f(x)); with a :class:`PnP` prior it is plug-and-play."""
     return _run(_adjoin.proximal_gradient, physics, y, prior, x0, data_fidelity, **options)
 
 
 def fista(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
     """Proximal gradient steps from an extrapolated point (Beck and Teboulle 2009)."""
     return _run(_adjoin.fista, physics, y, prior, x0, data_fidelity, **options)
 
 
 def monotone_fista(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
     """FISTA whose objective never rises."""
     return _run(_adjoin.monotone_fista, physics, y, prior, x0, data_fidelity, **options)
 
 
 def primal_dual(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: DataFidelity | None = None, **options: Any
+    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
     """The primal-dual algorithm of Chambolle and Pock (2011); the fidelity need not be smooth."""
     return _run(_adjoin.primal_dual, physics, y, prior, x0, data_fidelity, **options)
@@ -124,7 +128,7 @@ def hqs(
     x0: torch.Tensor,
     gammas: Sequence[float],
     *,
-    data_fidelity: DataFidelity | None = None,
+    data_fidelity: Fidelities | None = None,
     **options: Any,
 ) -> OptimResult:
     """Half-quadratic splitting with γ from ``gammas``, one an iteration."""
@@ -138,7 +142,7 @@ def admm(
     x0: torch.Tensor,
     gamma: float,
     *,
-    data_fidelity: DataFidelity | None = None,
+    data_fidelity: Fidelities | None = None,
     **options: Any,
 ) -> OptimResult:
     """Alternating direction method of multipliers."""
@@ -153,7 +157,7 @@ def ordered_subsets(
     count: int = 4,
     decay: float = 0.1,
     *,
-    data_fidelity: DataFidelity | None = None,
+    data_fidelity: Fidelities | None = None,
     **options: Any,
 ) -> OptimResult:
     """Passes over ``count`` subsets of the operators, a proximal gradient step for each (Hudson and Larkin 1994); the

@@ -124,10 +124,9 @@ void bind_fidelities(py::module_& m) {
              const DataFidelityOptions options{.reduction = reduction_from_string(reduction)};
              const std::vector<DataFidelityPtr> own(fidelities.begin(), fidelities.end());
              const py::gil_scoped_release release;
-             const auto make = [&](std::int64_t index, at::Device /*device*/) {
-               return own[own.size() == 1 ? 0 : static_cast<std::size_t>(index)];
-             };
-             return without_gil(std::make_unique<Fidelity>(*stack, DataFidelityFactory(make), options), stack);
+             auto fidelity = own.size() == 1 ? std::make_unique<Fidelity>(*stack, own[0], options)
+                                             : std::make_unique<Fidelity>(*stack, own, options);
+             return without_gil(std::move(fidelity), stack);
            }),
            py::arg("stack"), py::arg("fidelities"), py::arg("reduction"))
       .def(

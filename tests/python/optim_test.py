@@ -152,3 +152,15 @@ def test_wavelets_are_orthonormal():
         assert w.norm() == pytest.approx(x.norm().item())
         assert torch.allclose(optim.inverse_wavelet_transform(w, wavelet, levels=2), x)
         assert not torch.allclose(w, x)
+
+
+def test_the_algorithms_take_a_fidelity_for_each_operator(ctx):
+    stack, M, _, y, whole = data(ctx)
+    x0 = torch.zeros(1, 6, dtype=torch.float64)
+    fidelities = [L2(sigma=1.0 + i) for i in range(5)]
+    result = optim.fista(stack, y, Tikhonov(), x0, data_fidelity=fidelities, max_iter=2000, tol=1e-12)
+    weights = torch.cat([torch.full((m.shape[0],), (1.0 + i) ** -2.0) for i, m in enumerate(matrices(5))]).double()
+    H = M.T @ (weights[:, None] * M) + torch.eye(6, dtype=torch.float64)
+    assert torch.allclose(result.x[0], torch.linalg.solve(H, M.T @ (weights * whole[0])), atol=1e-6)
+    with pytest.raises((ValueError, RuntimeError)):
+        optim.fista(stack, y, Tikhonov(), x0, data_fidelity=fidelities[:4])
