@@ -68,13 +68,16 @@ function(adjoin_library)
                 "${PROJECT_SOURCE_DIR}/cmake/FindTorchWheel.cmake" DESTINATION ${package_dir})
 endfunction()
 
+# What only calls the library spends its time there: -O1 makes it no slower, and compiles in two thirds of the time.
+set(adjoin_calling_options "$<$<CONFIG:Release>:-O1>")
+
 # adjoin_program(NAME SOURCES … USES rooms…): an executable.
 function(adjoin_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;USES")
   add_executable(${name} ${arg_SOURCES})
   # -fPIC in place of -fPIE, so that the precompiled headers of the libraries serve.
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-  target_compile_options(${name} PRIVATE -fPIC)
+  target_compile_options(${name} PRIVATE -fPIC ${adjoin_calling_options})
   target_precompile_headers(${name} REUSE_FROM adjoin_pch)
   list(TRANSFORM arg_USES REPLACE "^([a-z]+)$" "adjoin_\\1")
   target_link_libraries(${name} PRIVATE adjoin_options ${arg_USES})

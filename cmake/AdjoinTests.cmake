@@ -4,6 +4,7 @@ set(ADJOIN_GTEST_SOURCES "/usr/src/googletest" CACHE PATH "Sources of GoogleTest
 # Built from its sources, so that it has the string ABI of the torch wheel.
 add_subdirectory("${ADJOIN_GTEST_SOURCES}" "${CMAKE_BINARY_DIR}/googletest" EXCLUDE_FROM_ALL SYSTEM)
 target_link_libraries(gtest PUBLIC torch::torch)
+target_compile_options(gtest PRIVATE ${adjoin_calling_options})
 
 file(STRINGS "${PROJECT_SOURCE_DIR}/scripts/mpi.env" adjoin_test_environment REGEX "^[A-Z]")
 list(APPEND adjoin_test_environment "ASAN_OPTIONS=detect_leaks=0" "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1")

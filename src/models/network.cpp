@@ -1,7 +1,7 @@
 #include "adjoin/models/network.hpp"
 
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
-#include <torch/script.h>
+#include <torch/csrc/jit/serialization/import.h>
 
 #include <memory>
 #include <utility>
