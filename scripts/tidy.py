@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-FOLDERS = ("src/", "apps/", "benchmarks/", "examples/", "tests/")
+FOLDERS = ("src/", "python/bindings/", "apps/", "benchmarks/", "examples/", "tests/")
 # Warnings that clang means by GCC's options and GCC does not.
 FLAGS = [
     f"--extra-arg=-Wno-{name}"
@@ -20,15 +20,24 @@ FLAGS = [
 ]
 
 
+def sources(entry):
+    """The sources that an entry of compile_commands.json compiles: those that a unit of CMake's making includes."""
+    path = pathlib.Path(entry["directory"]) / entry["file"]
+    if path.parent.name != "Unity":
+        return [path]
+    return [pathlib.Path(name) for name in re.findall(r'#include "(.*\.cpp)"', path.read_text(encoding="utf-8"))]
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     prefixes = tuple(sys.argv[2:]) or FOLDERS
     commands = {}
     for entry in json.loads((pathlib.Path(sys.argv[1]) / "compile_commands.json").read_text(encoding="utf-8")):
-        name = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
-        if name.startswith(prefixes):
-            entry["command"] = re.sub(r" -Winvalid-pch| -include \S*cmake_pch\S*", "", entry["command"])
-            commands[name] = entry
+        command = re.sub(r" -Winvalid-pch| -include \S*cmake_pch\S*", "", entry["command"])
+        for path in sources(entry):
+            name = os.path.relpath(path, root)
+            if name.startswith(prefixes):
+                commands[name] = {**entry, "file": str(path), "command": command.replace(entry["file"], str(path))}
 
     with tempfile.TemporaryDirectory() as folder:
         (pathlib.Path(folder) / "compile_commands.json").write_text(json.dumps(list(commands.values())))

@@ -13,17 +13,26 @@ namespace {
 
 std::shared_ptr<Communicator> mpi_communicator() { return without_gil(make_mpi_communicator(MPI_COMM_WORLD)); }
 
-// Kept until finalize_mpi: contexts come and go, but MPI is initialised once in a process.
+// Kept until finalize_mpi: contexts come and go, but MPI is initialised once in a process. Where that is not called,
+// the end of the process must not do it.
 std::unique_ptr<MpiSession>& session() {
-  static auto* const kept = new std::unique_ptr<MpiSession>();
+  static auto* const kept = new std::unique_ptr<MpiSession>();  // NOLINT(cppcoreguidelines-owning-memory): see above
   return *kept;
 }
 
 ReduceOp reduce_op(const std::string& name) {
-  if (name == "sum") return ReduceOp::sum;
-  if (name == "product") return ReduceOp::product;
-  if (name == "min") return ReduceOp::min;
-  if (name == "max") return ReduceOp::max;
+  if (name == "sum") {
+    return ReduceOp::sum;
+  }
+  if (name == "product") {
+    return ReduceOp::product;
+  }
+  if (name == "min") {
+    return ReduceOp::min;
+  }
+  if (name == "max") {
+    return ReduceOp::max;
+  }
   throw InvalidArgument("op: must be 'sum', 'product', 'min' or 'max', got '" + name + "'");
 }
 

@@ -3,6 +3,7 @@
 #include "adjoin/distributed/measure_costs.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 
+#include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>

@@ -86,12 +86,12 @@ class PythonLinearPhysics : public PythonModel<LinearPhysics> {
 
 }  // namespace
 
-PhysicsPtr make_python_physics(std::string name, Methods methods) {
+PhysicsPtr make_python_physics(std::string name, const Methods& methods) {
   check(methods.contains("A"), name, ": must have a method A");
   return std::make_shared<PythonModel<Physics>>(std::move(name), methods);
 }
 
-LinearPhysicsPtr make_python_linear_physics(std::string name, Methods methods) {
+LinearPhysicsPtr make_python_linear_physics(std::string name, const Methods& methods) {
   check(methods.contains("A") && methods.contains("A_adjoint"), name, ": must have methods A and A_adjoint");
   return std::make_shared<PythonLinearPhysics>(std::move(name), methods);
 }

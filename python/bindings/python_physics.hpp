@@ -15,8 +15,8 @@ namespace adjoin::python {
 /// and "A_dagger". What is missing is made of the others.
 using Methods = std::map<std::string, Object>;
 
-PhysicsPtr make_python_physics(std::string name, Methods methods);
+PhysicsPtr make_python_physics(std::string name, const Methods& methods);
 /// Throws InvalidArgument unless there are A and A_adjoint.
-LinearPhysicsPtr make_python_linear_physics(std::string name, Methods methods);
+LinearPhysicsPtr make_python_linear_physics(std::string name, const Methods& methods);
 
 }  // namespace adjoin::python
