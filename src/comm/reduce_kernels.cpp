@@ -79,20 +79,16 @@ ADJOIN_INLINE void stream_span(T* output, const T* a, const T* b, std::size_t nu
   reduce_span<op>(output + i, a + i, b + i, numel - i);
 }
 
-/// output ← a op b, a page at a time: the processor's own prefetching stops at the end of one.
+/// output ← a op b for at most a page: the processor's own prefetching stops at the end of one.
 template <ReduceOp op, class T>
-ADJOIN_INLINE void reduce_two(T* output, const T* a, const T* b, std::size_t numel, bool streams) {
-  constexpr std::size_t page = page_bytes / sizeof(T);
-  for (std::size_t begin = 0; begin < numel; begin += page) {
-    const std::size_t length = std::min(page, numel - begin);
-    prefetch_after(a + begin);
-    prefetch_after(b + begin);
-    if (streams) {
-      stream_span<op>(output + begin, a + begin, b + begin, length);
-    } else {
-      prefetch_after(output + begin);
-      reduce_span<op>(output + begin, a + begin, b + begin, length);
-    }
+ADJOIN_INLINE void reduce_page(T* output, const T* a, const T* b, std::size_t numel, bool streams) {
+  prefetch_after(a);
+  prefetch_after(b);
+  if (streams) {
+    stream_span<op>(output, a, b, numel);
+  } else {
+    prefetch_after(output);
+    reduce_span<op>(output, a, b, numel);
   }
 }
 
@@ -112,23 +108,20 @@ ADJOIN_INLINE void reduce(T* output, const Sources& sources, std::size_t numel, 
     std::copy_n(sources.get<T>(0), numel, output);
     return;
   }
-  if (sources.count == 2) {
-    reduce_two<op>(output, sources.get<T>(0), sources.get<T>(1), numel, streams);
-    return;
-  }
-  // Block by block, the results of which stay in the first-level cache while all but the last source are combined.
+  // Page by page, the results of which stay in the first-level cache while all but the last source are combined.
   alignas(line_bytes) std::byte aside[page_bytes];
-  constexpr std::size_t block = page_bytes / sizeof(T);
+  T* const partial = reinterpret_cast<T*>(aside);
+  constexpr std::size_t page = page_bytes / sizeof(T);
   const std::size_t last = sources.count - 1;
-  for (std::size_t begin = 0; begin < numel; begin += block) {
-    const std::size_t length = std::min(block, numel - begin);
-    T* const partial = reinterpret_cast<T*>(aside);
+  for (std::size_t begin = 0; begin < numel; begin += page) {
+    const std::size_t length = std::min(page, numel - begin);
     const T* first = sources.get<T>(0) + begin;
-    for (std::size_t s = 1; s < last; ++s) {
-      reduce_two<op>(partial, first, sources.get<T>(s) + begin, length, false);
+    // One call for all sources: it is compiled for every dtype, operation and instruction set.
+    for (std::size_t s = 1; s <= last; ++s) {
+      T* const target = s == last ? output + begin : partial;
+      reduce_page<op>(target, first, sources.get<T>(s) + begin, length, streams && s == last);
       first = partial;
     }
-    reduce_two<op>(output + begin, first, sources.get<T>(last) + begin, length, streams);
   }
 }
 
