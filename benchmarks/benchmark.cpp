@@ -4,6 +4,7 @@
 //   independent  what each rank's part takes as a stack of its own, at the same time and without any message: the
 //                difference is what distribution costs
 //   plain        the same arithmetic on bare tensors: the difference is the framework's own time
+//   floor        the transforms that the normal operators cannot do without, on the rank that has most of them
 //   memory       peak resident memory of a first A_adjoint_A above what was there before, in images
 //   sharding     "unequal" with costs that were measured and in turns, and the longest rank's share that costs predict
 #include <ATen/ATen.h>
@@ -24,6 +25,7 @@
 #include "adjoin/distributed/measure_costs.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/physics/stacked.hpp"
+#include "fft.hpp"  // of the library itself: the floors are its own transforms
 #include "stopwatch.hpp"
 #include "workloads.hpp"
 
@@ -92,6 +94,39 @@ void time_plain_blur(Stopwatch& stopwatch) {
   const at::Tensor response = at::rand({1, 1, 512, 257});
   stopwatch.time("blur.A_adjoint_A", w.repetitions,
                  [&] { at::fft_irfft2(at::fft_rfft2(w.x).mul_(response), at::IntArrayRef({512, 512})); });
+}
+
+// Transforms of `count` images of these sizes there and back, on every rank at once.
+void time_transforms(const std::string& name, std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype,
+                     Stopwatch& stopwatch) {
+  const auto transform = fft::ImageTransform::make(sizes, dtype);
+  if (transform == nullptr) {
+    return;
+  }
+  std::vector<std::int64_t> batch = {count};
+  batch.insert(batch.end(), sizes.begin(), sizes.end());
+  at::Tensor images = at::rand(batch, dtype);
+  // A complex transform works in place; the spectrum of a real image is about as large as the image.
+  at::Tensor spectrum = at::zeros({images[0].numel() + 2 * sizes[0]}, dtype);
+  stopwatch.time(name, 21, [&] {
+    for (std::int64_t k = 0; k < count; ++k) {
+      void* const image = images[k].mutable_data_ptr();
+      void* const target = at::isComplexType(dtype) ? image : spectrum.mutable_data_ptr();
+      transform->forward(image, target);
+      transform->backward(target, image);
+    }
+  });
+}
+
+// The blurs' three channels are divided among the ranks, the coils are divided equally.
+void time_floors(const DistributedContext& context, const std::string& only, Stopwatch& stopwatch) {
+  const auto share = [&](std::int64_t total) { return (total + context.size() - 1) / context.size(); };
+  if (only.empty() || only == "blur") {
+    time_transforms("blur.A_adjoint_A", share(3), {512, 512}, at::kFloat, stopwatch);
+  }
+  if (only.empty() || only == "mri") {
+    time_transforms("mri.A_adjoint_A", share(12), {256, 256}, at::kComplexFloat, stopwatch);
+  }
 }
 
 // A field of /proc/self/status, in bytes.
@@ -171,6 +206,7 @@ Json measure(DistributedContext& context, const std::string& only) {
   Stopwatch distributed(context.communicator());
   Stopwatch independent(context.communicator());
   Stopwatch plain(context.communicator());
+  Stopwatch floor(context.communicator());
   Json memory = Json::object();
   Json sharding = Json::object();
   for (const auto make : {tiny, own, blur, mri, tomography}) {
@@ -190,12 +226,14 @@ Json measure(DistributedContext& context, const std::string& only) {
   if (only.empty() || only == "blur") {
     time_plain_blur(plain);
   }
+  time_floors(context, only, floor);
   if ((only.empty() || only == "unequal") && context.size() > 1) {
     sharding["unequal"] = compare_shardings(context, unequal());
   }
   return {{"adjoin", distributed.figures()},
           {"independent", independent.figures()},
           {"plain", plain.figures()},
+          {"floor", floor.figures()},
           {"memory", memory},
           {"sharding", sharding}};
 }

@@ -1,5 +1,6 @@
-// Times the reduction through the shared-memory window against MPI_Allreduce: to a result that the ranks share, as the
-// solvers take it, and to memory of each rank's own. Run under mpirun; rank 0 prints a table and writes JSON:
+// Times the reduction through shared memory against MPI_Allreduce: to a result that the ranks share, as the solvers
+// take it, and to memory of each rank's own; and as its floor the copies that it cannot do without. Run under mpirun;
+// rank 0 prints a table and writes JSON:
 //
 //   mpirun -n 2 collectives_benchmark [--json FILE] [--repetitions N]
 #include <ATen/ATen.h>
@@ -10,6 +11,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -56,6 +58,11 @@ Timings time_all_reduce(adjoin::Communicator& comm, std::int64_t numel, int repe
   const int batch = numel <= 1024 ? 1000 : 1;
   const auto to_shared = [&] { buffer->all_reduce_shared(); };
   const auto to_own = [&] { buffer->all_reduce(output); };
+  // Of N numbers, a rank of two writes half for the other, reads the other half and its own, and writes half of the
+  // result: as many bytes as a copy of 5/4 N, here of private memory, by all ranks at once.
+  const at::Tensor source = at::zeros({numel + numel / 4});
+  at::Tensor target = at::zeros_like(source);
+  const auto copy = [&] { std::memcpy(target.mutable_data_ptr(), source.const_data_ptr(), source.nbytes()); };
   const auto by_mpi = [&] {
     MPI_Allreduce(mpi_input.const_data_ptr(), mpi_output.mutable_data_ptr(), static_cast<int>(numel), MPI_FLOAT,
                   MPI_SUM, MPI_COMM_WORLD);
@@ -77,6 +84,7 @@ Timings time_all_reduce(adjoin::Communicator& comm, std::int64_t numel, int repe
     time("window", buffer->input(), to_shared);
     time("window_to_own", buffer->input(), to_own);
     time("mpi", mpi_input, by_mpi);
+    time("floor", source, copy);
   }
   Timings timings;
   for (const auto& [way, values] : seconds) {
@@ -136,11 +144,11 @@ int main(int argc, char** argv) {
     results["all_reduce." + std::to_string(numel) + "_floats"] = time_all_reduce(*comm, numel, repetitions);
   }
   if (comm->rank() == 0) {
-    std::printf("%s\n%-28s %20s %20s %20s   (microseconds: median [minimum]; speed-up: shared against MPI)\n",
-                comm->description().c_str(), "", "window, shared", "window, own", "MPI_Allreduce");
+    std::printf("%s\n%-28s %20s %20s %20s %20s   (microseconds: median [minimum]; speed-up: shared against MPI)\n",
+                comm->description().c_str(), "", "copies", "shared result", "own result", "MPI_Allreduce");
     for (const auto& [name, timings] : results) {
       std::printf("%-28s", name.c_str());
-      for (const char* way : {"window", "window_to_own", "mpi"}) {
+      for (const char* way : {"floor", "window", "window_to_own", "mpi"}) {
         const auto timing = timings.find(way);
         timing == timings.end()
             ? std::printf(" %20s", "")
