@@ -22,11 +22,18 @@ constexpr std::uint64_t uncounted_writes = 4;
 constexpr double longest_write = 4.0;
 constexpr double weight_of_a_write = 0.25;
 
+/// What was streamed is read from further away: the writer must gain this much by it.
+constexpr double least_gain = 1.5;
+
 std::size_t size_class(std::size_t bytes, std::size_t classes) {
   return std::min<std::size_t>(std::bit_width(bytes / timed_bytes) - 1, classes - 1);
 }
 
 }  // namespace
+
+Store WindowWriter::Experience::quicker() const {
+  return least_gain * cost[1] < cost[0] ? Store::streamed : Store::cached;
+}
 
 Store WindowWriter::Experience::next() const {
   if (writes < first_writes) {

@@ -29,7 +29,7 @@ class WindowWriter {
     /// Seconds a byte of cached and of streamed stores.
     std::array<double, 2> cost = {0.0, 0.0};
 
-    Store quicker() const { return cost[1] < cost[0] ? Store::streamed : Store::cached; }
+    Store quicker() const;
     Store next() const;
     void add(Store store, double seconds_a_byte);
   };
