@@ -163,11 +163,7 @@ class MpiCommunicator : public Communicator {
     void* const data = buffer.mutable_data_ptr();
     const MPI_Datatype type = mpi::transport_type(buffer.scalar_type());
     if (buffer.is_cpu() && shares_memory()) {
-      lengths_.resize(counts.size());
-      std::ranges::transform(counts, lengths_.begin(), [item = buffer.element_size()](std::int64_t count) {
-        return static_cast<std::size_t>(count) * item;
-      });
-      transfers_->all_gather(static_cast<std::byte*>(data), lengths_);
+      transfers_->all_gather(buffer, counts);
     } else if (buffer.numel() > options_.max_count) {
       in_segments(counts, [&](int root, std::int64_t begin, std::int64_t numel) {
         broadcast_memory(element(data, begin, buffer.element_size()), numel, buffer.scalar_type(), root);
@@ -285,7 +281,6 @@ class MpiCommunicator : public Communicator {
   // Kept between gathers, to spare the allocation.
   std::vector<int> counts_;
   std::vector<int> offsets_;
-  std::vector<std::size_t> lengths_;
 };
 
 /// Ordinary memory that MPI reaches, reduced by it out of place.

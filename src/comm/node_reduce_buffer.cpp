@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace adjoin {
 
@@ -23,16 +22,13 @@ NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& tr
       input_(at::empty({numel}, dtype)) {}
 
 void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
-  void* const result = output.mutable_data_ptr();
-  transfers_.all_reduce(input_.scalar_type(), op, input_.const_data_ptr(), result,
+  transfers_.all_reduce(input_.scalar_type(), op, input_.const_data_ptr(), output.mutable_data_ptr(),
                         static_cast<std::size_t>(input_.numel()));
   if (across_nodes_) {
     if (transfers_.group().rank() == 0) {
-      across_nodes_(result, input_.numel(), input_.scalar_type(), op);
+      across_nodes_(output.mutable_data_ptr(), input_.numel(), input_.scalar_type(), op);
     }
-    std::vector<std::size_t> lengths(static_cast<std::size_t>(transfers_.group().size()), 0);
-    lengths[0] = output.nbytes();
-    transfers_.all_gather(static_cast<std::byte*>(result), lengths);
+    transfers_.broadcast(output, 0);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "reduce_kernels.hpp"
@@ -47,24 +48,33 @@ NodeTransfers::NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<S
     places_[1].push_back(window_->segment(r) + piece_bytes);
   }
   sources_.resize(places_[0].size());
+  lengths_.resize(places_[0].size());
 }
 
-void NodeTransfers::all_gather(std::byte* data, std::span<const std::size_t> lengths) {
-  std::size_t total = 0;
-  for (const std::size_t length : lengths) {
-    total += length;
-  }
-  const Store store = store_for(total);
-  const std::size_t longest = std::ranges::max(lengths);
+void NodeTransfers::all_gather(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
+  const auto to_bytes = [&](std::int64_t count) { return static_cast<std::size_t>(count) * buffer.element_size(); };
+  std::ranges::transform(counts, lengths_.begin(), to_bytes);
+  gather_segments(static_cast<std::byte*>(buffer.mutable_data_ptr()));
+}
+
+void NodeTransfers::broadcast(at::Tensor& tensor, int root) {
+  std::ranges::fill(lengths_, 0);
+  lengths_[static_cast<std::size_t>(root)] = tensor.nbytes();
+  gather_segments(static_cast<std::byte*>(tensor.mutable_data_ptr()));
+}
+
+void NodeTransfers::gather_segments(std::byte* data) {
+  const Store store = store_for(std::accumulate(lengths_.begin(), lengths_.end(), std::size_t{0}));
+  const std::size_t longest = std::ranges::max(lengths_);
   for (std::size_t begin = 0; begin < longest; begin += piece_bytes) {
     const std::vector<std::byte*>& places = next_places();
     const auto for_segments = [&](const auto& transfer) {
       std::byte* segment = data;
-      for (std::size_t r = 0; r < lengths.size(); ++r) {
-        if (begin < lengths[r]) {
-          transfer(r, segment + begin, std::min(piece_bytes, lengths[r] - begin));
+      for (std::size_t r = 0; r < lengths_.size(); ++r) {
+        if (begin < lengths_[r]) {
+          transfer(r, segment + begin, std::min(piece_bytes, lengths_[r] - begin));
         }
-        segment += lengths[r];
+        segment += lengths_[r];
       }
     };
     for_segments([&](std::size_t r, const std::byte* piece, std::size_t bytes) {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -24,8 +25,12 @@ class NodeTransfers {
 
   NodeGroup& group() const { return *group_; }
 
-  /// `data` holds a segment of each rank, one after the other, of `lengths[r]` bytes; each rank has filled its own.
-  void all_gather(std::byte* data, std::span<const std::size_t> lengths);
+  /// `buffer`, contiguous, holds a segment of each rank, one after the other, of `counts[r]` elements; each rank has
+  /// filled its own.
+  void all_gather(at::Tensor& buffer, const std::vector<std::int64_t>& counts);
+
+  /// Every rank's `tensor`, contiguous, becomes that of `root`.
+  void broadcast(at::Tensor& tensor, int root);
 
   /// `output` ← reduction of the `numel` elements of every rank's `own`, the same bits on every rank. The two may be
   /// the same memory.
@@ -38,6 +43,9 @@ class NodeTransfers {
   NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window);
   /// Where the ranks lay their next piece.
   const std::vector<std::byte*>& next_places() { return places_[turn_ = 1 - turn_]; }
+
+  /// Gathers segments of lengths_[r] bytes.
+  void gather_segments(std::byte* data);
 
   /// Elements [begin, end) of a piece.
   struct Share {
@@ -58,7 +66,9 @@ class NodeTransfers {
   std::size_t rank_;
   std::size_t turn_ = 0;
   std::array<std::vector<std::byte*>, 2> places_;
+  // Kept from call to call, to spare the allocation.
   std::vector<const void*> sources_;
+  std::vector<std::size_t> lengths_;
 };
 
 }  // namespace adjoin

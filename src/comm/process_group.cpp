@@ -224,11 +224,7 @@ class ProcessGroupCommunicator : public Communicator {
 
   void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
     if (transfers_ && buffer.is_cpu()) {
-      lengths_.resize(counts.size());
-      std::ranges::transform(counts, lengths_.begin(), [item = buffer.element_size()](std::int64_t count) {
-        return static_cast<std::size_t>(count) * item;
-      });
-      transfers_->all_gather(static_cast<std::byte*>(buffer.mutable_data_ptr()), lengths_);
+      transfers_->all_gather(buffer, counts);
     } else {
       start_all_gather_v_impl(buffer, counts).wait();
     }
@@ -278,9 +274,7 @@ class ProcessGroupCommunicator : public Communicator {
 
   void broadcast_impl(at::Tensor& tensor, int root) override {
     if (transfers_ && tensor.is_cpu()) {
-      lengths_.assign(static_cast<std::size_t>(size_), 0);
-      lengths_[static_cast<std::size_t>(root)] = tensor.nbytes();
-      transfers_->all_gather(static_cast<std::byte*>(tensor.mutable_data_ptr()), lengths_);
+      transfers_->broadcast(tensor, root);
     } else {
       start_broadcast_impl(tensor, root).wait();
     }
@@ -419,8 +413,6 @@ class ProcessGroupCommunicator : public Communicator {
   std::optional<at::Device> host_goes_by_;
   /// Null where host memory goes through the group.
   std::unique_ptr<NodeTransfers> transfers_;
-  // Kept between gathers, to spare the allocation.
-  std::vector<std::size_t> lengths_;
 };
 
 /// Ordinary memory, whose copy the group reduces.

@@ -51,9 +51,9 @@ at::Tensor alias(const at::Tensor& base, std::int64_t byte_offset, at::IntArrayR
   return view;
 }
 
-// Copies `from` to `to`, of equal shape; a plain copy of memory where that is right.
+// Copies `from` to `to`, of equal shape, unless it lies there; a plain copy of memory where that is right.
 void copy_into(at::Tensor& to, const at::Tensor& from) {
-  if (from.numel() == 0) {
+  if (from.numel() == 0 || from.const_data_ptr() == to.const_data_ptr()) {
     return;
   }
   if (to.is_cpu() && from.is_cpu() && to.scalar_type() == from.scalar_type() && from.is_contiguous() &&
@@ -305,7 +305,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
       at::Tensor payload = target();
       if (!mine.defined()) {
         payload.zero_();
-      } else if (mine.const_data_ptr() != payload.const_data_ptr()) {
+      } else {
         copy_into(payload, mine);
         if (mine.scalar_type() == plan.dtype) {
           mine = payload;  // its own memory is not needed any more
@@ -450,13 +450,6 @@ at::Tensor slot(const at::Tensor& buffer, const GatherPlan::Entry& entry) {
   return alias(buffer, entry.offset, entry.sizes, entry.dtype);
 }
 
-void place(const at::Tensor& buffer, const GatherPlan::Entry& entry, const at::Tensor& result) {
-  at::Tensor to = slot(buffer, entry);
-  if (!to.is_cpu() || to.const_data_ptr() != result.const_data_ptr()) {
-    copy_into(to, result);
-  }
-}
-
 std::int64_t total_bytes(const GatherPlan& plan) {
   std::int64_t total = 0;
   for (const std::int64_t count : plan.counts) {
@@ -471,11 +464,15 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
   std::optional<Failure> failure = take_deferred();
   at::Tensor buffer;
   TensorList places;
-  if (plan.agreed) {
+  const auto take_buffer = [&] {
     buffer = plan.results.take(total_bytes(plan), at::kByte, device_);
+    places = TensorList();
     for (const std::int64_t index : indices_) {
       places.push_back(slot(buffer, plan.entries[static_cast<std::size_t>(index)]));
     }
+  };
+  if (plan.agreed) {
+    take_buffer();
   }
   TensorList mine;
   if (!failure) {
@@ -490,13 +487,13 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
   }
   while (true) {
     if (!buffer.defined()) {
-      buffer = plan.results.take(total_bytes(plan), at::kByte, device_);
+      take_buffer();
     }
     bool changed = false;
     for (std::size_t k = 0; k < mine.size() && !failure; ++k) {
       const GatherPlan::Entry& entry = plan.entries[static_cast<std::size_t>(indices_[k])];
       if (fits(entry, mine[k])) {
-        place(buffer, entry, mine[k]);
+        copy_into(places[k], mine[k]);
       } else {
         changed = true;
       }
@@ -546,7 +543,8 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
         compute(position);
         const bool changed = !failure && !fits(entry, mine[position]);
         if (!failure && !changed) {
-          place(buffer, entry, mine[position]);
+          at::Tensor place = slot(buffer, entry);
+          copy_into(place, mine[position]);
         }
         write_header(buffer, plan.headers[i], {failure.has_value(), changed});
         ++position;
