@@ -1,10 +1,13 @@
 // What every binding needs: torch's casters, one for lists of tensors, and the bridges to Python callables.
 #pragma once
 
+#include <c10/util/StringUtil.h>
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -54,6 +57,21 @@ py::dict to_kwargs(const Params& params);
 /// A call to Python, with the GIL: function(arguments…, **params), which must return a tensor. `name` is for messages.
 at::Tensor call(const Object& function, const std::string& name, std::initializer_list<const at::Tensor*> arguments,
                 const Params& params);
+
+/// The value of the choice called `name`; throws InvalidArgument, naming all, where there is none.
+template <class T>
+T chosen(const char* argument, const std::string& name, std::initializer_list<std::pair<const char*, T>> choices) {
+  std::string names;
+  std::size_t left = choices.size();
+  for (const auto& [known, value] : choices) {
+    if (name == known) {
+      return value;
+    }
+    --left;
+    names += c10::str("'", known, left > 1 ? "', " : left == 1 ? "' or " : "'");
+  }
+  throw InvalidArgument(c10::str(argument, ": must be ", names, ", got '", name, "'"));
+}
 
 /// Ends an object of C++ without the GIL, since it may wait for other ranks.
 template <class T>

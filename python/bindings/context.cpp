@@ -21,19 +21,9 @@ std::unique_ptr<MpiSession>& session() {
 }
 
 ReduceOp reduce_op(const std::string& name) {
-  if (name == "sum") {
-    return ReduceOp::sum;
-  }
-  if (name == "product") {
-    return ReduceOp::product;
-  }
-  if (name == "min") {
-    return ReduceOp::min;
-  }
-  if (name == "max") {
-    return ReduceOp::max;
-  }
-  throw InvalidArgument("op: must be 'sum', 'product', 'min' or 'max', got '" + name + "'");
+  return chosen<ReduceOp>(
+      "op", name,
+      {{"sum", ReduceOp::sum}, {"product", ReduceOp::product}, {"min", ReduceOp::min}, {"max", ReduceOp::max}});
 }
 
 }  // namespace

@@ -17,16 +17,9 @@ namespace {
 using Sizes = std::vector<std::int64_t>;
 
 ConvolutionMethod method_from_string(const std::string& name) {
-  if (name == "auto") {
-    return ConvolutionMethod::Automatic;
-  }
-  if (name == "fft") {
-    return ConvolutionMethod::Fft;
-  }
-  if (name == "direct") {
-    return ConvolutionMethod::Direct;
-  }
-  throw InvalidArgument("method: must be 'auto', 'fft' or 'direct', got '" + name + "'");
+  return chosen<ConvolutionMethod>(
+      "method", name,
+      {{"auto", ConvolutionMethod::Automatic}, {"fft", ConvolutionMethod::Fft}, {"direct", ConvolutionMethod::Direct}});
 }
 
 }  // namespace
