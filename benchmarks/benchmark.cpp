@@ -88,14 +88,6 @@ void time_plain_own(const DistributedContext& context, Stopwatch& stopwatch) {
   stopwatch.time("own.A_adjoint_A", w.repetitions, [&] { apply(2); });
 }
 
-// The least that a circular convolution of this image takes: there and back again, and one product.
-void time_plain_blur(Stopwatch& stopwatch) {
-  const Workload w = blur();
-  const at::Tensor response = at::rand({1, 1, 512, 257});
-  stopwatch.time("blur.A_adjoint_A", w.repetitions,
-                 [&] { at::fft_irfft2(at::fft_rfft2(w.x).mul_(response), at::IntArrayRef({512, 512})); });
-}
-
 // Transforms of `count` images of these sizes there and back, on every rank at once.
 void time_transforms(const std::string& name, std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype,
                      Stopwatch& stopwatch) {
@@ -222,9 +214,6 @@ Json measure(DistributedContext& context, const std::string& only) {
   }
   if (only.empty() || only == "own") {
     time_plain_own(context, plain);
-  }
-  if (only.empty() || only == "blur") {
-    time_plain_blur(plain);
   }
   time_floors(context, only, floor);
   if ((only.empty() || only == "unequal") && context.size() > 1) {

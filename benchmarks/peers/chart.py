@@ -1,4 +1,5 @@
-"""Draws how many times as long as adjoin other systems take: chart.py PNG, with bench.py's figures on standard input."""
+"""Draws how many times as long as adjoin other systems take: chart.py PNG, with {system: {workload: ratio}} on standard
+input."""
 import json
 import sys
 
@@ -9,13 +10,8 @@ import matplotlib.pyplot as plt  # noqa: E402  (after the choice of the backend)
 
 
 def main():
-    figures = json.load(sys.stdin)
-    ours = figures["ours"]
-    rows = []
-    for peer, theirs in figures["peers"].items():
-        for name, seconds in theirs.items():
-            if name.replace("cgls", "cg") in ours:
-                rows.append((name, peer, seconds / ours[name.replace("cgls", "cg")]))
+    peers = json.load(sys.stdin)
+    rows = [(name, peer, ratio) for peer, ratios in peers.items() for name, ratio in ratios.items()]
     rows.sort(key=lambda row: (row[1], row[0]), reverse=True)
     figure, axes = plt.subplots(figsize=(8, 0.26 * len(rows) + 1.2))
     colours = {"deepinv": "#4c78a8", "pylops-mpi": "#f58518"}
