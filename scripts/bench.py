@@ -84,8 +84,8 @@ def spread_of(rounds):
 
 
 def counterpart(name):
-    """Our figure to compare a peer's figure with: CGLS is CG on the normal equations. Fused scalings are solved by the
-    first iteration, so the peers' twenty compare with those on a class of the user's own, which does not fuse."""
+    """Our figure to compare a peer's figure with: CGLS is CG on the normal equations. CG on fused scalings ends with
+    the first iteration, so the peers' solves compare with those on a class of the user's own, which does not fuse."""
     name = name.replace("cgls", "cg")
     return name.replace("tiny.", "own.") if name in ("tiny.cg20", "tiny.lsqr20") else name
 
