@@ -6,6 +6,10 @@ target_compile_options(adjoin_options INTERFACE -pthread -Wall -Wextra -Wpedanti
 if(ADJOIN_WARNINGS_AS_ERRORS)
   target_compile_options(adjoin_options INTERFACE -Werror)
 endif()
+# In a unity build, which halves the time by sharing torch's templates among some sources, GCC takes these for headers.
+if(CMAKE_UNITY_BUILD)
+  target_compile_options(adjoin_options INTERFACE -Wno-subobject-linkage)
+endif()
 if(ADJOIN_SANITIZE)
   target_compile_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE})

@@ -131,18 +131,21 @@ void Pending::wait() {
 
 // ---- ReduceBuffer -----------------------------------------------------------------------------------------------
 
+void ReduceBuffer::check_output(const char* name, const at::Tensor& output, std::int64_t numel) const {
+  const at::Tensor& source = input();
+  check_defined(name, output);
+  check(output.scalar_type() == source.scalar_type(), name, " must have dtype ", source.scalar_type(), ", got ",
+        output.scalar_type());
+  check(output.numel() == numel, name, " must have ", numel, " elements, got ", output.numel());
+  check(output.device() == source.device(), name, " must lie on ", source.device(), ", got ", output.device());
+  check(is_dense(output), name, " must be contiguous, got strides ", output.strides());
+  check(output.numel() == 0 || output.const_data_ptr() != source.const_data_ptr(), name,
+        " must not be the buffer's input()");
+}
+
 void ReduceBuffer::all_reduce(at::Tensor& output, ReduceOp op) {
   const at::Tensor& source = input();
-  check_defined("ReduceBuffer::all_reduce: output", output);
-  check(output.scalar_type() == source.scalar_type(), "ReduceBuffer::all_reduce: output must have dtype ",
-        source.scalar_type(), ", got ", output.scalar_type());
-  check(output.numel() == source.numel(), "ReduceBuffer::all_reduce: output must have ", source.numel(),
-        " elements, got ", output.numel());
-  check(output.device() == source.device(), "ReduceBuffer::all_reduce: output must lie on ", source.device(), ", got ",
-        output.device());
-  check(is_dense(output), "ReduceBuffer::all_reduce: output must be contiguous, got strides ", output.strides());
-  check(output.numel() == 0 || output.const_data_ptr() != source.const_data_ptr(),
-        "ReduceBuffer::all_reduce: output must not be the buffer's input()");
+  check_output("ReduceBuffer::all_reduce: output", output, source.numel());
   check_reducible("ReduceBuffer::all_reduce: output", output.scalar_type(), op);
   communicator_.count(Communicator::Kind::reduction, static_cast<std::int64_t>(output.nbytes()));
   if (output.numel() > 0) {
@@ -155,6 +158,54 @@ const at::Tensor& ReduceBuffer::all_reduce_shared(ReduceOp op) {
   check_reducible("ReduceBuffer::all_reduce_shared: input", source.scalar_type(), op);
   communicator_.count(Communicator::Kind::reduction, static_cast<std::int64_t>(source.nbytes()));
   return all_reduce_shared_impl(op);
+}
+
+void ReduceBuffer::check_parts(const char* method, const std::vector<std::int64_t>& counts) const {
+  check_counts(method, counts, communicator_.size());
+  check(sum_of(counts) <= input().numel(), method, ": counts must add up to at most ", input().numel(), ", got ",
+        counts);
+  check_reducible(method, input().scalar_type(), ReduceOp::sum);
+}
+
+ReduceBuffer::Part ReduceBuffer::own_part(const std::vector<std::int64_t>& counts) const {
+  const auto own = counts.begin() + communicator_.rank();
+  return {std::accumulate(counts.begin(), own, std::int64_t{0}), *own};
+}
+
+void ReduceBuffer::all_gather(at::Tensor& output, const std::vector<std::int64_t>& counts) {
+  check_parts("ReduceBuffer::all_gather", counts);
+  check_output("ReduceBuffer::all_gather: output", output, sum_of(counts));
+  communicator_.count(Communicator::Kind::gather, static_cast<std::int64_t>(input().nbytes()));
+  if (input().numel() > 0) {
+    all_gather_impl(output, counts);
+  }
+}
+
+const at::Tensor& ReduceBuffer::all_gather_shared(const std::vector<std::int64_t>& counts) {
+  check_parts("ReduceBuffer::all_gather_shared", counts);
+  communicator_.count(Communicator::Kind::gather, static_cast<std::int64_t>(input().nbytes()));
+  return all_gather_shared_impl(counts);
+}
+
+void ReduceBuffer::all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) {
+  const c10::NoGradGuard no_grad;
+  const Part part = own_part(counts);
+  at::Tensor flat = output.view(-1);
+  input().narrow(0, part.begin, part.count).copy_(flat.narrow(0, part.begin, part.count));
+  flat.copy_(ReduceBuffer::all_gather_shared_impl(counts).narrow(0, 0, flat.numel()));
+}
+
+const at::Tensor& ReduceBuffer::all_gather_shared_impl(const std::vector<std::int64_t>& counts) {
+  const c10::NoGradGuard no_grad;
+  const Part part = own_part(counts);
+  const std::int64_t parts = sum_of(counts);
+  const std::int64_t behind = part.begin + part.count;
+  input().narrow(0, 0, part.begin).zero_();
+  input().narrow(0, behind, parts - behind).zero_();
+  const at::Tensor& result = all_reduce_shared_impl(ReduceOp::sum);
+  const std::int64_t tail = input().numel() - parts;
+  input().narrow(0, parts, tail).copy_(result.narrow(0, parts, tail));
+  return result;
 }
 
 const at::Tensor& ReduceBuffer::all_reduce_shared_impl(ReduceOp op) {

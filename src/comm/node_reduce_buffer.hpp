@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "adjoin/comm/communicator.hpp"
 #include "node_transfers.hpp"
@@ -27,10 +28,15 @@ class NodeReduceBuffer : public ReduceBuffer {
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override;
   const at::Tensor& all_reduce_shared_impl(ReduceOp op) override;
+  void all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) override;
+  const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts) override;
 
  private:
-  /// Memory for results that all ranks read, two in turn; false on every rank where there is none.
-  bool has_shared_results();
+  /// Whether results are large enough to share, and there is memory for two in turn; the same on every rank.
+  bool shares_results();
+  const at::Tensor& next_shared_result();
+  /// Adds up what lies behind the parts, over the ranks.
+  void reduce_tail(const std::vector<std::int64_t>& counts);
 
   NodeTransfers& transfers_;
   AcrossNodes across_nodes_;

@@ -91,7 +91,7 @@ void NodeTransfers::gather_segments(std::byte* data) {
   }
 }
 
-NodeTransfers::Share NodeTransfers::share(int rank, std::size_t numel, std::size_t item) const {
+NodeTransfers::Share NodeTransfers::share_of(int rank, std::size_t numel, std::size_t item) const {
   const std::size_t line = Node::cache_line / item;
   const std::size_t lines = (numel + line - 1) / line;
   const auto begin = [&](int r) {
@@ -102,7 +102,7 @@ NodeTransfers::Share NodeTransfers::share(int rank, std::size_t numel, std::size
 
 void NodeTransfers::contribute(const std::vector<std::byte*>& places, const std::byte* own, std::size_t numel,
                                std::size_t item) {
-  const Share mine = share(group_->rank(), numel, item);
+  const Share mine = share_of(group_->rank(), numel, item);
   std::byte* const place = places[rank_];
   writer_.write(place, own, mine.begin * item);
   writer_.write(place + mine.end * item, own + mine.end * item, (numel - mine.end) * item);
@@ -140,13 +140,13 @@ void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, const void* ow
     }
     contribute(places, from, count, item);
     // Each rank's share of the results goes where it laid no contribution.
-    const Share mine = share(group_->rank(), count, item);
+    const Share mine = share_of(group_->rank(), count, item);
     const std::size_t offset = mine.begin * item;
     reduce_arrays(dtype, op, to + offset, sources(places, from, offset), mine.end - mine.begin);
     writer_.write(places[rank_] + offset, to + offset, (mine.end - mine.begin) * item);
     group_->synchronize();
     for (int r = 0; r < group_->size(); ++r) {
-      const Share theirs = share(r, count, item);
+      const Share theirs = share_of(r, count, item);
       if (r != group_->rank()) {
         copy_bytes(to + theirs.begin * item, places[static_cast<std::size_t>(r)] + theirs.begin * item,
                    (theirs.end - theirs.begin) * item, store_for(bytes));
@@ -162,11 +162,17 @@ void NodeTransfers::all_reduce_shared(at::ScalarType dtype, ReduceOp op, const v
     const std::vector<std::byte*>& places = next_places();
     const std::byte* const from = static_cast<const std::byte*>(own) + begin * item;
     contribute(places, from, count, item);
-    const Share mine = share(group_->rank(), count, item);
+    const Share mine = share_of(group_->rank(), count, item);
     const std::size_t offset = mine.begin * item;
     reduce_arrays(dtype, op, static_cast<std::byte*>(shared) + begin * item + offset, sources(places, from, offset),
                   mine.end - mine.begin, writer_.quicker((mine.end - mine.begin) * item));
   });
+  group_->synchronize();
+}
+
+void NodeTransfers::share(const std::byte* own, std::byte* shared, std::size_t bytes) {
+  group_->synchronize();
+  writer_.write(shared, own, bytes);
   group_->synchronize();
 }
 

@@ -39,6 +39,10 @@ class NodeTransfers {
   /// The same into memory that all ranks see, of which each writes a share. Nobody may read it meanwhile.
   void all_reduce_shared(at::ScalarType dtype, ReduceOp op, const void* own, void* shared, std::size_t numel);
 
+  /// Copies `own` to this rank's place in memory that all ranks see, and returns when all have. Nobody may read what
+  /// lies there meanwhile, but others may until they call this.
+  void share(const std::byte* own, std::byte* shared, std::size_t bytes);
+
  private:
   NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window);
   /// Where the ranks lay their next piece.
@@ -53,7 +57,7 @@ class NodeTransfers {
     std::size_t end;
   };
   /// The part of a piece that `rank` reduces.
-  Share share(int rank, std::size_t numel, std::size_t item) const;
+  Share share_of(int rank, std::size_t numel, std::size_t item) const;
   /// Lays all of `own` but this rank's share into `places`, then waits for the others.
   void contribute(const std::vector<std::byte*>& places, const std::byte* own, std::size_t numel, std::size_t item);
   /// This rank's contribution and those that the others laid into `places`, in the order of the ranks, from byte

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "adjoin/comm/communicator.hpp"
 #include "staging.hpp"
@@ -34,6 +35,12 @@ class StagedReduceBuffer : public HostBuffer {
 
   // NOLINTNEXTLINE(bugprone-parent-virtual-call): the result of HostBuffer's own lies on the host
   const at::Tensor& all_reduce_shared_impl(ReduceOp op) override { return ReduceBuffer::all_reduce_shared_impl(op); }
+  void all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) override {
+    ReduceBuffer::all_gather_impl(output, counts);  // NOLINT(bugprone-parent-virtual-call)
+  }
+  const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts) override {
+    return ReduceBuffer::all_gather_shared_impl(counts);  // NOLINT(bugprone-parent-virtual-call)
+  }
 
  private:
   at::Tensor input_;

@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "adjoin/core/serialize.hpp"
+#include "adjoin/physics/fused.hpp"
 
 namespace adjoin {
 
@@ -283,26 +284,36 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
   if (!plan.buffer && options.like.defined()) {
     plan_reduce(what, plan, options.like, failure);
   }
-  const auto target = [&] {
-    return plan.buffer ? alias(plan.buffer->input(), 0, plan.sizes, plan.dtype) : at::Tensor();
+  const bool in_place = options.by_images && options.memory == Memory::own;
+  at::Tensor output;
+  at::Tensor payload;
+  const auto place_payload = [&] {
+    if (plan.buffer) {
+      if (options.memory == Memory::own) {
+        const std::int64_t behind = in_place ? 0 : status_elements;
+        output = plan.results.take(numel_of(plan.sizes) + behind, plan.dtype, device_);
+      }
+      payload = alias(in_place ? output : plan.buffer->input(), 0, plan.sizes, plan.dtype);
+    }
   };
+  place_payload();
   at::Tensor mine;
   if (!failure) {
     try {
-      mine = partial(target());
+      mine = partial(payload);
     } catch (...) {
       failure = describe(std::current_exception());
     }
   }
   if (!plan.buffer) {
     plan_reduce(what, plan, mine, failure);
+    place_payload();
   }
   while (true) {
     const std::int64_t numel = numel_of(plan.sizes);
     at::Tensor input = plan.buffer->input();
     const bool changed = mine.defined() && (mine.sizes() != plan.sizes || mine.scalar_type() != plan.own_dtype);
     if (!failure && !changed) {
-      at::Tensor payload = target();
       if (!mine.defined()) {
         payload.zero_();
       } else {
@@ -313,14 +324,14 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
       }
     }
     write_status(input, numel, {failure.has_value(), changed, options.stale != nullptr && *options.stale});
-    at::Tensor output;
-    if (options.memory == Memory::shared) {
-      output = plan.buffer->all_reduce_shared();
-    } else {
-      output = plan.results.take(numel + status_elements, plan.dtype, device_);
+    if (in_place) {
+      plan.buffer->all_gather(output, plan.counts);
+    } else if (options.memory == Memory::own) {
       plan.buffer->all_reduce(output);
+    } else {
+      output = options.by_images ? plan.buffer->all_gather_shared(plan.counts) : plan.buffer->all_reduce_shared();
     }
-    const Status status = read_status(output, numel);
+    const Status status = read_status(options.by_images ? input : output, numel);
     if (status.failed) [[unlikely]] {
       throw_agreed(failure);
     }
@@ -335,6 +346,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
       mine = mine.clone();  // it may lie in the buffer that is about to go
     }
     plan_reduce(what, plan, mine, failure);
+    place_payload();
   }
 }
 
@@ -383,6 +395,10 @@ void Exchange::plan_reduce(const char* what, ReducePlan& plan, const at::Tensor&
   plan.buffer = communicator_->reduce_buffer(numel_of(*sizes) + status_elements, dtype, device_);
   plan.sizes = *sizes;
   plan.dtype = dtype;
+  plan.counts.clear();
+  for (int r = 0; r < communicator_->size(); ++r) {
+    plan.counts.push_back(images_of_part(plan.sizes, r, communicator_->size()).numel);
+  }
   plan.own_dtype = mine.defined() ? mine.scalar_type() : dtype;
 }
 

@@ -243,7 +243,8 @@ at::Tensor DistributedStackedLinearPhysics::normal_into(Exchange::Memory memory,
     bool stale = !joint_normal_.is_current(local_, x, options.params);
     const auto current_part = [&](const at::Tensor& out) { return stale ? at::Tensor() : weighted(part(out), out); };
     at::Tensor sum =
-        exchange_->reduce("A_adjoint_A", image_plan_, current_part, {.memory = memory, .stale = &stale, .like = x});
+        exchange_->reduce("A_adjoint_A", image_plan_, current_part,
+                          {.memory = memory, .stale = &stale, .like = x, .by_images = joint_normal_.form().defined()});
     if (!stale) {
       return sum;
     }

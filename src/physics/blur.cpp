@@ -717,15 +717,13 @@ class FusedBlurs final : public FusedStack {
     }
     const at::Tensor source = plain(x);
     const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
-    for_each_image(x, 1, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*none*/, std::int64_t k) {
-      if (k % parts != part) {
-        std::fill_n(image<T>(z, k), plans_[0]->array_size(window()), T(0));
-        return;
-      }
-      workspace.load(image<T>(source, k), window(), spectrum);
-      kernels::scale(spectrum, factor<T>(form, 1, k), size());
-      workspace.store(spectrum, window(), image<T>(z, k));
-    });
+    const ImageRange mine = images_of_part(x.sizes(), part, parts);
+    for_images(x, mine.first_image, mine.images, 1,
+               [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*none*/, std::int64_t k) {
+                 workspace.load(image<T>(source, k), window(), spectrum);
+                 kernels::scale(spectrum, factor<T>(form, 1, k), size());
+                 workspace.store(spectrum, window(), image<T>(z, k));
+               });
     return z;
   }
 
@@ -758,20 +756,24 @@ class FusedBlurs final : public FusedStack {
   const T* factor(const at::Tensor& factors, std::int64_t parts, std::int64_t k) const {
     return static_cast<const T*>(factors.const_data_ptr()) + filter_index(factors, k, items_[1]) * parts * size();
   }
-  /// Calls body(workspace, a spectrum, another, k) for the images of a batch like `like`; without another for one of
-  /// the `spectra`.
+  /// Calls body(workspace, a spectrum, another, k) for `count` images, from `start` on, of a batch like `like`; without
+  /// another for one of the `spectra`.
   template <class Body>
-  void for_each_image(const at::Tensor& like, int spectra, const Body& body) const {
+  void for_images(const at::Tensor& like, std::int64_t start, std::int64_t count, int spectra, const Body& body) const {
     with_precision_of(like.scalar_type(), [&]<class T>(T) {
-      for_image_ranges(items_[0] * items_[1], [&](std::int64_t begin, std::int64_t end) {
+      for_image_ranges(count, [&](std::int64_t begin, std::int64_t end) {
         Plan::Workspace<T> workspace(*plans_[0]);
         T* first = workspace.spectrum();
         T* second = spectra > 1 ? workspace.spectrum() : nullptr;
-        for (std::int64_t k = begin; k < end; ++k) {
+        for (std::int64_t k = start + begin; k < start + end; ++k) {
           body(workspace, first, second, k);
         }
       });
     });
+  }
+  template <class Body>
+  void for_each_image(const at::Tensor& like, int spectra, const Body& body) const {
+    for_images(like, 0, items_[0] * items_[1], spectra, body);
   }
 
   static bool alike(const TensorList& y) {

@@ -318,5 +318,7 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions
 ADJOIN_INSTANTIATE_ALL(conjugate_gradient)
 ADJOIN_INSTANTIATE_ALL(bicgstab)
 ADJOIN_INSTANTIATE_ALL(minres)
+#undef ADJOIN_INSTANTIATE_ALL
+#undef ADJOIN_INSTANTIATE
 
 }  // namespace adjoin

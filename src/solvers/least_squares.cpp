@@ -368,5 +368,6 @@ ADJOIN_INSTANTIATE(lsqr, ShardedTensorList)
 ADJOIN_INSTANTIATE(lsmr, at::Tensor)
 ADJOIN_INSTANTIATE(lsmr, TensorList)
 ADJOIN_INSTANTIATE(lsmr, ShardedTensorList)
+#undef ADJOIN_INSTANTIATE
 
 }  // namespace adjoin

@@ -122,6 +122,75 @@ TEST_P(ReduceBuffers, SharedResultsLastUntilTheReductionAfterTheNext) {
   }
 }
 
+/// `counts` for ranks that have parts of different sizes, one of them none.
+std::vector<std::int64_t> uneven_parts(int ranks, std::int64_t unit) {
+  std::vector<std::int64_t> counts;
+  for (int r = 0; r < ranks; ++r) {
+    counts.push_back((r + 1) % 3 * unit);
+  }
+  return counts;
+}
+
+TEST_P(ReduceBuffers, GatherPartsAndAddUpWhatIsBehindThem) {
+  for (const std::int64_t unit : {0, 5, 1000, 200001}) {
+    const std::vector<std::int64_t> counts = uneven_parts(size, unit);
+    std::vector<at::Tensor> parts;
+    for (int r = 0; r < size; ++r) {
+      parts.push_back(at::arange(counts[static_cast<std::size_t>(r)], at::kFloat) + 1000.0 * r);
+    }
+    const at::Tensor expected = at::cat(parts);
+    const std::int64_t numel = expected.numel();
+    const std::int64_t start = at::cat(at::TensorList(parts).slice(0, static_cast<std::size_t>(rank + 1))).numel() -
+                               counts[static_cast<std::size_t>(rank)];
+    const auto buffer = comm->reduce_buffer(numel + 3, at::kFloat, at::kCPU);
+    const auto lay_out = [&](at::Tensor place, int round) {
+      buffer->input().fill_(rank + round);
+      place.fill_(-1);
+      place.narrow(0, start, counts[static_cast<std::size_t>(rank)])
+          .copy_(parts[static_cast<std::size_t>(rank)] + round);
+    };
+    const auto check_tail = [&](int round) {
+      const auto sum = 0.5 * size * (size - 1) + size * round;
+      EXPECT_TRUE(at::equal(buffer->input().narrow(0, numel, 3), at::full({3}, sum, at::kFloat)));
+    };
+    at::Tensor output = at::empty({numel});
+    for (int round = 0; round < 8; ++round) {
+      lay_out(output, round);
+      buffer->input().narrow(0, 0, numel).fill_(-1);
+      buffer->all_gather(output, counts);
+      EXPECT_TRUE(at::equal(output, expected + round)) << unit << " " << round;
+      check_tail(round);
+    }
+    at::Tensor last;
+    for (int round = 0; round < 8; ++round) {
+      lay_out(buffer->input().narrow(0, 0, numel), round);
+      const at::Tensor result = buffer->all_gather_shared(counts).narrow(0, 0, numel);
+      EXPECT_TRUE(at::equal(result, expected + round)) << unit << " " << round;
+      check_tail(round);
+      if (last.defined()) {
+        EXPECT_TRUE(at::equal(last, expected + (round - 1)));
+      }
+      last = result;
+    }
+  }
+}
+
+TEST_P(ReduceBuffers, CheckTheirParts) {
+  const auto buffer = comm->reduce_buffer(10, at::kFloat, at::kCPU);
+  const auto ranks = static_cast<std::size_t>(size);
+  std::vector<std::int64_t> too_many(ranks, 0);
+  too_many[0] = 11;
+  std::vector<std::int64_t> negative(ranks, 0);
+  negative[0] = -1;
+  for (const std::vector<std::int64_t>& counts : {std::vector<std::int64_t>(ranks + 1), too_many, negative}) {
+    at::Tensor output = at::empty({std::max<std::int64_t>(counts[0], 0)});
+    EXPECT_THROW(buffer->all_gather(output, counts), InvalidArgument);
+    EXPECT_THROW((void)buffer->all_gather_shared(counts), InvalidArgument);
+  }
+  at::Tensor longer = at::empty({3});
+  EXPECT_THROW(buffer->all_gather(longer, std::vector<std::int64_t>(ranks, 0)), InvalidArgument);
+}
+
 TEST_P(ReduceBuffers, RanksGetTheSameBits) {
   const auto buffer = comm->reduce_buffer(10000, at::kFloat, at::kCPU);
   buffer->input().copy_(at::sin(at::arange(10000, at::kFloat) * (1.0 + rank)));

@@ -1,7 +1,7 @@
 // The exact pseudoinverse of a distributed stack against the dense one.
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::dagger_test {
 namespace {
 
 constexpr std::int64_t n = 6;
@@ -108,4 +108,4 @@ INSTANTIATE_TEST_SUITE_P(Solvers, ExactDagger,
                          solver_name);
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::dagger_test

@@ -5,7 +5,7 @@
 
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::distribute_test {
 namespace {
 
 constexpr std::int64_t n = 5;
@@ -79,4 +79,4 @@ TEST_F(Distribute, EmptyListsAndEntriesAreTheSameErrorOnEveryRank) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::distribute_test

@@ -4,7 +4,7 @@
 #include "adjoin/physics/function.hpp"
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::failure_test {
 namespace {
 
 constexpr std::int64_t n = 5;
@@ -305,4 +305,4 @@ TEST(SolveOptions, AMonitorThatStopsOrThrowsOnOneRankStopsAll) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::failure_test

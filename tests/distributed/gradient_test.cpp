@@ -3,7 +3,7 @@
 
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::gradient_test {
 namespace {
 
 constexpr std::int64_t n = 5;
@@ -110,4 +110,4 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, Gradients,
                          gradient_case);
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::gradient_test

@@ -4,7 +4,7 @@
 #include "adjoin/physics/kernels.hpp"
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::joint_normal_test {
 namespace {
 
 constexpr std::int64_t n = 5;
@@ -102,4 +102,4 @@ TEST_F(JointNormals, BadImagesAreTheSameErrorOnEveryRankAndTheNextCallWorks) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::joint_normal_test

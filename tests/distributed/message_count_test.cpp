@@ -1,7 +1,7 @@
 // In the steady state a call sends exactly what it must, and not one message more.
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::message_count_test {
 namespace {
 
 constexpr std::int64_t n = 7;
@@ -108,4 +108,4 @@ TEST_F(Messages, NormBoundsSendAFewNumbersOnly) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::message_count_test

@@ -6,7 +6,7 @@
 #include "adjoin/physics/function.hpp"
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::parameters_test {
 namespace {
 
 constexpr std::int64_t n = 4;
@@ -120,4 +120,4 @@ TEST_F(ParameterGradients, AreNotRecordedWhereNobodyAsks) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::parameters_test

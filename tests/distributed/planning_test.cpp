@@ -2,7 +2,7 @@
 #include "adjoin/physics/function.hpp"
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::planning_test {
 namespace {
 
 constexpr std::int64_t n = 5;
@@ -172,4 +172,4 @@ TEST(Sharding, ByCostGivesTheResultsOfTheTwin) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::planning_test

@@ -5,7 +5,7 @@
 
 #include "distributed/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::processing_test {
 namespace {
 
 using Shape = std::vector<std::int64_t>;
@@ -272,4 +272,4 @@ TEST_F(Processing, BadOptionsAreTheSameErrorOnEveryRank) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::processing_test

@@ -8,7 +8,7 @@
 
 #include "adjoin/core/errors.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::tiling_test {
 namespace {
 
 using Shape = std::vector<std::int64_t>;
@@ -144,4 +144,4 @@ TEST(Tiling, NamesAreReadAsTheyAreWritten) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::tiling_test

@@ -12,7 +12,7 @@
 #include "adjoin/core/errors.hpp"
 #include "temporary_folder.hpp"
 
-namespace adjoin {
+namespace adjoin::image_test {
 namespace {
 
 // A 2 x 2 grey picture of 16 bits a sample, (0, 257; 32896, 65535), as another program wrote it.
@@ -92,4 +92,4 @@ TEST(Png, BadImagesAreRefused) {
 }
 
 }  // namespace
-}  // namespace adjoin
+}  // namespace adjoin::image_test

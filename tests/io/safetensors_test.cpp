@@ -11,7 +11,7 @@
 #include "adjoin/core/errors.hpp"
 #include "temporary_folder.hpp"
 
-namespace adjoin {
+namespace adjoin::safetensors_test {
 namespace {
 
 void write_file(const std::filesystem::path& path, const std::string& header, const std::string& data) {
@@ -116,4 +116,4 @@ TEST(Safetensors, WhatTheFormatLacksIsNotWritten) {
 }
 
 }  // namespace
-}  // namespace adjoin
+}  // namespace adjoin::safetensors_test

@@ -7,7 +7,7 @@
 #include "adjoin/optim/total_variation.hpp"
 #include "optim/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::algorithms_test {
 namespace {
 
 constexpr std::int64_t n = 7;  // 39 rows for 24 unknowns
@@ -396,4 +396,4 @@ INSTANTIATE_TEST_SUITE_P(All, AlgorithmsOverRanks,
                          });
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::algorithms_test

@@ -8,7 +8,7 @@
 
 #include "optim/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::data_fidelity_test {
 namespace {
 
 struct Case {
@@ -169,4 +169,4 @@ TEST(Fidelities, BadParametersAreErrors) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::data_fidelity_test

@@ -3,7 +3,7 @@
 
 #include "optim/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::distribute_test {
 namespace {
 
 constexpr std::int64_t n = 5;
@@ -38,4 +38,4 @@ TEST_F(DistributeFidelity, OneForEachOperatorOrMade) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::distribute_test

@@ -5,7 +5,7 @@
 
 #include "optim/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::prior_test {
 namespace {
 
 struct Case {
@@ -118,4 +118,4 @@ TEST(PnP, ADenoiserThatChangesShapeOrDtypeIsAnError) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::prior_test

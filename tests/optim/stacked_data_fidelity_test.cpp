@@ -6,7 +6,7 @@
 
 #include "optim/support.hpp"
 
-namespace adjoin::test {
+namespace adjoin::test::stacked_data_fidelity_test {
 namespace {
 
 // Mixed fidelities, one for each operator.
@@ -300,4 +300,4 @@ TEST_F(FidelityFailures, ALocalFailureIsThrownEverywhere) {
 }
 
 }  // namespace
-}  // namespace adjoin::test
+}  // namespace adjoin::test::stacked_data_fidelity_test

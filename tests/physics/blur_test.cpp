@@ -18,7 +18,7 @@
 #include "adjoin/physics/kernels.hpp"
 #include "physics/fused_support.hpp"
 
-namespace adjoin {
+namespace adjoin::blur_test {
 namespace {
 
 constexpr std::array paddings = {Padding::Valid, Padding::Circular, Padding::Replicate, Padding::Reflect,
@@ -366,4 +366,4 @@ TEST(Blur, PaddingNamesGoBothWays) {
 }
 
 }  // namespace
-}  // namespace adjoin
+}  // namespace adjoin::blur_test

@@ -11,7 +11,7 @@
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/kernels.hpp"
 
-namespace adjoin {
+namespace adjoin::downsampling_test {
 namespace {
 
 constexpr std::array paddings = {Padding::Valid, Padding::Circular, Padding::Replicate, Padding::Reflect,
@@ -115,4 +115,4 @@ TEST(Downsampling, RefusesBadInput) {
 }
 
 }  // namespace
-}  // namespace adjoin
+}  // namespace adjoin::downsampling_test

@@ -8,7 +8,7 @@
 #include "adjoin/core/errors.hpp"
 #include "dense.hpp"
 
-namespace adjoin {
+namespace adjoin::noise_test {
 
 namespace {
 
@@ -125,4 +125,4 @@ TEST(UniformNoise, OfWidthZeroChangesNothingAndBadWidthsAreRefused) {
   }
 }
 
-}  // namespace adjoin
+}  // namespace adjoin::noise_test

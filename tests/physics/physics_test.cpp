@@ -9,7 +9,7 @@
 #include "adjoin/physics/function.hpp"
 #include "dense.hpp"
 
-namespace adjoin {
+namespace adjoin::physics_test {
 
 using testing::expect_close;
 using testing::random;
@@ -112,4 +112,4 @@ TEST(Physics, CountsCallsAndVersions) {
   EXPECT_EQ(physics->version(), 1);
 }
 
-}  // namespace adjoin
+}  // namespace adjoin::physics_test

@@ -10,7 +10,7 @@
 #include "adjoin/physics/matrix.hpp"
 #include "dense.hpp"
 
-namespace adjoin {
+namespace adjoin::stacked_test {
 
 using testing::all_solvers;
 using testing::all_types;
@@ -354,4 +354,4 @@ TEST(StackedPhysics, StacksNonlinearModels) {
   EXPECT_THROW(stack.A({}), OperatorFailure);
 }
 
-}  // namespace adjoin
+}  // namespace adjoin::stacked_test

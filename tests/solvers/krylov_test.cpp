@@ -9,7 +9,7 @@
 #include "adjoin/core/errors.hpp"
 #include "support.hpp"
 
-namespace adjoin {
+namespace adjoin::krylov_test {
 namespace {
 
 using testing::CountingSum;
@@ -371,4 +371,4 @@ TEST(StopReason, HasNames) {
 }
 
 }  // namespace
-}  // namespace adjoin
+}  // namespace adjoin::krylov_test

@@ -8,7 +8,7 @@
 #include "adjoin/core/errors.hpp"
 #include "support.hpp"
 
-namespace adjoin {
+namespace adjoin::least_squares_test {
 namespace {
 
 using testing::adjoint_of;
@@ -367,4 +367,4 @@ TEST(Lsmr, GradientFallsMonotonically) {
 }
 
 }  // namespace
-}  // namespace adjoin
+}  // namespace adjoin::least_squares_test

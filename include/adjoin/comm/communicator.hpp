@@ -78,13 +78,35 @@ class ReduceBuffer {
   /// nobody may write to it. It lasts until the reduction after the next. Collective.
   const at::Tensor& all_reduce_shared(ReduceOp op = ReduceOp::sum);
 
+  /// Where each rank has a part of the sum alone: of `output`, contiguous, rank r has filled the counts[r] elements
+  /// after those of the ranks before, and all get them. The elements of input() behind the last part, which all ranks
+  /// have filled, are added up in place; what lies before them there is lost. `counts` are the same on all ranks, and
+  /// `output` has as many elements as they add up to. Collective.
+  void all_gather(at::Tensor& output, const std::vector<std::int64_t>& counts);
+  /// The same from input() to where all ranks of a node read it, as all_reduce_shared does. The elements of the result
+  /// behind the last part are arbitrary.
+  const at::Tensor& all_gather_shared(const std::vector<std::int64_t>& counts);
+
  protected:
   explicit ReduceBuffer(Communicator& communicator) : communicator_(communicator) {}
   virtual void all_reduce_impl(at::Tensor& output, ReduceOp op) = 0;
   /// Unless overridden, into memory of this rank alone.
   virtual const at::Tensor& all_reduce_shared_impl(ReduceOp op);
+  /// Unless overridden, by reducing all of input(), zero but for this rank's part.
+  virtual void all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts);
+  virtual const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts);
+  /// The elements of this rank's part.
+  struct Part {
+    std::int64_t begin;
+    std::int64_t count;
+  };
+  Part own_part(const std::vector<std::int64_t>& counts) const;
 
  private:
+  /// Throws InvalidArgument unless a result of `numel` elements can be written to `output`.
+  void check_output(const char* name, const at::Tensor& output, std::int64_t numel) const;
+  void check_parts(const char* method, const std::vector<std::int64_t>& counts) const;
+
   Communicator& communicator_;
   std::array<at::Tensor, 2> results_;
   std::size_t next_result_ = 0;

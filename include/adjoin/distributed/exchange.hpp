@@ -50,6 +50,8 @@ struct ReducePlan {
   /// The dtype of this rank's own contribution, which may be narrower than the agreed one.
   at::ScalarType own_dtype = at::kFloat;
   ResultPool results;
+  /// Elements of each rank's images.
+  std::vector<std::int64_t> counts;
 };
 
 /// What the ranks agreed on for one kind of gather.
@@ -93,6 +95,9 @@ class Exchange : public ScalarSum {
     bool* stale = nullptr;
     /// Has the layout that the sum is likely to have, so that the first part can already be written where it is summed.
     at::Tensor like = {};
+    /// This rank's part of the sum is its images alone (images_of_part), computed where `out` says; the images of the
+    /// others, which it leaves as they are, are gathered. The same on all ranks.
+    bool by_images = false;
   };
   /// Partial to replicated: Σ over the ranks. `what` names the call in messages.
   at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial, const ReduceOptions& options);

@@ -3,8 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <c10/util/accumulate.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "adjoin/core/tensor_list.hpp"
 
@@ -26,13 +28,28 @@ class FusedStack {
   virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) { return {}; }
   /// What determines Σ A_iᵀ A_i on images like x and adds up over stacks, such as Σ |H_i|² of circular blurs.
   virtual at::Tensor normal_form(const at::Tensor& /*x*/) { return {}; }
-  /// Part `part` of `parts` of the normal operator that `form`, a sum of normal forms, determines: the entries of the
-  /// parts add up to the whole, and are zero where another part has something. `out` as above.
+  /// The images of part `part` of `parts` (images_of_part) of what the normal operator that `form`, a sum of normal
+  /// forms, determines makes of x; the other images of the result are arbitrary. `out` as above.
   virtual at::Tensor apply_normal_form(const at::Tensor& /*form*/, const at::Tensor& /*x*/, int /*part*/, int /*parts*/,
                                        const at::Tensor& /*out*/) {
     return {};
   }
 };
+
+/// Consecutive elements of a batch of images (batch, channels, spatial …).
+struct ImageRange {
+  std::int64_t first_image;
+  std::int64_t images;
+  std::int64_t numel;
+};
+
+/// The images of a batch of these sizes that are part `part` when they are divided evenly among `parts`.
+inline ImageRange images_of_part(at::IntArrayRef sizes, int part, int parts) {
+  const std::int64_t images = sizes.size() < 2 ? 1 : sizes[0] * sizes[1];
+  const std::int64_t first = images * part / parts;
+  const std::int64_t count = images * (part + 1) / parts - first;
+  return {first, count, count == 0 ? 0 : count * (c10::multiply_integers(sizes) / images)};
+}
 
 /// Whether `out` is a tensor that a result with these sizes and options can be written into.
 inline bool fits(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
