@@ -3,7 +3,8 @@
 
 adjoin is timed from C++ and, where the Python package was built, from Python. With --peers, deepinv and PyLops-MPI are
 timed on the same workloads in turn with adjoin (A B C A B C …), in virtual environments of their own under .peers, and
-out/bench.png shows the ratios; a figure is the median over the rounds. One thread a rank, two ranks.
+so is PETSc where Debian's python3-petsc4py and openmpi-bin are installed; out/bench.png shows the ratios. A figure is
+the median over the rounds. One thread a rank, two ranks.
 """
 import argparse
 import json
@@ -17,7 +18,7 @@ import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
-PEER_NAMES = ("deepinv", "pylops-mpi")
+PEER_NAMES = ("deepinv", "pylops-mpi", "petsc")
 LAUNCHERS = {"mpirun": "mpirun -n 2 python".split(), "torchrun": "torchrun --standalone --nproc-per-node 2".split()}
 FROM_PYTHON = {"adjoin-python": "mpirun", "adjoin-python-torchrun": "torchrun"}
 TIMEOUT = 300  # seconds a run
@@ -71,6 +72,13 @@ def peer_python(name):
         subprocess.run([*pip, "-r", requirements], check=True, timeout=1800)
         stamp.write_text(requirements.read_text())
     return folder
+
+
+def petsc_of_the_system():
+    """Where Debian's PETSc lies, if its Python package and an mpirun for it are installed."""
+    packages = pathlib.Path("/usr/lib/petscdir").glob("petsc*/*-real/lib/python3/dist-packages/petsc4py")
+    newest = max(packages, default=None)
+    return newest.parents[3] if newest and pathlib.Path("/usr/bin/mpirun").exists() else None
 
 
 def median_of(rounds):
@@ -147,6 +155,7 @@ def draw_chart(results, path, python_folder):
     ratios = {
         peer: {name: time / ours[counterpart(name)] for name, time in results[peer].items() if counterpart(name) in ours}
         for peer in PEER_NAMES
+        if peer in results
     }
     subprocess.run(
         [python_folder / "bin" / "python", PEERS / "chart.py", path],
@@ -180,12 +189,18 @@ def main():
         deepinv, pylops_mpi = peer_python("deepinv"), peer_python("pylops-mpi")
         runs["deepinv"] = ([*LAUNCHERS["torchrun"], PEERS / "deepinv_workloads.py"], deepinv)
         runs["pylops-mpi"] = ([*LAUNCHERS["mpirun"], PEERS / "pylops_mpi_workloads.py"], pylops_mpi)
+    petsc = petsc_of_the_system() if arguments.peers else None
+    if petsc:
+        command = ["/usr/bin/mpirun", "-n", "2", "/usr/bin/python3", PEERS / "petsc_workloads.py"]
+        runs["petsc"] = (command, pathlib.Path("/usr"))
 
     rounds = {name: [] for name in runs}
     for number in range(arguments.rounds):
         for name, (command, python_folder) in runs.items():
             print(f"bench: round {number + 1} of {arguments.rounds}: {name}", flush=True)
             variables = {"PYTHONPATH": str(package.resolve())} if name in from_python else {}
+            if name == "petsc":
+                variables = {"PETSC_DIR": str(petsc)}
             rounds[name].append(run(command, python_folder, **variables))
 
     def over_rounds(system, part):
@@ -207,6 +222,8 @@ def main():
         results["deepinv"] = median_of(over_rounds("deepinv", "seconds"))
         results["memory"]["deepinv"] = median_of(over_rounds("deepinv", "memory"))
         results["pylops-mpi"] = median_of(rounds["pylops-mpi"])
+    if petsc:
+        results["petsc"] = median_of(rounds["petsc"])
     results["collectives"] = run([*"mpirun -n 2".split(), collectives, "--json"], own)["collectives"]
 
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ def main():
     rows = [(name, peer, ratio) for peer, ratios in peers.items() for name, ratio in ratios.items()]
     rows.sort(key=lambda row: (row[1], row[0]), reverse=True)
     figure, axes = plt.subplots(figsize=(8, 0.26 * len(rows) + 1.2))
-    colours = {"deepinv": "#4c78a8", "pylops-mpi": "#f58518"}
+    colours = {"deepinv": "#4c78a8", "pylops-mpi": "#f58518", "petsc": "#54a24b"}
     axes.barh(range(len(rows)), [row[2] for row in rows], color=[colours[row[1]] for row in rows])
     axes.set_yticks(range(len(rows)), [f"{row[0]}  ({row[1]})" for row in rows], fontsize=8)
     for place, row in enumerate(rows):

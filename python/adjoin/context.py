@@ -184,7 +184,7 @@ class DistributedContext:
         return self._impl.communicator
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_impl"):
+        if "_impl" not in self.__dict__:
             return "DistributedContext(not entered)"
         return f"DistributedContext({self._impl.description})"
 
@@ -238,6 +238,8 @@ class DistributedContext:
 
     def __getattr__(self, name: str) -> Any:
         """What else torch.distributed offers, such as ``ctx.get_backend()``; without process group None."""
+        if name == "_impl":
+            raise RuntimeError("DistributedContext: must be entered first: with DistributedContext() as ctx: …")
         if name.startswith("_") or not hasattr(dist, name):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 

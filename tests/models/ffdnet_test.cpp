@@ -5,11 +5,15 @@
 namespace adjoin::test {
 namespace {
 
+/// Of twelve layers in single precision: PyTorch's own layers are up to 3.2e-6 from the exact result, depending on the
+/// algorithms that oneDNN has for the processor.
+constexpr double round_off = 5e-6;
+
 TEST(FFDNet, EqualsTheReferenceOnOddImagesWithANoiseLevelEach) {
   const Safetensors expected = read_safetensors(reference("ffdnet.safetensors"));
   const FFDNet denoiser(read_safetensors(model("ffdnet_color")));
-  expect_equal(denoiser(expected.at("x"), expected.at("sigma")), expected.at("denoised"));
-  expect_equal(denoiser(expected.at("x").narrow(0, 1, 1), 0.2), expected.at("denoised").narrow(0, 1, 1));
+  expect_equal(denoiser(expected.at("x"), expected.at("sigma")), expected.at("denoised"), round_off);
+  expect_equal(denoiser(expected.at("x").narrow(0, 1, 1), 0.2), expected.at("denoised").narrow(0, 1, 1), round_off);
 }
 
 TEST(FFDNet, AChangeReachesAsFarAsTheRadius) {

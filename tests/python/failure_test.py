@@ -4,7 +4,7 @@ import pytest
 import torch
 from support import Scaling
 
-from adjoin import DistributedProcessing, DistributedStackedLinearPhysics, Error, RankFailure
+from adjoin import DistributedContext, DistributedProcessing, DistributedStackedLinearPhysics, Error, RankFailure
 
 
 class Trouble(Exception):
@@ -116,3 +116,10 @@ def test_an_exception_with_gradients_recorded(ctx):
         Failing.when = None
     (gradient,) = torch.autograd.grad(sum(y.sum() for y in stack.A(x)), x)
     assert torch.equal(gradient, torch.full((1, 3), 2.0 * ctx.world_size))
+
+
+def test_a_context_that_was_not_entered_says_what_to_do():
+    outside = DistributedContext()
+    assert repr(outside) == "DistributedContext(not entered)"
+    with pytest.raises(RuntimeError, match="with DistributedContext"):
+        DistributedStackedLinearPhysics(outside, 1, lambda index, device, shared: Scaling(2.0))

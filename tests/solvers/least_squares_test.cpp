@@ -52,7 +52,7 @@ class LeastSquaresTest : public ::testing::TestWithParam<Method> {
   static SolverResult<at::Tensor> solve(const at::Tensor& matrix, const at::Tensor& y,
                                         const LeastSquaresOptions& options = make({}),
                                         const std::optional<at::Tensor>& x0 = {}) {
-    return adjoin::solve<at::Tensor>(GetParam(), map_of(matrix), adjoint_of(matrix), y, options, x0);
+    return least_squares_test::solve<at::Tensor>(GetParam(), map_of(matrix), adjoint_of(matrix), y, options, x0);
   }
 
   const at::Tensor A_ = with_singular_values(40, 25, geometric(1.0, 0.1, 25));
@@ -187,7 +187,7 @@ TEST_P(LeastSquaresTest, MeasurementsOrthogonalToTheRangeGiveZero) {
 TEST_P(LeastSquaresTest, IdentityOperatorIsSolvedExactlyAndItsAliasesDoNoHarm) {
   const Map identity = [](const at::Tensor& x) { return x; };
   const at::Tensor y = y_.clone();
-  const auto result = adjoin::solve<at::Tensor>(GetParam(), identity, identity, y, make({.tol = 0.0}));
+  const auto result = least_squares_test::solve<at::Tensor>(GetParam(), identity, identity, y, make({.tol = 0.0}));
   EXPECT_LT(relative_error(result.x, y_), 1e-14);
   EXPECT_TRUE(at::equal(y, y_));
 }
@@ -207,7 +207,7 @@ TEST_P(LeastSquaresTest, ItemsOfABatchAreSolvedAsIfAlone) {
   at::Tensor y = randn({4, 20}, at::kDouble, 5);
   y[2].zero_();
   for (double damping : {0.0, 0.2}) {
-    const auto together = adjoin::solve<at::Tensor>(
+    const auto together = least_squares_test::solve<at::Tensor>(
         GetParam(), [&](const at::Tensor& x) { return each(x, false); },
         [&](const at::Tensor& v) { return each(v, true); }, y, make({.tol = 1e-10, .damping = damping, .items = 4}));
     EXPECT_EQ(together.reason, StopReason::converged);
@@ -235,8 +235,9 @@ TEST_P(LeastSquaresTest, EveryKindOfMeasurementGivesTheSameSolution) {
   const auto adjoint_sharded = [&](const ShardedTensorList& v) { return weight * adjoint_list(v.local); };
 
   const at::Tensor x = solve(A_, y_).x;
-  const auto list = adjoin::solve<TensorList>(GetParam(), A_list, adjoint_list, testing::blocks(y_, heights), make({}));
-  const auto spread = adjoin::solve<ShardedTensorList>(
+  const auto list =
+      least_squares_test::solve<TensorList>(GetParam(), A_list, adjoint_list, testing::blocks(y_, heights), make({}));
+  const auto spread = least_squares_test::solve<ShardedTensorList>(
       GetParam(), A_sharded, adjoint_sharded, sharded(testing::blocks(y_, heights), reducer, weight), make({}));
   EXPECT_LT(relative_error(list.x, x), 1e-10);
   EXPECT_LT(relative_error(spread.x, x), 1e-10);
@@ -254,14 +255,14 @@ TEST_P(LeastSquaresTest, AnIterationCostsOneOfEachMapAndOneSmallReduction) {
     ++adjoint;
     return at::matmul(A_.mH(), v.local[0]);
   };
-  adjoin::solve<ShardedTensorList>(GetParam(), A, A_adjoint, sharded({y_}, reducer),
-                                   make({.max_iter = 7, .tol = 1e-14}));
+  least_squares_test::solve<ShardedTensorList>(GetParam(), A, A_adjoint, sharded({y_}, reducer),
+                                               make({.max_iter = 7, .tol = 1e-14}));
   EXPECT_EQ(forward, 7);
   EXPECT_EQ(adjoint, 8);
   EXPECT_EQ(reducer->calls, 8);
   EXPECT_EQ(reducer->largest, 1U);
-  adjoin::solve<ShardedTensorList>(GetParam(), A, A_adjoint, sharded({y_}, reducer),
-                                   make({.max_iter = 7, .tol = 1e-14}), at::ones({25}, at::kDouble));
+  least_squares_test::solve<ShardedTensorList>(GetParam(), A, A_adjoint, sharded({y_}, reducer),
+                                               make({.max_iter = 7, .tol = 1e-14}), at::ones({25}, at::kDouble));
   EXPECT_EQ(forward, 7 + 8);
   EXPECT_EQ(reducer->calls, 8 + 8);
 }
@@ -282,7 +283,7 @@ TEST_P(LeastSquaresTest, RankWithoutMeasurementsTakesPart) {
   };
   const auto A = [&](const at::Tensor&) { return sharded({}, std::make_shared<OtherRank>(4.0)); };
   const auto A_adjoint = [](const ShardedTensorList&) { return at::ones({3}, at::kDouble); };
-  const auto result = adjoin::solve<ShardedTensorList>(
+  const auto result = least_squares_test::solve<ShardedTensorList>(
       GetParam(), A, A_adjoint, sharded({}, std::make_shared<OtherRank>(4.0)), make({.max_iter = 1, .tol = 0.0}));
   EXPECT_EQ(result.iterations, 1);
   EXPECT_GT(result.x.norm().item<double>(), 0.0);
@@ -291,7 +292,7 @@ TEST_P(LeastSquaresTest, RankWithoutMeasurementsTakesPart) {
 TEST_P(LeastSquaresTest, RealImageOfComplexMeasurements) {
   const at::Tensor A = with_singular_values(20, 12, geometric(1.0, 0.1, 12), at::kComplexDouble);
   const at::Tensor y = randn({20}, at::kComplexDouble, 5);
-  const auto result = adjoin::solve<at::Tensor>(
+  const auto result = least_squares_test::solve<at::Tensor>(
       GetParam(), [&](const at::Tensor& x) { return at::matmul(A, x.to(at::kComplexDouble)); },
       [&](const at::Tensor& v) { return at::real(at::matmul(A.mH(), v)); }, y, make({}));
   const at::Tensor stacked = at::cat({at::real(A), at::imag(A)});
@@ -323,7 +324,7 @@ TEST_P(LeastSquaresTest, MonitorSeesEveryIterationAndMayStop) {
 TEST_P(LeastSquaresTest, NotANumberIsAnErrorAndNotALoop) {
   const auto message = [&](const Map& A, const Map& A_adjoint, const at::Tensor& y) -> std::string {
     try {
-      adjoin::solve<at::Tensor>(GetParam(), A, A_adjoint, y);
+      least_squares_test::solve<at::Tensor>(GetParam(), A, A_adjoint, y);
     } catch (const Error& error) {
       return error.what();
     }
