@@ -22,6 +22,7 @@ PEER_NAMES = ("deepinv", "pylops-mpi", "petsc")
 LAUNCHERS = {"mpirun": "mpirun -n 2 python".split(), "torchrun": "torchrun --standalone --nproc-per-node 2".split()}
 FROM_PYTHON = {"adjoin-python": "mpirun", "adjoin-python-torchrun": "torchrun"}
 TIMEOUT = 300  # seconds a run
+SWEEP = (1, 2, 4, 8, 16)  # ranks, more than there are cores: messages are counted, not timed
 
 
 def environment(python_folder):
@@ -52,6 +53,19 @@ def run(command, python_folder, **variables):
         if finished.returncode != 0:
             sys.exit(f"bench: {' '.join(command)} failed:\n{finished.stdout}")
         return json.loads(path.read_text(encoding="utf-8"))
+
+
+def count_messages(program, ranks, python_folder):
+    """What `adjoin messages` counts: per call, or iteration of a solver, in the steady state."""
+    finished = subprocess.run(
+        [*f"mpirun -n {ranks}".split(), program, "messages", "--json"],
+        env=environment(python_folder),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT,
+        check=True,
+    )
+    return json.loads(finished.stdout)["calls"]
 
 
 def own_python():
@@ -136,6 +150,15 @@ def print_table(results):
         print(f"\nSharding of {name}: seconds, and the longest share that the costs predict")
         for way, predicted in sharding["predicted"].items():
             print(f"{way:26}{sharding['seconds'].get(way, float('nan')):12.6f}{predicted:12.6f}")
+
+
+def print_messages(results):
+    sweep = results["messages"]
+    print("\nCollectives, and bytes that a rank hands over or receives, at so many ranks")
+    print(f"{'':34}" + "".join(f"{ranks:>14}" for ranks in sweep))
+    for name in next(iter(sweep.values())):
+        cells = (f"{counts[name]['collectives']:g}, {counts[name]['bytes']:g} B" for counts in sweep.values())
+        print(f"{name:34}" + "".join(f"{cell:>14}" for cell in cells))
 
 
 def print_python_table(results):
@@ -226,9 +249,13 @@ def main():
         results["petsc"] = median_of(rounds["petsc"])
     results["collectives"] = run([*"mpirun -n 2".split(), collectives, "--json"], own)["collectives"]
 
+    program = arguments.build / "apps" / "adjoin"
+    results["messages"] = {str(ranks): count_messages(program, ranks, own) for ranks in SWEEP}
+
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "bench.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print_table(results)
+    print_messages(results)
     if from_python:
         print_python_table(results)
     print(f"\nwritten to {arguments.out / 'bench.json'}")
