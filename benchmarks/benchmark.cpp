@@ -20,6 +20,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adjoin/distributed/measure_costs.hpp"
@@ -178,16 +179,20 @@ Json compare_shardings(DistributedContext& context, const Workload& w) {
   const std::vector<double> costs = measure_costs(context, w.num_operators, w.factory, w.x);
   const DistributedStackedLinearPhysics in_turns(context, w.num_operators, w.factory);
   const DistributedStackedLinearPhysics measured(context, w.num_operators, w.factory, {.costs = costs});
-  Stopwatch stopwatch(context.communicator());
-  stopwatch.time("round robin", w.repetitions, [&] { (void)in_turns.A_adjoint_A(w.x); });
-  stopwatch.time("measured", w.repetitions, [&] { (void)measured.A_adjoint_A(w.x); });
+  Stopwatch whole(context.communicator());
+  Stopwatch local(context.communicator());
+  for (const auto& [way, stack] : {std::pair{"round robin", &in_turns}, std::pair{"measured", &measured}}) {
+    whole.time(way, w.repetitions, [&] { (void)stack->A_adjoint_A(w.x); });
+    local.time(way, w.repetitions, [&] { (void)stack->A_adjoint_A(w.x, {.gather = false}); });
+  }
   const int ranks = context.size();
   const Sharding by_cost = Sharding::by_cost(costs, ranks);
   const Sharding round_robin = Sharding::round_robin(w.num_operators, ranks);
   const auto owner_in = [](const Sharding& sharding) {
     return [&](std::size_t i) { return sharding.owner(static_cast<std::int64_t>(i)); };
   };
-  return {{"seconds", stopwatch.figures()},
+  return {{"seconds", whole.figures()},
+          {"local", local.figures()},
           {"predicted",
            {{"round robin", makespan(costs, ranks, owner_in(round_robin))},
             {"measured", makespan(costs, ranks, owner_in(by_cost))},

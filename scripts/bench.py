@@ -147,9 +147,10 @@ def print_table(results):
     for system in [name for name in ("adjoin", "deepinv") if name in results["memory"]]:
         print(f"{system:26}" + ", ".join(f"{name} {images:.1f}" for name, images in results["memory"][system].items()))
     for name, sharding in results["sharding"].items():
-        print(f"\nSharding of {name}: seconds, and the longest share that the costs predict")
+        print(f"\nSharding of {name}, seconds: A_adjoint_A, without its sum over the ranks, and as the costs predict that")
         for way, predicted in sharding["predicted"].items():
-            print(f"{way:26}{sharding['seconds'].get(way, float('nan')):12.6f}{predicted:12.6f}")
+            measured = (sharding[part].get(way, float("nan")) for part in ("seconds", "local"))
+            print(f"{way:26}" + "".join(f"{seconds:12.6f}" for seconds in (*measured, predicted)))
 
 
 def print_messages(results):
