@@ -11,7 +11,9 @@ if(CMAKE_UNITY_BUILD)
   target_compile_options(adjoin_options INTERFACE -Wno-subobject-linkage)
 endif()
 if(ADJOIN_SANITIZE)
-  target_compile_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE} -fno-omit-frame-pointer)
+  # What the sanitizers insert makes GCC doubt that optional members are initialised.
+  target_compile_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE} -fno-omit-frame-pointer
+                                                  -Wno-maybe-uninitialized)
   target_link_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE})
 endif()
 
