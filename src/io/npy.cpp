@@ -27,16 +27,16 @@ static_assert(std::endian::native == std::endian::little, "npy.cpp copies little
 constexpr std::string_view kMagic = "\x93NUMPY";
 
 constexpr std::array<std::pair<std::string_view, at::ScalarType>, 11> npy_types = {{{"|b1", at::kBool},
-                                                                                 {"|u1", at::kByte},
-                                                                                 {"|i1", at::kChar},
-                                                                                 {"<i2", at::kShort},
-                                                                                 {"<i4", at::kInt},
-                                                                                 {"<i8", at::kLong},
-                                                                                 {"<f2", at::kHalf},
-                                                                                 {"<f4", at::kFloat},
-                                                                                 {"<f8", at::kDouble},
-                                                                                 {"<c8", at::kComplexFloat},
-                                                                                 {"<c16", at::kComplexDouble}}};
+                                                                                    {"|u1", at::kByte},
+                                                                                    {"|i1", at::kChar},
+                                                                                    {"<i2", at::kShort},
+                                                                                    {"<i4", at::kInt},
+                                                                                    {"<i8", at::kLong},
+                                                                                    {"<f2", at::kHalf},
+                                                                                    {"<f4", at::kFloat},
+                                                                                    {"<f8", at::kDouble},
+                                                                                    {"<c8", at::kComplexFloat},
+                                                                                    {"<c16", at::kComplexDouble}}};
 
 struct Header {
   std::string type;
