@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "adjoin/comm/mpi.hpp"
@@ -140,14 +141,13 @@ TEST_P(ReduceBuffers, GatherPartsAndAddUpWhatIsBehindThem) {
     }
     const at::Tensor expected = at::cat(parts);
     const std::int64_t numel = expected.numel();
-    const std::int64_t start = at::cat(at::TensorList(parts).slice(0, static_cast<std::size_t>(rank + 1))).numel() -
-                               counts[static_cast<std::size_t>(rank)];
+    const auto own = static_cast<std::size_t>(rank);
+    const std::int64_t start = std::accumulate(counts.begin(), counts.begin() + rank, std::int64_t{0});
     const auto buffer = comm->reduce_buffer(numel + 3, at::kFloat, at::kCPU);
-    const auto lay_out = [&](at::Tensor place, int round) {
+    const auto lay_out = [&](const at::Tensor& place, int round) {
       buffer->input().fill_(rank + round);
       place.fill_(-1);
-      place.narrow(0, start, counts[static_cast<std::size_t>(rank)])
-          .copy_(parts[static_cast<std::size_t>(rank)] + round);
+      place.narrow(0, start, counts[own]).copy_(parts[own] + round);
     };
     const auto check_tail = [&](int round) {
       const auto sum = 0.5 * size * (size - 1) + size * round;
