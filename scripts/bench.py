@@ -201,30 +201,28 @@ def main():
     own = own_python()
     benchmark = arguments.build / "benchmarks" / "adjoin_benchmark"
     collectives = arguments.build / "benchmarks" / "collectives_benchmark"
+    # Command, virtual environment, and variables of the environment.
     runs = {
-        "adjoin": ([*"mpirun -n 2".split(), benchmark, "--json"], own),
-        "adjoin@1": ([*"mpirun -n 1".split(), benchmark, "--json"], own),
+        "adjoin": ([*"mpirun -n 2".split(), benchmark, "--json"], own, {}),
+        "adjoin@1": ([*"mpirun -n 1".split(), benchmark, "--json"], own, {}),
     }
     package = arguments.build / "python"
     from_python = FROM_PYTHON if any(package.glob("adjoin/_adjoin.*")) else {}
     for name, launcher in from_python.items():
-        runs[name] = ([*LAUNCHERS[launcher], ROOT / "benchmarks" / "python_workloads.py"], own)
+        command = [*LAUNCHERS[launcher], ROOT / "benchmarks" / "python_workloads.py"]
+        runs[name] = (command, own, {"PYTHONPATH": str(package.resolve())})
     if arguments.peers:
         deepinv, pylops_mpi = peer_python("deepinv"), peer_python("pylops-mpi")
-        runs["deepinv"] = ([*LAUNCHERS["torchrun"], PEERS / "deepinv_workloads.py"], deepinv)
-        runs["pylops-mpi"] = ([*LAUNCHERS["mpirun"], PEERS / "pylops_mpi_workloads.py"], pylops_mpi)
-    petsc = petsc_of_the_system() if arguments.peers else None
-    if petsc:
-        command = ["/usr/bin/mpirun", "-n", "2", "/usr/bin/python3", PEERS / "petsc_workloads.py"]
-        runs["petsc"] = (command, pathlib.Path("/usr"))
+        runs["deepinv"] = ([*LAUNCHERS["torchrun"], PEERS / "deepinv_workloads.py"], deepinv, {})
+        runs["pylops-mpi"] = ([*LAUNCHERS["mpirun"], PEERS / "pylops_mpi_workloads.py"], pylops_mpi, {})
+        if petsc := petsc_of_the_system():
+            command = ["/usr/bin/mpirun", "-n", "2", "/usr/bin/python3", PEERS / "petsc_workloads.py"]
+            runs["petsc"] = (command, pathlib.Path("/usr"), {"PETSC_DIR": str(petsc)})
 
     rounds = {name: [] for name in runs}
     for number in range(arguments.rounds):
-        for name, (command, python_folder) in runs.items():
+        for name, (command, python_folder, variables) in runs.items():
             print(f"bench: round {number + 1} of {arguments.rounds}: {name}", flush=True)
-            variables = {"PYTHONPATH": str(package.resolve())} if name in from_python else {}
-            if name == "petsc":
-                variables = {"PETSC_DIR": str(petsc)}
             rounds[name].append(run(command, python_folder, **variables))
 
     def over_rounds(system, part):
@@ -240,14 +238,12 @@ def main():
         "memory": {"adjoin": median_of(over_rounds("adjoin", "memory"))},
         "sharding": rounds["adjoin"][-1]["sharding"],
     }
-    for name in from_python:
-        results[name] = median_of(rounds[name])
+    for name in (*from_python, "pylops-mpi", "petsc"):
+        if name in rounds:
+            results[name] = median_of(rounds[name])
     if arguments.peers:
         results["deepinv"] = median_of(over_rounds("deepinv", "seconds"))
         results["memory"]["deepinv"] = median_of(over_rounds("deepinv", "memory"))
-        results["pylops-mpi"] = median_of(rounds["pylops-mpi"])
-    if petsc:
-        results["petsc"] = median_of(rounds["petsc"])
     results["collectives"] = run([*"mpirun -n 2".split(), collectives, "--json"], own)["collectives"]
 
     program = arguments.build / "apps" / "adjoin"

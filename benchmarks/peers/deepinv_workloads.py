@@ -5,15 +5,14 @@ peak memory above the inputs, in images, as JSON.
 """
 import functools
 import json
-import statistics
 import sys
-import time
 import warnings
 
 import torch
 from deepinv.distributed import DistributedContext, distribute
 from deepinv.physics import Blur, LinearPhysics, MultiCoilMRI, Tomography, stack
 from deepinv.physics.blur import gaussian_blur
+from shared_workloads import median_seconds
 
 
 class Scaling(LinearPhysics):
@@ -28,19 +27,6 @@ class Scaling(LinearPhysics):
         return y * self.factor
 
 
-def median_seconds(context, repetitions, call):
-    for _ in range(2):
-        call()
-    times = []
-    for _ in range(repetitions):
-        if context.use_dist:
-            torch.distributed.barrier()
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def memory_field(field):
     with open("/proc/self/status", encoding="utf-8") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith(field))
@@ -49,9 +35,10 @@ def memory_field(field):
 def measure(context):
     figures = {}
     memory = {}
+    barrier = torch.distributed.barrier if context.use_dist else lambda: None
 
     def record(name, repetitions, call):
-        figures[name] = median_seconds(context, repetitions, call)
+        figures[name] = median_seconds(barrier, repetitions, call)
 
     def record_solve(name, repetitions, physics, y, solver, iterations):
         options = {"solver": solver, "max_iter": iterations, "tol": 0.0, "local_only": False}

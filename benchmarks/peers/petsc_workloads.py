@@ -5,13 +5,12 @@ among the ranks: each product gathers it and each adjoint adds it up where it be
 is installed, which for Debian's is double.
 """
 import json
-import statistics
 import sys
-import time
 from functools import partial
 
 import numpy as np
 import petsc4py
+from shared_workloads import blurs, median_seconds
 
 petsc4py.init(sys.argv[:1])
 from petsc4py import PETSc  # noqa: E402  (after its initialisation)
@@ -25,29 +24,6 @@ class Scaling:
         return x * self.factor
 
     apply_adjoint = apply
-
-
-class CircularBlur:
-    """Convolution by the Gaussian of adjoin's gaussian_kernel(sigma, angle), given by its transfer function."""
-
-    def __init__(self, sigma, angle, image_shape):
-        self.image_shape = image_shape
-        rows, columns = image_shape[-2:]
-        v, u = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None]
-        cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-        along, across = cosine * u - sine * v, sine * u + cosine * v
-        exponent = (sigma[1] * along) ** 2 + (sigma[0] * across) ** 2
-        self.transfer = np.exp(-2 * np.pi**2 * exponent).astype(np.complex128)
-
-    def _convolve(self, x, transfer):
-        spectrum = np.fft.rfft2(x.reshape(self.image_shape)) * transfer
-        return np.fft.irfft2(spectrum, s=self.image_shape[-2:]).ravel()
-
-    def apply(self, x):
-        return self._convolve(x, self.transfer)
-
-    def apply_adjoint(self, y):
-        return self._convolve(y, self.transfer.conj())
 
 
 class Stack:
@@ -71,17 +47,9 @@ class Stack:
         self.scatter.scatter(self.whole, x, PETSc.InsertMode.ADD_VALUES, PETSc.ScatterMode.REVERSE)
 
 
-def median_seconds(comm, repetitions, call):
-    for _ in range(2):
-        call()
-    times = []
-    for _ in range(repetitions):
-        comm.barrier()
-        start = time.perf_counter()
-        call()
-        comm.barrier()  # so that it is the slowest rank's time
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def slowest_seconds(comm, repetitions, call):
+    """Of the slowest rank: all wait for it."""
+    return median_seconds(comm.barrier, repetitions, lambda: (call(), comm.barrier()))
 
 
 def solver(kind, matrix, iterations):
@@ -105,24 +73,23 @@ def measure(comm, figures, name, operators, size, repetitions, iterations):
     right_side = image.duplicate()
     stack.multTranspose(data, right_side)
     normal = PETSc.Mat().createNormal(stack)
-    figures[f"{name}.A(no gather)"] = median_seconds(comm, repetitions, lambda: stack.mult(image, data))
-    figures[f"{name}.A_adjoint"] = median_seconds(comm, repetitions, lambda: stack.multTranspose(data, result))
-    figures[f"{name}.A_adjoint_A"] = median_seconds(comm, repetitions, lambda: normal.mult(image, result))
+    figures[f"{name}.A(no gather)"] = slowest_seconds(comm, repetitions, lambda: stack.mult(image, data))
+    figures[f"{name}.A_adjoint"] = slowest_seconds(comm, repetitions, lambda: stack.multTranspose(data, result))
+    figures[f"{name}.A_adjoint_A"] = slowest_seconds(comm, repetitions, lambda: normal.mult(image, result))
     for kind, matrix, given in (("lsqr", stack, data), ("cg", normal, right_side)):
         ksp = solver(kind, matrix, iterations)
-        seconds = median_seconds(comm, max(1, repetitions // 5), partial(ksp.solve, given, solution))
+        seconds = slowest_seconds(comm, max(1, repetitions // 5), partial(ksp.solve, given, solution))
         if ksp.getIterationNumber() == iterations:  # it may have found the solution before
             figures[f"{name}.{kind}{iterations}"] = seconds
 
 
 def main():
     comm = PETSc.COMM_WORLD
-    mine = range(comm.getRank(), 8, comm.getSize())
+    rank, ranks = comm.getRank(), comm.getSize()
     figures = {}
-    measure(comm, figures, "tiny", [Scaling(1.0 + 0.1 * i) for i in mine], 256, 50, 20)
-    shape = (3, 512, 512)
-    blurs = [CircularBlur((0.5 + 0.3 * i, 0.7 + 0.2 * i), 20.0 * i, shape) for i in mine]
-    measure(comm, figures, "blur", blurs, int(np.prod(shape)), 5, 10)
+    measure(comm, figures, "tiny", [Scaling(1.0 + 0.1 * i) for i in range(rank, 8, ranks)], 256, 50, 20)
+    own_blurs = blurs(ranks, rank, np.float64)
+    measure(comm, figures, "blur", own_blurs, int(np.prod(own_blurs[0].image_shape)), 5, 10)
     if comm.getRank() == 0:
         with open(sys.argv[1], "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)

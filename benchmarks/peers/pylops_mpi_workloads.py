@@ -3,14 +3,13 @@
 mpirun -n 2 python pylops_mpi_workloads.py FILE writes the medians, in seconds, as JSON.
 """
 import json
-import statistics
 import sys
-import time
 
 import numpy as np
 import pylops
 import pylops_mpi
 from mpi4py import MPI
+from shared_workloads import blurs, median_seconds
 
 
 class Scaling(pylops.LinearOperator):
@@ -26,40 +25,16 @@ class Scaling(pylops.LinearOperator):
 
 
 class CircularBlur(pylops.LinearOperator):
-    """Convolution by the Gaussian of adjoin's gaussian_kernel(sigma, angle), given by its transfer function."""
-
-    def __init__(self, sigma, angle, image_shape):
-        size = int(np.prod(image_shape))
+    def __init__(self, blur):
+        size = int(np.prod(blur.image_shape))
         super().__init__(dtype=np.float32, shape=(size, size))
-        self.image_shape = image_shape
-        rows, columns = image_shape[-2:]
-        v, u = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None]
-        cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-        along, across = cosine * u - sine * v, sine * u + cosine * v
-        exponent = (sigma[1] * along) ** 2 + (sigma[0] * across) ** 2
-        self.transfer = np.exp(-2 * np.pi**2 * exponent).astype(np.complex64)
-
-    def _convolve(self, x, transfer):
-        spectrum = np.fft.rfft2(x.reshape(self.image_shape)) * transfer
-        return np.fft.irfft2(spectrum, s=self.image_shape[-2:]).astype(np.float32).ravel()
+        self.blur = blur
 
     def _matvec(self, x):
-        return self._convolve(x, self.transfer)
+        return self.blur.apply(x)
 
     def _rmatvec(self, y):
-        return self._convolve(y, self.transfer.conj())
-
-
-def median_seconds(comm, repetitions, call):
-    for _ in range(2):
-        call()
-    times = []
-    for _ in range(repetitions):
-        comm.Barrier()
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        return self.blur.apply_adjoint(y)
 
 
 def replicated(values):
@@ -75,10 +50,10 @@ def measure(comm, figures, name, operators, size, repetitions, iterations):
     x = replicated(np.random.default_rng(0).random(size).astype(np.float32))
     y = stack @ x
     start = replicated(np.zeros(size, np.float32))
-    figures[f"{name}.A(no gather)"] = median_seconds(comm, repetitions, lambda: stack @ x)
-    figures[f"{name}.A_adjoint"] = median_seconds(comm, repetitions, lambda: stack.H @ y)
+    figures[f"{name}.A(no gather)"] = median_seconds(comm.Barrier, repetitions, lambda: stack @ x)
+    figures[f"{name}.A_adjoint"] = median_seconds(comm.Barrier, repetitions, lambda: stack.H @ y)
     figures[f"{name}.cgls{iterations}"] = median_seconds(
-        comm,
+        comm.Barrier,
         max(1, repetitions // 5),
         lambda: pylops_mpi.optimization.basic.cgls(stack, y, x0=start, niter=iterations, tol=0.0),
     )
@@ -86,12 +61,11 @@ def measure(comm, figures, name, operators, size, repetitions, iterations):
 
 def main():
     comm = MPI.COMM_WORLD
-    mine = range(comm.Get_rank(), 8, comm.Get_size())
+    rank, ranks = comm.Get_rank(), comm.Get_size()
     figures = {}
-    measure(comm, figures, "tiny", [Scaling(1.0 + 0.1 * i, 256) for i in mine], 256, 50, 20)
-    shape = (3, 512, 512)
-    blurs = [CircularBlur((0.5 + 0.3 * i, 0.7 + 0.2 * i), 20.0 * i, shape) for i in mine]
-    measure(comm, figures, "blur", blurs, int(np.prod(shape)), 5, 10)
+    measure(comm, figures, "tiny", [Scaling(1.0 + 0.1 * i, 256) for i in range(rank, 8, ranks)], 256, 50, 20)
+    own_blurs = [CircularBlur(blur) for blur in blurs(ranks, rank, np.float32)]
+    measure(comm, figures, "blur", own_blurs, own_blurs[0].shape[1], 5, 10)
     if comm.Get_rank() == 0:
         with open(sys.argv[1], "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=2)

@@ -26,7 +26,7 @@ static_assert(std::endian::native == std::endian::little, "npy.cpp copies little
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 11> npy_types = {{{"|b1", at::kBool},
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 11> kNpyTypes = {{{"|b1", at::kBool},
                                                                                     {"|u1", at::kByte},
                                                                                     {"|i1", at::kChar},
                                                                                     {"<i2", at::kShort},
@@ -122,8 +122,8 @@ at::Tensor read_npy(const std::filesystem::path& path) {
   const auto text = read_header(file);
   const auto header = text ? parse_header(*text) : std::nullopt;
   check(header.has_value(), "read_npy: ", path, " is not an .npy file");
-  const auto* type = std::ranges::find(npy_types, header->type, [](const auto& entry) { return entry.first; });
-  check(type != npy_types.end(), "read_npy: ", path, " has the unsupported type '", header->type, "'");
+  const auto* type = std::ranges::find(kNpyTypes, header->type, [](const auto& entry) { return entry.first; });
+  check(type != kNpyTypes.end(), "read_npy: ", path, " has the unsupported type '", header->type, "'");
 
   std::vector<std::int64_t> stored_shape = header->shape;
   if (header->fortran_order) {
@@ -156,8 +156,8 @@ at::Tensor read_npy(const std::filesystem::path& path) {
 
 void write_npy(const std::filesystem::path& path, const at::Tensor& array) {
   check(array.defined(), "write_npy: array must be defined");
-  const auto* type = std::ranges::find(npy_types, array.scalar_type(), [](const auto& entry) { return entry.second; });
-  check(type != npy_types.end(), "write_npy: array has the unsupported dtype ", array.scalar_type());
+  const auto* type = std::ranges::find(kNpyTypes, array.scalar_type(), [](const auto& entry) { return entry.second; });
+  check(type != kNpyTypes.end(), "write_npy: array has the unsupported dtype ", array.scalar_type());
 
   std::string shape;
   for (const std::int64_t size : array.sizes()) {

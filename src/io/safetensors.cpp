@@ -24,16 +24,16 @@ static_assert(std::endian::native == std::endian::little, "safetensors.cpp copie
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 10> safetensors_types = {{{"F64", at::kDouble},
-                                                                                            {"F32", at::kFloat},
-                                                                                            {"F16", at::kHalf},
-                                                                                            {"BF16", at::kBFloat16},
-                                                                                            {"I64", at::kLong},
-                                                                                            {"I32", at::kInt},
-                                                                                            {"I16", at::kShort},
-                                                                                            {"I8", at::kChar},
-                                                                                            {"U8", at::kByte},
-                                                                                            {"BOOL", at::kBool}}};
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 10> kTensorTypes = {{{"F64", at::kDouble},
+                                                                                       {"F32", at::kFloat},
+                                                                                       {"F16", at::kHalf},
+                                                                                       {"BF16", at::kBFloat16},
+                                                                                       {"I64", at::kLong},
+                                                                                       {"I32", at::kInt},
+                                                                                       {"I16", at::kShort},
+                                                                                       {"I8", at::kChar},
+                                                                                       {"U8", at::kByte},
+                                                                                       {"BOOL", at::kBool}}};
 constexpr const char* kMetadata = "__metadata__";
 constexpr std::uint64_t kLongestHeader = 100'000'000;  // the format's own limit
 
@@ -59,9 +59,9 @@ Entry parse_entry(const std::filesystem::path& path, const std::string& name, co
     return fields[key].get<std::vector<std::int64_t>>();
   };
   const std::string type = text("dtype");
-  const auto* known = std::ranges::find(safetensors_types, type, [](const auto& pair) { return pair.first; });
-  check(known != safetensors_types.end(), "read_safetensors: ", path, ": tensor '", name,
-        "' has the unsupported type '", type, "'");
+  const auto* known = std::ranges::find(kTensorTypes, type, [](const auto& pair) { return pair.first; });
+  check(known != kTensorTypes.end(), "read_safetensors: ", path, ": tensor '", name, "' has the unsupported type '",
+        type, "'");
   const std::vector<std::int64_t> offsets = sizes("data_offsets");
   check(offsets.size() == 2, "read_safetensors: ", path, ": tensor '", name, "' has no valid data_offsets");
   Entry entry{name, known->second, sizes("shape"), offsets[0], offsets[1]};
@@ -153,8 +153,8 @@ void write_safetensors(const std::filesystem::path& path, const Safetensors& con
   for (const auto& [name, tensor] : content.tensors) {
     check(tensor.defined(), "write_safetensors: tensor '", name, "' must be defined");
     const auto* type =
-        std::ranges::find(safetensors_types, tensor.scalar_type(), [](const auto& pair) { return pair.second; });
-    check(type != safetensors_types.end(), "write_safetensors: tensor '", name, "' has the unsupported dtype ",
+        std::ranges::find(kTensorTypes, tensor.scalar_type(), [](const auto& pair) { return pair.second; });
+    check(type != kTensorTypes.end(), "write_safetensors: tensor '", name, "' has the unsupported dtype ",
           tensor.scalar_type());
     data.push_back(tensor.detach().resolve_neg().to(at::kCPU).contiguous());
     const std::int64_t end = position + static_cast<std::int64_t>(data.back().nbytes());

@@ -12,7 +12,6 @@
 #include "adjoin/core/simd.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#define ADJOIN_PERMUTES
 #define ADJOIN_AVX512 __attribute__((target("avx512f,avx512dq")))
 #define ADJOIN_AVX2 __attribute__((target("avx2,fma")))
 #include <immintrin.h>
@@ -186,7 +185,7 @@ ADJOIN_INLINE void gather(const Sources& source, std::int64_t begin, std::int64_
   }
 }
 
-#ifdef ADJOIN_PERMUTES
+#ifdef ADJOIN_AVX512
 /// The same for 16 lanes of one plane that lie within 32 entries, with one tap on each side: the entries are two
 /// registers, and picking them is a permutation.
 template <class Sources>
@@ -331,10 +330,11 @@ ADJOIN_DEFINE_KERNELS(double, group<double>, gather_group)
 /// `narrow`: whether 16 lanes lie within the window, and one tap on each side serves.
 template <class T, int planes, class Sources>
 void run(const Sources& source, std::int64_t begin, std::int64_t end, Bounds bounds, bool narrow, T* sums) {
-#ifdef ADJOIN_PERMUTES
+#ifdef ADJOIN_AVX512
   if constexpr (planes == 1 && std::is_same_v<T, float>) {
     if (narrow) {
-      permutes_by_16() ? gather_by_16(source, begin, end, bounds, sums) : gather_by_8(source, begin, end, bounds, sums);
+      const auto by_permuting = permutes_by_16() ? gather_by_16<Sources> : gather_by_8<Sources>;
+      by_permuting(source, begin, end, bounds, sums);
       return;
     }
   }
@@ -347,7 +347,7 @@ void run(const Sources& source, std::int64_t begin, std::int64_t end, Bounds bou
 }
 
 bool narrow(double step, std::int64_t taps) {
-#ifdef ADJOIN_PERMUTES
+#ifdef ADJOIN_AVX512
   return taps == 1 && 15.0 * step + 2.0 <= static_cast<double>(window) && (permutes_by_16() || permutes_by_8());
 #else
   return false;
