@@ -200,22 +200,27 @@ Json compare_shardings(DistributedContext& context, const Workload& w) {
 }
 
 Json measure(DistributedContext& context, const std::string& only) {
-  Stopwatch distributed(context.communicator());
-  Stopwatch independent(context.communicator());
+  const at::Device device = context.device();
+  Stopwatch distributed(context.communicator(), device);
+  Stopwatch independent(context.communicator(), device);
   Stopwatch plain(context.communicator());
   Stopwatch floor(context.communicator());
   Json memory = Json::object();
   Json sharding = Json::object();
   for (const auto make : {tiny, own, blur, mri, tomography}) {
-    const Workload workload = make();
+    Workload workload = make();
+    workload.x = workload.x.to(device);
     if (!only.empty() && workload.name != only) {
       continue;
     }
-    if (workload.name == "blur") {
+    if (workload.name == "blur" && device.is_cpu()) {
       memory[workload.name + ".A_adjoint_A"] = measure_memory(context, workload);
     }
     time_distributed(context, workload, distributed);
     time_independent(context, workload, independent);
+  }
+  if (!device.is_cpu()) {
+    return {{"adjoin", distributed.figures()}, {"independent", independent.figures()}};
   }
   if (only.empty() || only == "own") {
     time_plain_own(context, plain);
@@ -239,14 +244,16 @@ int main(int argc, char** argv) {
   CLI::App app("Times adjoin's distributed stacks; run it under mpirun");
   std::string file;
   std::string only;
+  bool gpu = false;
   app.add_option("--json", file, "File for the figures; printed otherwise");
   app.add_option("--only", only, "One workload")
       ->check(CLI::IsMember({"tiny", "own", "blur", "mri", "tomography", "unequal"}));
+  app.add_flag("--gpu", gpu, "On GPUs, one a local rank: the first two groups of figures alone");
   CLI11_PARSE(app, argc, argv);
 
   at::set_num_threads(1);
   const c10::NoGradGuard no_grad;
-  adjoin::DistributedContext context({.device_mode = adjoin::DeviceMode::cpu});
+  adjoin::DistributedContext context({.device_mode = gpu ? adjoin::DeviceMode::gpu : adjoin::DeviceMode::cpu});
   at::manual_seed(0);
   const nlohmann::ordered_json figures = adjoin::benchmark::measure(context, only);
   if (context.rank() == 0) {

@@ -1,6 +1,9 @@
 // Times calls that all ranks make together.
 #pragma once
 
+#include <c10/core/Device.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -15,18 +18,26 @@ namespace adjoin::benchmark {
 /// Collects figures under names: the median over the repetitions of the time of the slowest rank, in seconds.
 class Stopwatch {
  public:
-  explicit Stopwatch(Communicator& communicator) : communicator_(communicator) {}
+  /// A call ends when `device` has done all of its work.
+  explicit Stopwatch(Communicator& communicator, at::Device device = at::kCPU)
+      : communicator_(communicator), device_(device) {}
 
   template <class Call>
   void time(const std::string& name, int repetitions, Call&& call) {
-    for (int i = 0; i < 2; ++i) {
+    const auto run = [&] {
       call();
+      if (!device_.is_cpu()) {
+        c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
+      }
+    };
+    for (int i = 0; i < 2; ++i) {
+      run();
     }
     std::vector<double> times;
     for (int i = 0; i < repetitions; ++i) {
       communicator_.barrier();
       const auto start = std::chrono::steady_clock::now();
-      call();
+      run();
       times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     communicator_.all_reduce(std::span<double>(times), ReduceOp::max);
@@ -37,6 +48,7 @@ class Stopwatch {
 
  private:
   Communicator& communicator_;
+  at::Device device_;
   nlohmann::ordered_json figures_ = nlohmann::ordered_json::object();
 };
 

@@ -1,7 +1,7 @@
 """Times deepinv's distributed operators on adjoin's workloads (benchmarks/workloads.cpp).
 
 torchrun --standalone --nproc-per-node 2 deepinv_workloads.py FILE writes the medians, in seconds, and
-peak memory above the inputs, in images, as JSON.
+peak memory above the inputs, in images, as JSON. With --gpu after FILE it works on GPUs, and memory is not measured.
 """
 import functools
 import json
@@ -36,9 +36,14 @@ def measure(context):
     figures = {}
     memory = {}
     barrier = torch.distributed.barrier if context.use_dist else lambda: None
+    on_gpu = context.device.type == "cuda"
+
+    def finished(call):
+        call()
+        torch.cuda.synchronize()
 
     def record(name, repetitions, call):
-        figures[name] = median_seconds(barrier, repetitions, call)
+        figures[name] = median_seconds(barrier, repetitions, functools.partial(finished, call) if on_gpu else call)
 
     def record_solve(name, repetitions, physics, y, solver, iterations):
         options = {"solver": solver, "max_iter": iterations, "tol": 0.0, "local_only": False}
@@ -69,7 +74,7 @@ def measure(context):
         lambda: blurs.compute_sqnorm(image, max_iter=20, tol=0.0, verbose=False, local_only=False),
     )
 
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator(context.device).manual_seed(0)
     maps = torch.randn(1, 12, 256, 256, dtype=torch.cfloat, generator=random)
     maps /= torch.linalg.vector_norm(maps, dim=1, keepdim=True)
     mask = (torch.rand(1, 1, 256, 256, generator=random) < 0.3).float()
@@ -93,6 +98,8 @@ def measure(context):
     record("tomography.A_adjoint", 3, lambda: views.A_adjoint(sinogram))
     record("tomography.A_adjoint_A", 2, lambda: views.A_adjoint_A(slice_))
 
+    if on_gpu:
+        return {"seconds": figures}
     fresh = distribute(stack(*[Blur(filter=kernel, padding="circular") for kernel in kernels]), context)
     with open("/proc/self/clear_refs", "w", encoding="utf-8") as refs:
         refs.write("5")  # the peak is now what is resident
@@ -105,7 +112,9 @@ def measure(context):
 def main():
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    with DistributedContext(seed=0, device_mode="cpu") as context, torch.no_grad():
+    device_mode = "gpu" if "--gpu" in sys.argv else "cpu"
+    with DistributedContext(seed=0, device_mode=device_mode) as context, torch.no_grad():
+        torch.set_default_device(context.device)
         figures = measure(context)
         if context.rank == 0:
             with open(sys.argv[1], "w", encoding="utf-8") as file:

@@ -8,7 +8,7 @@
 #include "adjoin/core/errors.hpp"
 #include "communicator_fixture.hpp"
 
-namespace adjoin::testing {
+namespace adjoin::test {
 
 namespace {
 
@@ -373,4 +373,4 @@ TEST(MpiSession, LeavesAnInitialisedMpiAlone) {
 
 }  // namespace
 
-}  // namespace adjoin::testing
+}  // namespace adjoin::test

@@ -14,7 +14,7 @@
 #include "adjoin/comm/mpi.hpp"
 #include "mpi_backed_group.hpp"
 
-namespace adjoin::testing {
+namespace adjoin::test {
 
 /// A way to make a communicator over all ranks.
 struct Engine {
@@ -82,4 +82,4 @@ inline constexpr std::array real_dtypes = {at::kFloat, at::kDouble, at::kHalf,  
 inline constexpr std::array complex_dtypes = {at::kComplexFloat, at::kComplexDouble, at::kComplexHalf};
 inline constexpr std::array all_ops = {ReduceOp::sum, ReduceOp::product, ReduceOp::min, ReduceOp::max};
 
-}  // namespace adjoin::testing
+}  // namespace adjoin::test

@@ -9,7 +9,7 @@
 
 #include "adjoin/comm/process_group.hpp"
 
-namespace adjoin::testing {
+namespace adjoin::test {
 
 namespace {
 
@@ -144,4 +144,4 @@ std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, bool s
                                          {.shared_memory = shared_memory, .new_group = new_group});
 }
 
-}  // namespace adjoin::testing
+}  // namespace adjoin::test

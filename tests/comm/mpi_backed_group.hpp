@@ -8,9 +8,9 @@
 
 #include "adjoin/comm/communicator.hpp"
 
-namespace adjoin::testing {
+namespace adjoin::test {
 
 /// A communicator of the ranks of `comm`, which must outlive it.
 std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, bool shared_memory);
 
-}  // namespace adjoin::testing
+}  // namespace adjoin::test

@@ -16,7 +16,7 @@
 #include "adjoin/core/errors.hpp"
 #include "node_group.hpp"
 
-namespace adjoin::testing {
+namespace adjoin::test {
 
 namespace {
 
@@ -113,4 +113,4 @@ TEST(ProcessNode, WaitingEndsWhenTheTimeIsOut) {
 
 }  // namespace
 
-}  // namespace adjoin::testing
+}  // namespace adjoin::test

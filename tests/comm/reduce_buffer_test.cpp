@@ -10,7 +10,7 @@
 #include "adjoin/core/errors.hpp"
 #include "communicator_fixture.hpp"
 
-namespace adjoin::testing {
+namespace adjoin::test {
 
 namespace {
 
@@ -304,4 +304,4 @@ TEST(MpiReduceBuffers, LocalRanksFollowTheNodes) {
 
 }  // namespace
 
-}  // namespace adjoin::testing
+}  // namespace adjoin::test

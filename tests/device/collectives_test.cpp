@@ -1,31 +1,26 @@
-// Collectives on tensors of an accelerator, which are staged through host memory where MPI cannot reach them.
+// Collectives on tensors of a GPU, where there is one, which are staged through host memory where MPI cannot reach
+// them.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 
 #include <vector>
 
 #include "adjoin/comm/mpi.hpp"
-#include "communicator_fixture.hpp"
+#include "comm/communicator_fixture.hpp"
 
-namespace adjoin::testing {
+namespace adjoin::test {
 
 namespace {
 
-class CudaCollectives : public EngineTest {
+class CollectivesOnTheDevice : public EngineTest {
  protected:
-  void SetUp() override {
-    if (!at::hasCUDA()) {
-      GTEST_SKIP() << "no CUDA device";
-    }
-  }
-
-  at::Device device = at::Device(at::kCUDA, 0);
+  at::Device device = at::hasCUDA() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
 };
 
-INSTANTIATE_TEST_SUITE_P(Engines, CudaCollectives,
+INSTANTIATE_TEST_SUITE_P(Engines, CollectivesOnTheDevice,
                          ::testing::Values(mpi_engine("mpi"), process_group_engine("process_group", true)), name_of);
 
-TEST_P(CudaCollectives, ReductionsReturnToTheDevice) {
+TEST_P(CollectivesOnTheDevice, ReductionsReturnToTheDevice) {
   for (const std::int64_t rows : {4, 4000}) {
     at::Tensor x = sample({rows, 6}, at::kFloat, rank).to(device).t();
     comm->all_reduce(x);
@@ -34,11 +29,11 @@ TEST_P(CudaCollectives, ReductionsReturnToTheDevice) {
     comm->start_all_reduce(x, ReduceOp::max).wait();
     EXPECT_TRUE(at::equal(x.cpu(), expected_reduction({rows, 6}, at::kFloat, size, ReduceOp::max)));
     const at::Tensor part = comm->reduce_scatter(sample({rows * size}, at::kFloat, rank).to(device));
-    EXPECT_TRUE(part.is_cuda());
+    EXPECT_EQ(part.device(), device);
   }
 }
 
-TEST_P(CudaCollectives, GathersAndBroadcastsReturnToTheDevice) {
+TEST_P(CollectivesOnTheDevice, GathersAndBroadcastsReturnToTheDevice) {
   const at::Tensor gathered = comm->all_gather(sample({5}, at::kFloat, rank).to(device));
   for (int r = 0; r < size; ++r) {
     EXPECT_TRUE(at::equal(gathered[r].cpu(), sample({5}, at::kFloat, r)));
@@ -48,7 +43,7 @@ TEST_P(CudaCollectives, GathersAndBroadcastsReturnToTheDevice) {
   EXPECT_TRUE(at::equal(x.cpu(), sample({7}, at::kComplexFloat, size - 1)));
 }
 
-TEST_P(CudaCollectives, ReduceBuffersOnTheDevice) {
+TEST_P(CollectivesOnTheDevice, ReduceBuffersOnTheDevice) {
   for (const std::int64_t numel : {10, 100000}) {
     const auto buffer = comm->reduce_buffer(numel, at::kFloat, device);
     at::Tensor output = at::empty({numel}, at::TensorOptions(device));
@@ -62,4 +57,4 @@ TEST_P(CudaCollectives, ReduceBuffersOnTheDevice) {
 
 }  // namespace
 
-}  // namespace adjoin::testing
+}  // namespace adjoin::test
