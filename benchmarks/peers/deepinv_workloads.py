@@ -35,6 +35,7 @@ def memory_field(field):
 def measure(context):
     figures = {}
     memory = {}
+    device = {"device": context.device}
     barrier = torch.distributed.barrier if context.use_dist else lambda: None
     on_gpu = context.device.type == "cuda"
 
@@ -60,7 +61,7 @@ def measure(context):
     record_solve("tiny.lsqr20", 5, physics, y, "lsqr", 20)
 
     kernels = [gaussian_blur(sigma=(0.5 + 0.3 * i, 0.7 + 0.2 * i), angle=20.0 * i) for i in range(8)]
-    blurs = distribute(stack(*[Blur(filter=kernel, padding="circular") for kernel in kernels]), context)
+    blurs = distribute(stack(*[Blur(filter=kernel, padding="circular", **device) for kernel in kernels]), context)
     image = torch.rand(1, 3, 512, 512)
     views = blurs.A(image)
     record("blur.A", 5, lambda: blurs.A(image))
@@ -78,7 +79,9 @@ def measure(context):
     maps = torch.randn(1, 12, 256, 256, dtype=torch.cfloat, generator=random)
     maps /= torch.linalg.vector_norm(maps, dim=1, keepdim=True)
     mask = (torch.rand(1, 1, 256, 256, generator=random) < 0.3).float()
-    groups = [MultiCoilMRI(mask=mask, coil_maps=part, img_size=(2, 256, 256)) for part in maps.split(3, dim=1)]
+    groups = [
+        MultiCoilMRI(mask=mask, coil_maps=part, img_size=(2, 256, 256), **device) for part in maps.split(3, dim=1)
+    ]
     coils = distribute(groups, context, type_object="linear_physics")
     spins = torch.randn(1, 2, 256, 256, generator=random)
     echoes = coils.A(spins)
@@ -88,7 +91,7 @@ def measure(context):
     record_solve("mri.cg20", 2, coils, echoes, "CG", 20)
 
     tomography = [
-        Tomography(angles=torch.tensor([-76.0 + 2.0 * i]), img_width=256, circle=False, normalize=False)
+        Tomography(angles=torch.tensor([-76.0 + 2.0 * i]), img_width=256, circle=False, normalize=False, **device)
         for i in range(77)
     ]
     views = distribute(tomography, context, type_object="linear_physics")
@@ -100,7 +103,7 @@ def measure(context):
 
     if on_gpu:
         return {"seconds": figures}
-    fresh = distribute(stack(*[Blur(filter=kernel, padding="circular") for kernel in kernels]), context)
+    fresh = distribute(stack(*[Blur(filter=kernel, padding="circular", **device) for kernel in kernels]), context)
     with open("/proc/self/clear_refs", "w", encoding="utf-8") as refs:
         refs.write("5")  # the peak is now what is resident
     before = memory_field("VmRSS")

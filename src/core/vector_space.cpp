@@ -174,30 +174,104 @@ Complex contiguous_dot(const at::Tensor& a, const at::Tensor& b, std::int64_t of
           chunked_sum(n, [&](std::int64_t i, std::int64_t j) { return imaginary_dot(pa + 2 * i, pb + 2 * i, j - i); })};
 }
 
-void add_dot(const at::Tensor& a, const at::Tensor& b, Scalars& result) {
-  const auto items = static_cast<std::int64_t>(result.size());
-  check_items(a, items);
-  check(a.sizes() == b.sizes(), "dot: shapes must agree, got ", a.sizes(), " and ", b.sizes());
-  const std::int64_t n = a.numel() / items;
-  if (n == 0) {
-    return;
+/// Adds inner products of pairs of tensors to `result`. What the kernels above cannot do stays on its device until
+/// finish().
+class DotSum {
+ public:
+  explicit DotSum(Scalars& result) : result_(result) {}
+
+  void add(const at::Tensor& a, const at::Tensor& b) {
+    const auto items = static_cast<std::int64_t>(result_.size());
+    check_items(a, items);
+    check(a.sizes() == b.sizes(), "dot: shapes must agree, got ", a.sizes(), " and ", b.sizes());
+    const std::int64_t n = a.numel() / items;
+    if (n == 0) {
+      return;
+    }
+    if (has_kernel(a) && has_kernel(b) && a.scalar_type() == b.scalar_type()) {
+      with_real_type(a, [&](auto zero) {
+        for (std::int64_t i = 0; i < items; ++i) {
+          result_[static_cast<std::size_t>(i)] += contiguous_dot<decltype(zero)>(a, b, i * n, n);
+        }
+        return 0;
+      });
+      return;
+    }
+    const auto rows = [&](const at::Tensor& t) { return t.reshape({items, n}); };
+    if (a.is_same(b) && (a.is_floating_point() || a.is_complex())) {
+      const auto type = a.is_complex() ? at::kComplexDouble : at::kDouble;
+      append(at::linalg_vector_norm(rows(a), 2, at::IntArrayRef(1), false, type).square());
+    } else {
+      const auto type = a.is_complex() || b.is_complex() ? at::kComplexDouble : at::kDouble;
+      append((rows(a).conj().to(type) * rows(b)).sum(1));
+    }
   }
-  if (has_kernel(a) && has_kernel(b) && a.scalar_type() == b.scalar_type()) {
-    with_real_type(a, [&](auto zero) {
-      for (std::int64_t i = 0; i < items; ++i) {
-        result[static_cast<std::size_t>(i)] += contiguous_dot<decltype(zero)>(a, b, i * n, n);
+
+  /// Completes the results, for which a device is waited for once.
+  static void finish(std::span<DotSum> sums) {
+    std::vector<at::Tensor> pending;
+    for (const DotSum& sum : sums) {
+      if (!sum.pending_.empty()) {
+        pending.push_back(sum.pending());
       }
-      return 0;
-    });
-    return;
+    }
+    if (pending.empty()) {
+      return;
+    }
+    const at::Tensor values = at::stack(pending).cpu();
+    std::int64_t next = 0;
+    for (DotSum& sum : sums) {
+      if (!sum.pending_.empty()) {
+        sum.add(values[next++]);
+      }
+    }
   }
-  const auto type = a.is_complex() || b.is_complex() ? at::kComplexDouble : at::kDouble;
-  const at::Tensor products =
-      (a.conj().to(type) * b.to(type)).reshape({items, n}).sum(1).to(at::kCPU, at::kComplexDouble);
-  const auto* sums = static_cast<const Complex*>(products.const_data_ptr());
-  for (std::int64_t i = 0; i < items; ++i) {
-    result[static_cast<std::size_t>(i)] += sums[i];
+
+ private:
+  void append(const at::Tensor& sums) { pending_.push_back(sums.to(at::kComplexDouble)); }
+  at::Tensor pending() const { return pending_.size() == 1 ? pending_[0] : at::stack(pending_).sum(0); }
+  void add(const at::Tensor& on_cpu) {
+    const auto* values = static_cast<const Complex*>(on_cpu.const_data_ptr());
+    for (std::size_t i = 0; i < result_.size(); ++i) {
+      result_[i] += values[i];
+    }
   }
+
+  Scalars& result_;
+  // Still on their device: complex tensors of an entry an item.
+  std::vector<at::Tensor> pending_;
+};
+
+void add(const at::Tensor& a, const at::Tensor& b, DotSum& sum) { sum.add(a, b); }
+
+void add(const TensorList& a, const TensorList& b, DotSum& sum) {
+  check(a.size() == b.size(), "dot: lists must have equally many entries, got ", a.size(), " and ", b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    sum.add(a[i], b[i]);
+  }
+}
+
+template <class V>
+Scalars dot_of(const V& a, const V& b, std::int64_t items) {
+  Scalars result(static_cast<std::size_t>(items), 0.0);
+  DotSum sum(result);
+  add(a, b, sum);
+  DotSum::finish({&sum, 1});
+  return result;
+}
+
+template <class Pairs>
+std::vector<Scalars> dots_of(const Pairs& pairs, std::int64_t items) {
+  std::vector<Scalars> results(pairs.size());
+  std::vector<DotSum> sums;
+  sums.reserve(pairs.size());
+  for (const auto& [a, b] : pairs) {
+    Scalars& result = results[sums.size()];
+    result.assign(static_cast<std::size_t>(items), 0.0);
+    add(*a, *b, sums.emplace_back(result));
+  }
+  DotSum::finish(sums);
+  return results;
 }
 
 Scalars ones(std::size_t items) {
@@ -226,33 +300,50 @@ void contiguous_axpby(Complex alpha, const at::Tensor& x, Complex beta, at::Tens
   }
 }
 
-// The factors as a tensor that broadcasts over dimension 0 of y.
+/// A factor as tensor operations take it, which sends nothing to the device.
+at::Scalar scalar_for(const at::Tensor& y, Complex factor) {
+  return y.is_complex() && factor.imag() != 0.0 ? at::Scalar(factor) : at::Scalar(factor.real());
+}
+
+/// The factors as a tensor that broadcasts over dimension 0 of y.
 at::Tensor broadcast_factors(const Scalars& factors, const at::Tensor& y) {
   at::Tensor values = at::empty({static_cast<std::int64_t>(factors.size())}, at::kComplexDouble);
   std::ranges::copy(factors, static_cast<Complex*>(values.mutable_data_ptr()));
   std::vector<std::int64_t> shape(static_cast<std::size_t>(std::max<std::int64_t>(y.dim(), 1)), 1);
   shape[0] = static_cast<std::int64_t>(factors.size());
-  values = y.is_complex() ? values : at::real(values);
-  values = values.to(y.device(), y.scalar_type());
-  return factors.size() == 1 ? values.reshape({}) : values.view(shape);
+  values = (y.is_complex() ? values : at::real(values)).to(y.scalar_type());
+  // What is not pinned is copied aside before the call returns, so that nothing need be waited for.
+  return values.to(y.device(), /*non_blocking=*/true).view(shape);
+}
+
+bool all_are(const Scalars& factors, double value) {
+  return std::ranges::all_of(factors, [&](const Complex& f) { return f.real() == value && f.imag() == 0.0; });
+}
+
+/// y ← alpha y by tensor operations.
+void scale_anywhere(const Scalars& alpha, at::Tensor& y) {
+  if (all_are(alpha, 1.0)) {
+    return;
+  }
+  alpha.size() == 1 ? y.mul_(scalar_for(y, alpha[0])) : y.mul_(broadcast_factors(alpha, y));
+}
+
+/// y ← alpha x + beta y by tensor operations.
+void axpby_anywhere(const Scalars& alpha, const at::Tensor& x, const Scalars& beta, at::Tensor& y) {
+  const at::Tensor own = x.to(y.scalar_type());
+  scale_anywhere(beta, y);
+  if (alpha.size() == 1) {
+    y.add_(own, scalar_for(y, alpha[0]));
+  } else {
+    all_are(alpha, 1.0) ? y.add_(own) : y.addcmul_(own, broadcast_factors(alpha, y));
+  }
 }
 
 }  // namespace
 
-Scalars dot(const at::Tensor& a, const at::Tensor& b, std::int64_t items) {
-  Scalars result(static_cast<std::size_t>(items), 0.0);
-  add_dot(a, b, result);
-  return result;
-}
+Scalars dot(const at::Tensor& a, const at::Tensor& b, std::int64_t items) { return dot_of(a, b, items); }
 
-Scalars dot(const TensorList& a, const TensorList& b, std::int64_t items) {
-  check(a.size() == b.size(), "dot: lists must have equally many entries, got ", a.size(), " and ", b.size());
-  Scalars result(static_cast<std::size_t>(items), 0.0);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    add_dot(a[i], b[i], result);
-  }
-  return result;
-}
+Scalars dot(const TensorList& a, const TensorList& b, std::int64_t items) { return dot_of(a, b, items); }
 
 Scalars dot(const ShardedTensorList& a, const ShardedTensorList& b, std::int64_t items) {
   return dots({{&a, &b}}, items).front();
@@ -267,27 +358,22 @@ double norm(const TensorList& a) { return std::sqrt(squared_norm(a)[0].real()); 
 double norm(const ShardedTensorList& a) { return std::sqrt(squared_norm(a)[0].real()); }
 
 std::vector<Scalars> dots(std::initializer_list<VectorPair<at::Tensor>> pairs, std::int64_t items) {
-  std::vector<Scalars> results;
-  for (const auto& [a, b] : pairs) {
-    results.push_back(adjoin::dot(*a, *b, items));
-  }
-  return results;
+  return dots_of(pairs, items);
 }
 
 std::vector<Scalars> dots(std::initializer_list<VectorPair<TensorList>> pairs, std::int64_t items) {
-  std::vector<Scalars> results;
-  for (const auto& [a, b] : pairs) {
-    results.push_back(adjoin::dot(*a, *b, items));
-  }
-  return results;
+  return dots_of(pairs, items);
 }
 
 std::vector<Scalars> dots(std::initializer_list<VectorPair<ShardedTensorList>> pairs, std::int64_t items) {
   std::vector<Scalars> results;
   Scalars message;
   const ShardedTensorList& first = *pairs.begin()->first;
+  c10::SmallVector<VectorPair<TensorList>, 4> locals;
   for (const auto& [a, b] : pairs) {
-    const Scalars local = adjoin::dot(a->local, b->local, items);
+    locals.push_back({&a->local, &b->local});
+  }
+  for (const Scalars& local : dots_of(locals, items)) {
     message.append(local.begin(), local.end());
   }
   if (first.reducer) {
@@ -321,7 +407,7 @@ void axpby(const Scalars& alpha, const at::Tensor& x, const Scalars& beta, at::T
     return;
   }
   check(y.is_complex() || !x.is_complex(), "axpby: a complex x cannot be added to a real y");
-  y.mul_(broadcast_factors(beta, y)).add_(x.to(y.scalar_type()) * broadcast_factors(alpha, y));
+  axpby_anywhere(alpha, x, beta, y);
 }
 
 void axpby(const Scalars& alpha, const TensorList& x, const Scalars& beta, TensorList& y) {
@@ -351,7 +437,7 @@ void scale(const Scalars& alpha, at::Tensor& y) {
   if (has_kernel(y)) {
     adjoin::axpby(alpha, y, Scalars(alpha.size(), 0.0), y);
   } else {
-    y.mul_(broadcast_factors(alpha, y));
+    scale_anywhere(alpha, y);
   }
 }
 

@@ -437,6 +437,9 @@ class FusedCoils final : public FusedStack {
       : operators_(std::move(operators)), plans_(operators_.size()) {}
 
   TensorList A(const at::Tensor& x, const TensorList& out) override {
+    if (joins(x)) {
+      return fits([&] { joint_->check_image(x); }) ? parted(joint_->forward(x)) : TensorList();
+    }
     if (!prepare(x) || !fits([&] { check_images(x); })) {
       return {};
     }
@@ -455,6 +458,9 @@ class FusedCoils final : public FusedStack {
   }
 
   at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) override {
+    if (y.size() == plans_.size() && joins(y[0])) {
+      return fits([&] { check_parts(y); }) ? joint_->adjoint(at::cat(y.tensors(), coil_axis(y[0]))) : at::Tensor();
+    }
     if (y.size() != plans_.size() || !prepare(y[0]) || !fits([&] { check_measurements(y); })) {
       return {};
     }
@@ -472,6 +478,9 @@ class FusedCoils final : public FusedStack {
   }
 
   at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
+    if (joins(x)) {
+      return fits([&] { joint_->check_image(x); }) ? joint_->normal(x) : at::Tensor();
+    }
     if (!prepare(x) || !fits([&] { check_images(x); })) {
       return {};
     }
@@ -489,6 +498,73 @@ class FusedCoils final : public FusedStack {
 
  private:
   using Plan = MultiCoilMRI::Plan;
+
+  /// Numbers of all coil images up to which a GPU is quicker with all of them at once; more fill it one by one.
+  static constexpr std::int64_t joint_numel = std::int64_t{1} << 24;
+
+  /// Whether the coils are best taken as those of one operator, which is then in joint_: where there are no kernels for
+  /// single coils.
+  bool joins(const at::Tensor& tensor) {
+    if (!tensor.defined() || tensor.is_cpu() || records_gradient(tensor)) {
+      return false;
+    }
+    const auto current = [](const std::shared_ptr<const MultiCoilMRI>& one, std::int64_t version) {
+      return one->version() == version;
+    };
+    if (!std::ranges::equal(operators_, versions_, current)) {
+      joint_.reset();
+      versions_.clear();
+      maps_.reset();
+      std::vector<at::Tensor> maps;
+      bool alike = true;
+      for (const auto& one : operators_) {
+        versions_.push_back(one->version());
+        maps.push_back(one->coil_maps_);
+        alike = alike && one->coil_maps_.size(0) == maps[0].size(0) &&
+                one->coil_maps_.sizes().slice(2) == maps[0].sizes().slice(2) &&
+                one->coil_maps_.options().type_equal(maps[0].options()) &&
+                one->mask_.options().type_equal(operators_[0]->mask_.options()) &&
+                at::equal(one->mask_, operators_[0]->mask_);
+      }
+      if (alike) {
+        maps_ = at::cat(maps, 1);
+      }
+    }
+    const std::int64_t images =
+        maps_.defined() && maps_.size(0) > 0 ? tensor.size(0) * maps_.numel() / maps_.size(0) : 0;
+    if (images == 0 || images > joint_numel) {
+      return false;
+    }
+    if (!joint_ || !joint_->serves(tensor)) {
+      joint_ = std::make_shared<const Plan>(operators_[0]->mask_, maps_, operators_[0]->options_, tensor);
+    }
+    return true;
+  }
+  static std::int64_t coil_axis(const at::Tensor& y) { return y.is_complex() ? 1 : 2; }
+  TensorList parted(const at::Tensor& y) const {
+    TensorList parts;
+    std::int64_t first = 0;
+    for (const auto& one : operators_) {
+      const std::int64_t coils = one->coil_maps_.size(1);
+      parts.push_back(y.narrow(coil_axis(y), first, coils).contiguous());
+      first += coils;
+    }
+    return parts;
+  }
+  /// Throws unless y are measurements of the operators for one image.
+  void check_parts(const TensorList& y) const {
+    const std::int64_t axis = coil_axis(y[0]);
+    check(y[0].dim() > axis, "MultiCoilMRI: y must have coils, got ", y[0].sizes());
+    std::vector<std::int64_t> sizes = y[0].sizes().vec();
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      sizes[static_cast<std::size_t>(axis)] = operators_[i]->coil_maps_.size(1);
+      check(y[i].defined() && y[i].options().type_equal(y[0].options()) && !records_gradient(y[i]) &&
+                y[i].sizes() == sizes,
+            "MultiCoilMRI: y must be measurements of one image");
+    }
+    sizes[static_cast<std::size_t>(axis)] = joint_->coils();
+    joint_->check_measurement(y[0].narrow(axis, 0, 1).expand(sizes));
+  }
 
   /// Finds the plans for tensors like this one. False when there is no gain or the images' sizes differ.
   bool prepare(const at::Tensor& tensor) {
@@ -528,6 +604,9 @@ class FusedCoils final : public FusedStack {
 
   std::vector<std::shared_ptr<const MultiCoilMRI>> operators_;
   std::vector<std::shared_ptr<const Plan>> plans_;
+  std::shared_ptr<const Plan> joint_;
+  at::Tensor maps_;  // of all operators, for joint_
+  std::vector<std::int64_t> versions_;
 };
 
 std::unique_ptr<FusedStack> MultiCoilMRI::fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const {

@@ -56,6 +56,14 @@ void project(const T* x, std::int64_t planes, Size image, std::span<const Measur
 template <class T>
 void backproject(std::span<const Measured<const T>> views, T* x, std::int64_t planes, Size image);
 
+/// Whether there are kernels for a GPU and dtype, which are compiled at the first question.
+bool has_gpu_kernels(at::Device device, at::ScalarType dtype);
+/// The same on such a GPU, where x and the measurements are, in the order of its current stream.
+template <class T>
+void project(at::Device device, const T* x, std::int64_t planes, Size image, std::span<const Measured<T>> views);
+template <class T>
+void backproject(at::Device device, std::span<const Measured<const T>> views, T* x, std::int64_t planes, Size image);
+
 /// The same as tensor operations, on any device: x is (planes, height, width), y is (planes, views, detectors), and all
 /// views have equally many detectors.
 at::Tensor project(const at::Tensor& x, std::span<const View> views);

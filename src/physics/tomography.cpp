@@ -32,7 +32,25 @@ constexpr std::array<std::pair<FbpFilter, std::string_view>, 5> filter_names = {
 constexpr double missing_gap = 4.0;
 
 bool has_kernels(const at::Tensor& tensor) {
-  return tensor.device().is_cpu() && (tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble);
+  const auto dtype = tensor.scalar_type();
+  return (dtype == at::kFloat || dtype == at::kDouble) &&
+         (tensor.is_cpu() || parallel_beam::has_gpu_kernels(tensor.device(), dtype));
+}
+
+/// Runs the kernels of the device of the contiguous image x, and of its measurements.
+template <class T>
+void project(const at::Tensor& x, Size image, std::span<const Measured<T>> measured) {
+  const auto* data = static_cast<const T*>(x.const_data_ptr());
+  const std::int64_t planes = x.numel() / (image.height * image.width);
+  x.is_cpu() ? parallel_beam::project<T>(data, planes, image, measured)
+             : parallel_beam::project<T>(x.device(), data, planes, image, measured);
+}
+template <class T>
+void backproject(std::span<const Measured<const T>> measured, const at::Tensor& x, Size image) {
+  auto* data = static_cast<T*>(x.data_ptr());
+  const std::int64_t planes = x.numel() / (image.height * image.width);
+  x.is_cpu() ? parallel_beam::backproject<T>(measured, data, planes, image)
+             : parallel_beam::backproject<T>(x.device(), measured, data, planes, image);
 }
 
 /// Calls f(T{}) for float or double tensors.
@@ -50,10 +68,6 @@ std::vector<std::int64_t> with_last_two(const at::Tensor& tensor, std::int64_t a
   sizes[sizes.size() - 2] = a;
   sizes[sizes.size() - 1] = b;
   return sizes;
-}
-
-std::int64_t planes_of(const at::Tensor& tensor) {
-  return c10::multiply_integers(tensor.sizes().begin(), tensor.sizes().end() - 2);
 }
 
 /// The views of a contiguous sinogram.
@@ -182,11 +196,11 @@ at::Tensor Tomography::Beam::evaluate(const at::Tensor& input, Direction directi
     if (direction == Direction::Project) {
       std::vector<Measured<T>> measured;
       append_measured<T>(views_, static_cast<T*>(result.data_ptr()), measured);
-      parallel_beam::project<T>(static_cast<const T*>(source.const_data_ptr()), planes_of(source), image_, measured);
+      project<T>(source, image_, measured);
     } else {
       std::vector<Measured<const T>> measured;
       append_measured<const T>(views_, static_cast<const T*>(source.const_data_ptr()), measured);
-      parallel_beam::backproject<T>(measured, static_cast<T*>(result.data_ptr()), planes_of(source), image_);
+      backproject<T>(measured, result, image_);
     }
   });
   return result;
@@ -300,7 +314,7 @@ at::Tensor Tomography::fbp(const at::Tensor& y, FbpFilter filter) const {
   return Beam::apply(interpolation_, filtered, Beam::Direction::Backproject);
 }
 
-/// Angles of several operators on images of one size, computed together on the CPU.
+/// Angles of several operators on images of one size, computed together.
 class FusedAngles final : public FusedStack {
  public:
   explicit FusedAngles(std::vector<std::shared_ptr<const Tomography>> operators) : operators_(std::move(operators)) {}
@@ -321,7 +335,7 @@ class FusedAngles final : public FusedStack {
         append_measured<T>(beam.views(), static_cast<T*>(sinogram.data_ptr()), measured);
         y.push_back(std::move(sinogram));
       }
-      parallel_beam::project<T>(static_cast<const T*>(source.const_data_ptr()), planes_of(x), image(), measured);
+      project<T>(source, image(), measured);
     });
     return y;
   }
@@ -350,7 +364,7 @@ class FusedAngles final : public FusedStack {
         append_measured<const T>(operators_[i]->line_integrals_->views(),
                                  static_cast<const T*>(sources[i].const_data_ptr()), measured);
       }
-      parallel_beam::backproject<T>(measured, static_cast<T*>(x.data_ptr()), planes_of(x), image());
+      backproject<T>(measured, x, image());
     });
     return x;
   }

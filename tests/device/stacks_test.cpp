@@ -1,5 +1,6 @@
 // Stacks of every operator on the context's device, a GPU where torch and the machine have one: each method against
 // the single-process stack in double precision on the CPU.
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
@@ -195,7 +196,7 @@ TEST_P(OnTheDevice, TheNormIsThatOfTheTwin) {
 }
 
 TEST_P(OnTheDevice, GradientsFlowThroughTheStack) {
-  const at::AutoGradMode grad(true);
+  const c10::AutoGradMode grad(true);
   const at::Tensor leaf = x.detach().requires_grad_(true);
   const at::Tensor normal = stack.A_adjoint_A(leaf);
   const at::Tensor v = image(3);

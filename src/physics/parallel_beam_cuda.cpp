@@ -1,0 +1,193 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+
+#include "adjoin/core/errors.hpp"
+#include "cuda_program.hpp"
+#include "parallel_beam.hpp"
+
+namespace adjoin::parallel_beam {
+namespace {
+
+/// A view and where its measurements are, as the kernels see it.
+struct DeviceView {
+  double offset;
+  double drift;
+  double step;
+  double weight;
+  double width;
+  std::int64_t detectors;
+  std::int64_t plane_stride;
+  void* data;
+  std::int32_t columns;
+  std::int32_t reversed;
+};
+
+// A thread computes one cell of one view, or one pixel, for one plane after another. Lines are read from x, or, where
+// they are columns, from its transpose, so that neighbouring rays read neighbouring numbers.
+constexpr const char* source = R"cuda(
+struct View {
+  double offset, drift, step, weight, width;
+  long long detectors, plane_stride;
+  REAL* data;
+  int columns, reversed;
+};
+
+// The sum of entries k of a line around position p, by max(0, 1 - slope |k - p|).
+template <class Entry>
+__device__ REAL gather(double p, double slope, int taps, long long length, Entry entry) {
+  REAL sum = 0;
+  if (p > -taps && p < length + taps) {
+    const long long base = (long long)floor(p);
+    for (long long k = max(base - taps + 1, 0LL); k <= min(base + taps, length - 1); ++k) {
+      sum += entry(k) * (REAL)fmax(0.0, 1.0 - slope * fabs(k - p));
+    }
+  }
+  return sum;
+}
+
+extern "C" __global__ void project(const REAL* x, const REAL* transposed, const View* views, long long planes,
+                                   long long height, long long width) {
+  const View view = views[blockIdx.y];
+  const long long ray = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+  if (ray >= view.detectors) {
+    return;
+  }
+  const long long lines = view.columns ? width : height;
+  const long long length = view.columns ? height : width;
+  const double first = view.offset + view.step * ray;
+  const double slope = 1.0 / view.width;
+  const int taps = (int)ceil(view.width);
+  const long long cell = view.reversed ? view.detectors - 1 - ray : ray;
+  for (long long plane = blockIdx.z; plane < planes; plane += gridDim.z) {
+    const REAL* const image = (view.columns ? transposed : x) + plane * height * width;
+    REAL sum = 0;
+    for (long long line = 0; line < lines; ++line) {
+      const REAL* const entries = image + line * length;
+      sum += gather(first + view.drift * line, slope, taps, length, [=](long long k) { return entries[k]; });
+    }
+    view.data[plane * view.plane_stride + cell] = sum * (REAL)view.weight;
+  }
+}
+
+extern "C" __global__ void backproject(const View* views, long long count, REAL* x, long long planes, long long height,
+                                       long long width) {
+  const long long column = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+  const long long row = blockIdx.y * (long long)blockDim.y + threadIdx.y;
+  if (row >= height || column >= width) {
+    return;
+  }
+  for (long long plane = blockIdx.z; plane < planes; plane += gridDim.z) {
+    REAL sum = 0;
+    for (long long v = 0; v < count; ++v) {
+      const View view = views[v];
+      const long long line = view.columns ? column : row;
+      const long long pixel = view.columns ? row : column;
+      const double ray = (pixel - view.offset - view.drift * line) / view.step;
+      const REAL* const cells = view.data + plane * view.plane_stride;
+      const long long last = view.detectors - 1;
+      const bool reversed = view.reversed;
+      sum += (REAL)view.weight * gather(ray, view.step / view.width, (int)ceil(view.width / view.step), view.detectors,
+                                        [=](long long k) { return cells[reversed ? last - k : k]; });
+    }
+    x[(plane * height + row) * width + column] = sum;
+  }
+}
+)cuda";
+
+/// The kernels for one device and precision, compiled at first use; null where that cannot be.
+template <class T>
+const CudaProgram* program(at::Device device) {
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, std::unique_ptr<const CudaProgram>> programs;
+  const std::lock_guard lock(mutex);
+  const auto [place, is_new] = programs.try_emplace(device.index());
+  if (is_new) {
+    place->second = CudaProgram::compile(source, std::is_same_v<T, float> ? "-DREAL=float" : "-DREAL=double", device);
+  }
+  return place->second.get();
+}
+
+template <class T>
+at::Tensor on_device(std::span<const Measured<T>> views, at::Device device) {
+  std::vector<DeviceView> table;
+  table.reserve(views.size());
+  for (const auto& [view, data, plane_stride] : views) {
+    table.push_back({view->offset, view->drift, view->step, view->weight, view->width, view->detectors, plane_stride,
+                     const_cast<std::remove_const_t<T>*>(data), view->columns, view->reversed});
+  }
+  const at::Tensor bytes = at::from_blob(table.data(), {static_cast<std::int64_t>(views.size() * sizeof(DeviceView))},
+                                         at::TensorOptions(at::kByte));
+  // What is not pinned is copied aside before the call returns.
+  return bytes.to(device, /*non_blocking=*/true, /*copy=*/true);
+}
+
+unsigned blocks_of(std::int64_t count, std::int64_t threads) {
+  return static_cast<unsigned>((count + threads - 1) / threads);
+}
+
+/// Planes that have threads of their own; the others follow.
+constexpr std::int64_t planes_at_once = 1024;
+
+}  // namespace
+
+bool has_gpu_kernels(at::Device device, at::ScalarType dtype) {
+  return device.is_cuda() && (dtype == at::kFloat ? program<float>(device) : program<double>(device)) != nullptr;
+}
+
+template <class T>
+void project(at::Device device, const T* x, std::int64_t planes, Size image, std::span<const Measured<T>> views) {
+  if (planes == 0) {
+    return;
+  }
+  at::Tensor transposed;
+  if (std::ranges::any_of(views, [](const auto& measured) { return measured.view->columns; })) {
+    transposed = at::from_blob(const_cast<T*>(x), {planes, image.height, image.width},
+                               at::TensorOptions(c10::CppTypeToScalarType<T>::value).device(device))
+                     .transpose(1, 2)
+                     .contiguous();
+  }
+  std::int64_t most = 0;
+  for (const auto& measured : views) {
+    most = std::max(most, measured.view->detectors);
+  }
+  const at::Tensor table = on_device(views, device);
+  const void* columns = transposed.defined() ? transposed.const_data_ptr() : nullptr;
+  const void* table_data = table.const_data_ptr();
+  constexpr unsigned threads = 64;
+  std::array<void*, 6> arguments = {&x, &columns, &table_data, &planes, &image.height, &image.width};
+  program<T>(device)->launch("project",
+                             {blocks_of(most, threads), static_cast<unsigned>(views.size()),
+                              static_cast<unsigned>(std::min(planes, planes_at_once))},
+                             {threads, 1}, arguments.data());
+}
+
+template <class T>
+void backproject(at::Device device, std::span<const Measured<const T>> views, T* x, std::int64_t planes, Size image) {
+  if (planes == 0) {
+    return;
+  }
+  const at::Tensor table = on_device(views, device);
+  const void* table_data = table.const_data_ptr();
+  auto count = static_cast<std::int64_t>(views.size());
+  constexpr unsigned width = 32;
+  constexpr unsigned height = 4;
+  std::array<void*, 6> arguments = {&table_data, &count, &x, &planes, &image.height, &image.width};
+  program<T>(device)->launch("backproject",
+                             {blocks_of(image.width, width), blocks_of(image.height, height),
+                              static_cast<unsigned>(std::min(planes, planes_at_once))},
+                             {width, height}, arguments.data());
+}
+
+template void project(at::Device, const float*, std::int64_t, Size, std::span<const Measured<float>>);
+template void project(at::Device, const double*, std::int64_t, Size, std::span<const Measured<double>>);
+template void backproject(at::Device, std::span<const Measured<const float>>, float*, std::int64_t, Size);
+template void backproject(at::Device, std::span<const Measured<const double>>, double*, std::int64_t, Size);
+
+}  // namespace adjoin::parallel_beam
