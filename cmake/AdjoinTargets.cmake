@@ -10,6 +10,10 @@ endif()
 if(CMAKE_UNITY_BUILD)
   target_compile_options(adjoin_options INTERFACE -Wno-subobject-linkage)
 endif()
+# GCC 13 sees a copy out of bounds within libstdc++'s vector<bool>, as torch's autograd uses it.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+  target_compile_options(adjoin_options INTERFACE -Wno-array-bounds)
+endif()
 if(ADJOIN_SANITIZE)
   # What the sanitizers insert makes GCC doubt that optional members are initialised.
   target_compile_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE} -fno-omit-frame-pointer
@@ -76,6 +80,12 @@ endfunction()
 
 # What only calls the library spends its time there: -O1 makes it no slower, and compiles in two thirds of the time.
 set(adjoin_calling_options "$<$<CONFIG:Release>:-O1>")
+# From GCC 13 on, precompiled headers must agree on an option that -O2 and above turn on.
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-munroll-only-small-loops adjoin_knows_small_loops)
+if(adjoin_knows_small_loops)
+  list(APPEND adjoin_calling_options "$<$<CONFIG:Release>:-munroll-only-small-loops>")
+endif()
 
 # adjoin_program(NAME SOURCES … USES rooms…): an executable.
 function(adjoin_program name)

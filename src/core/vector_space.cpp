@@ -207,6 +207,19 @@ class DotSum {
     }
   }
 
+  /// The same for lists of one problem, of many small tensors on a device, in few operations.
+  bool add_squares_at_once(const TensorList& a) {
+    const bool serves = result_.size() == 1 && a.size() > 1 && std::ranges::none_of(a, [&](const at::Tensor& t) {
+                          return t.is_cpu() || !t.is_floating_point() || t.numel() == 0 ||
+                                 t.scalar_type() != a[0].scalar_type() || t.device() != a[0].device();
+                        });
+    if (serves) {
+      const std::vector<at::Tensor> norms = at::_foreach_norm(a.tensors(), 2, at::kDouble);
+      append(at::stack(norms).square().sum(0, /*keepdim=*/true));
+    }
+    return serves;
+  }
+
   /// Completes the results, for which a device is waited for once.
   static void finish(std::span<DotSum> sums) {
     std::vector<at::Tensor> pending;
@@ -215,20 +228,20 @@ class DotSum {
         pending.push_back(sum.pending());
       }
     }
-    if (pending.empty()) {
+    if (pending.empty()) [[likely]] {
       return;
     }
-    const at::Tensor values = at::stack(pending).cpu();
+    const at::Tensor values = (pending.size() == 1 ? pending[0].unsqueeze(0) : at::stack(pending)).cpu();
     std::int64_t next = 0;
     for (DotSum& sum : sums) {
       if (!sum.pending_.empty()) {
-        sum.add(values[next++]);
+        sum.add(values[next++].to(at::kComplexDouble));
       }
     }
   }
 
  private:
-  void append(const at::Tensor& sums) { pending_.push_back(sums.to(at::kComplexDouble)); }
+  void append(const at::Tensor& sums) { pending_.push_back(sums); }
   at::Tensor pending() const { return pending_.size() == 1 ? pending_[0] : at::stack(pending_).sum(0); }
   void add(const at::Tensor& on_cpu) {
     const auto* values = static_cast<const Complex*>(on_cpu.const_data_ptr());
@@ -238,7 +251,7 @@ class DotSum {
   }
 
   Scalars& result_;
-  // Still on their device: complex tensors of an entry an item.
+  // Still on their device: tensors of an entry an item, in double precision.
   std::vector<at::Tensor> pending_;
 };
 
@@ -322,21 +335,27 @@ bool all_are(const Scalars& factors, double value) {
 
 /// y ← alpha y by tensor operations.
 void scale_anywhere(const Scalars& alpha, at::Tensor& y) {
-  if (all_are(alpha, 1.0)) {
-    return;
+  if (!all_are(alpha, 1.0)) {
+    alpha.size() == 1 ? y.mul_(scalar_for(y, alpha[0])) : y.mul_(broadcast_factors(alpha, y));
   }
-  alpha.size() == 1 ? y.mul_(scalar_for(y, alpha[0])) : y.mul_(broadcast_factors(alpha, y));
 }
 
 /// y ← alpha x + beta y by tensor operations.
 void axpby_anywhere(const Scalars& alpha, const at::Tensor& x, const Scalars& beta, at::Tensor& y) {
   const at::Tensor own = x.to(y.scalar_type());
-  scale_anywhere(beta, y);
-  if (alpha.size() == 1) {
-    y.add_(own, scalar_for(y, alpha[0]));
-  } else {
-    all_are(alpha, 1.0) ? y.add_(own) : y.addcmul_(own, broadcast_factors(alpha, y));
+  if (all_are(alpha, 1.0) && beta.size() == 1) {
+    at::add_out(y, own, y, scalar_for(y, beta[0]));
+    return;
   }
+  scale_anywhere(beta, y);
+  alpha.size() == 1 ? y.add_(own, scalar_for(y, alpha[0])) : y.addcmul_(own, broadcast_factors(alpha, y));
+}
+
+/// Whether tensors of one problem are many on a device, where an operation on all of them at once pays.
+bool at_once(const Scalars& factors, const TensorList& y) {
+  return factors.size() == 1 && y.size() > 1 && std::ranges::none_of(y, [&](const at::Tensor& t) {
+           return t.is_cpu() || t.scalar_type() != y[0].scalar_type() || t.device() != y[0].device();
+         });
 }
 
 }  // namespace
@@ -412,6 +431,14 @@ void axpby(const Scalars& alpha, const at::Tensor& x, const Scalars& beta, at::T
 
 void axpby(const Scalars& alpha, const TensorList& x, const Scalars& beta, TensorList& y) {
   check(x.size() == y.size(), "axpby: lists must have equally many entries, got ", x.size(), " and ", y.size());
+  const auto alike = [](const at::Tensor& a, const at::Tensor& b) {
+    return a.sizes() == b.sizes() && a.options().type_equal(b.options());
+  };
+  if (beta.size() == 1 && at_once(alpha, y) && std::ranges::equal(x, y, alike)) {
+    scale(beta, y);
+    at::_foreach_add_(y.tensors(), x.tensors(), scalar_for(y[0], alpha[0]));
+    return;
+  }
   for (std::size_t i = 0; i < y.size(); ++i) {
     axpby(alpha, x[i], beta, y[i]);
   }
@@ -442,6 +469,12 @@ void scale(const Scalars& alpha, at::Tensor& y) {
 }
 
 void scale(const Scalars& alpha, TensorList& y) {
+  if (at_once(alpha, y)) {
+    if (!all_are(alpha, 1.0)) {
+      at::_foreach_mul_(y.tensors(), scalar_for(y[0], alpha[0]));
+    }
+    return;
+  }
   for (at::Tensor& entry : y) {
     scale(alpha, entry);
   }

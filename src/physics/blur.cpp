@@ -648,6 +648,13 @@ class FusedBlurs final : public FusedStack {
     y.reserve(plans_.size());
     if (!plans_[0]->has_kernels_for(x)) {
       const at::Tensor spectrum = plans_[0]->spectrum(x);
+      if (joins(x)) {
+        const at::Tensor all = plans_[0]->image(spectrum * responses_);
+        for (std::int64_t i = 0; i < all.size(0); ++i) {
+          y.push_back(all[i]);
+        }
+        return y;
+      }
       for (const auto& plan : plans_) {
         y.push_back(plan->image(spectrum * plan->response()));
       }
@@ -672,6 +679,9 @@ class FusedBlurs final : public FusedStack {
       return {};
     }
     if (!plans_[0]->has_kernels_for(y[0])) {
+      if (joins(y[0])) {
+        return plans_[0]->image((plans_[0]->spectrum(at::stack(y.tensors())) * responses_.conj()).sum(0));
+      }
       at::Tensor sum = plans_[0]->spectrum(y[0]).mul_(plans_[0]->response().conj());
       for (std::size_t i = 1; i < plans_.size(); ++i) {
         sum.addcmul_(plans_[i]->spectrum(y[i]), plans_[i]->response().conj());
@@ -729,6 +739,27 @@ class FusedBlurs final : public FusedStack {
 
  private:
   using Plan = Blur::Plan;
+
+  /// Numbers of all results up to which a GPU is quicker with all of them at once; more fill it one by one.
+  static constexpr std::int64_t joint_numel = std::int64_t{1} << 24;
+
+  /// Whether the blurs are best applied all at once, by what is then in responses_: on a GPU, to small images.
+  bool joins(const at::Tensor& x) {
+    if (x.is_cpu() || x.numel() * static_cast<std::int64_t>(plans_.size()) > joint_numel) {
+      return false;
+    }
+    if (!responses_.defined()) {
+      std::vector<at::Tensor> all;
+      for (const auto& plan : plans_) {
+        if (plan->response().sizes() != plans_[0]->response().sizes()) {
+          return false;
+        }
+        all.push_back(plan->response());
+      }
+      responses_ = at::stack(all);
+    }
+    return true;
+  }
 
   const at::Tensor& power() {
     if (!power_.defined()) {
@@ -809,6 +840,7 @@ class FusedBlurs final : public FusedStack {
       return false;
     }
     power_.reset();
+    responses_.reset();
     one_way_time_ = 0.0;
     normal_time_ = 0.0;
     for (const auto& plan : plans_) {
@@ -823,6 +855,7 @@ class FusedBlurs final : public FusedStack {
   std::vector<std::int64_t> versions_;
   Sizes items_;
   at::Tensor power_;
+  at::Tensor responses_;
   // What the plain stack would take: small kernels are quicker one by one, without transforms.
   double one_way_time_ = 0.0;
   double normal_time_ = 0.0;

@@ -29,9 +29,12 @@ struct DeviceView {
   std::int32_t reversed;
 };
 
-// A thread computes one cell of one view, or one pixel, for one plane after another. Lines are read from x, or, where
-// they are columns, from its transpose, so that neighbouring rays read neighbouring numbers.
+// Threads compute one cell of one view, in parts of the lines, or one pixel, for one plane after another. Lines are
+// read from x, or, where they are columns, from its transpose, so that neighbouring rays read neighbouring numbers.
 constexpr const char* source = R"cuda(
+constexpr int RAYS = 32;
+constexpr int PARTS = 8;
+
 struct View {
   double offset, drift, step, weight, width;
   long long detectors, plane_stride;
@@ -54,11 +57,9 @@ __device__ REAL gather(double p, double slope, int taps, long long length, Entry
 
 extern "C" __global__ void project(const REAL* x, const REAL* transposed, const View* views, long long planes,
                                    long long height, long long width) {
+  __shared__ REAL parts[PARTS][RAYS];
   const View view = views[blockIdx.y];
-  const long long ray = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-  if (ray >= view.detectors) {
-    return;
-  }
+  const long long ray = blockIdx.x * (long long)RAYS + threadIdx.x;
   const long long lines = view.columns ? width : height;
   const long long length = view.columns ? height : width;
   const double first = view.offset + view.step * ray;
@@ -68,11 +69,19 @@ extern "C" __global__ void project(const REAL* x, const REAL* transposed, const 
   for (long long plane = blockIdx.z; plane < planes; plane += gridDim.z) {
     const REAL* const image = (view.columns ? transposed : x) + plane * height * width;
     REAL sum = 0;
-    for (long long line = 0; line < lines; ++line) {
+    for (long long line = threadIdx.y; line < lines && ray < view.detectors; line += PARTS) {
       const REAL* const entries = image + line * length;
       sum += gather(first + view.drift * line, slope, taps, length, [=](long long k) { return entries[k]; });
     }
-    view.data[plane * view.plane_stride + cell] = sum * (REAL)view.weight;
+    parts[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && ray < view.detectors) {
+      for (int part = 1; part < PARTS; ++part) {
+        sum += parts[part][threadIdx.x];
+      }
+      view.data[plane * view.plane_stride + cell] = sum * (REAL)view.weight;
+    }
+    __syncthreads();
   }
 }
 
@@ -160,12 +169,13 @@ void project(at::Device device, const T* x, std::int64_t planes, Size image, std
   const at::Tensor table = on_device(views, device);
   const void* columns = transposed.defined() ? transposed.const_data_ptr() : nullptr;
   const void* table_data = table.const_data_ptr();
-  constexpr unsigned threads = 64;
+  constexpr unsigned rays = 32;
+  constexpr unsigned parts = 8;
   std::array<void*, 6> arguments = {&x, &columns, &table_data, &planes, &image.height, &image.width};
   program<T>(device)->launch("project",
-                             {blocks_of(most, threads), static_cast<unsigned>(views.size()),
+                             {blocks_of(most, rays), static_cast<unsigned>(views.size()),
                               static_cast<unsigned>(std::min(planes, planes_at_once))},
-                             {threads, 1}, arguments.data());
+                             {rays, parts}, arguments.data());
 }
 
 template <class T>
