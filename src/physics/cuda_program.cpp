@@ -57,16 +57,18 @@ struct Cuda {
   bool complete_ = false;
 };
 
-/// Torch before 2.7 does not tell which stream is current.
-template <class Stream>
-constexpr bool tells_handle = requires(const Stream& stream) { stream.native_handle(); };
-
+/// The driver's handle of a stream. Torch before 2.11 does not tell it by Stream itself, but by CUDAStream, a class of
+/// libc10_cuda that holds nothing but a Stream.
 template <class Stream>
 void* handle_of(const Stream& stream) {
-  if constexpr (tells_handle<Stream>) {
+  if constexpr (requires { stream.native_handle(); }) {
     return stream.native_handle();
   } else {
-    return nullptr;
+    using Handle = void* (*)(const Stream*);
+    static const auto handle =
+        reinterpret_cast<Handle>(dlsym(dlopen("libc10_cuda.so", RTLD_LAZY), "_ZNK3c104cuda10CUDAStream6streamEv"));
+    check(handle != nullptr, "libc10_cuda.so does not export CUDAStream::stream");
+    return handle(&stream);
   }
 }
 
@@ -74,7 +76,7 @@ void* handle_of(const Stream& stream) {
 
 std::unique_ptr<const CudaProgram> CudaProgram::compile(const std::string& source, const std::string& options,
                                                         at::Device device) {
-  const Cuda* cuda = tells_handle<c10::Stream> && device.is_cuda() ? Cuda::find() : nullptr;
+  const Cuda* cuda = device.is_cuda() ? Cuda::find() : nullptr;
   if (cuda == nullptr) {
     return nullptr;
   }
