@@ -115,7 +115,7 @@ template <class T>
 const CudaProgram* program(at::Device device) {
   static std::mutex mutex;
   static std::map<c10::DeviceIndex, std::unique_ptr<const CudaProgram>> programs;
-  const std::lock_guard lock(mutex);
+  const std::scoped_lock lock(mutex);
   const auto [place, is_new] = programs.try_emplace(device.index());
   if (is_new) {
     place->second = CudaProgram::compile(source, std::is_same_v<T, float> ? "-DREAL=float" : "-DREAL=double", device);
