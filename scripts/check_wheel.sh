@@ -14,8 +14,8 @@ set +a
 rm -rf "$build/wheels" "$env"
 # The options that the build folder has already, as pyproject.toml has others.
 .venv/bin/python -m pip wheel . --quiet --no-build-isolation --no-deps --wheel-dir "$build/wheels" \
-  -C build-dir="$build" -C cmake.define.ADJOIN_TESTS=ON -C cmake.define.ADJOIN_APPS=ON \
-  -C cmake.define.ADJOIN_WARNINGS_AS_ERRORS=ON
+  --config-settings=build-dir="$build" --config-settings=cmake.define.ADJOIN_TESTS=ON \
+  --config-settings=cmake.define.ADJOIN_APPS=ON --config-settings=cmake.define.ADJOIN_WARNINGS_AS_ERRORS=ON
 .venv/bin/python -m venv "$env"
 "$env/bin/python" -m pip install --quiet --disable-pip-version-check "$build"/wheels/adjoin-*.whl
 
