@@ -20,7 +20,8 @@ def main():
     for place, row in enumerate(rows):
         axes.text(row[2] * 1.05, place, f"{row[2]:.1f}", va="center", fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlim(left=0.5)
+    axes.set_xlim(0.5, 2.0 * max(row[2] for row in rows))  # the last numbers need room
+    axes.margins(y=0.01)
     axes.axvline(1.0, color="black", linewidth=0.8)
     axes.set_xlabel("times as long as adjoin (2 ranks, 1 thread each)")
     figure.tight_layout()
