@@ -2,7 +2,6 @@
 #pragma once
 
 #include <c10/core/Device.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,13 +11,14 @@
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
+#include "staging.hpp"  // of the library itself, as it waits for a device
 
 namespace adjoin::benchmark {
 
 /// Collects figures under names: the median over the repetitions of the time of the slowest rank, in seconds.
 class Stopwatch {
  public:
-  /// A call ends when `device` has done all of its work.
+  /// A call ends when `device` has done its work.
   explicit Stopwatch(Communicator& communicator, at::Device device = at::kCPU)
       : communicator_(communicator), device_(device) {}
 
@@ -26,9 +26,7 @@ class Stopwatch {
   void time(const std::string& name, int repetitions, Call&& call) {
     const auto run = [&] {
       call();
-      if (!device_.is_cpu()) {
-        c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
-      }
+      synchronize_stream(device_);
     };
     for (int i = 0; i < 2; ++i) {
       run();

@@ -200,24 +200,11 @@ class DotSum {
     const auto rows = [&](const at::Tensor& t) { return t.reshape({items, n}); };
     if (a.is_same(b) && (a.is_floating_point() || a.is_complex())) {
       const auto type = a.is_complex() ? at::kComplexDouble : at::kDouble;
-      append(at::linalg_vector_norm(rows(a), 2, at::IntArrayRef(1), false, type).square());
+      pending_.push_back(at::linalg_vector_norm(rows(a), 2, at::IntArrayRef(1), false, type).square());
     } else {
       const auto type = a.is_complex() || b.is_complex() ? at::kComplexDouble : at::kDouble;
-      append((rows(a).conj().to(type) * rows(b)).sum(1));
+      pending_.push_back((rows(a).conj().to(type) * rows(b)).sum(1));
     }
-  }
-
-  /// The same for lists of one problem, of many small tensors on a device, in few operations.
-  bool add_squares_at_once(const TensorList& a) {
-    const bool serves = result_.size() == 1 && a.size() > 1 && std::ranges::none_of(a, [&](const at::Tensor& t) {
-                          return t.is_cpu() || !t.is_floating_point() || t.numel() == 0 ||
-                                 t.scalar_type() != a[0].scalar_type() || t.device() != a[0].device();
-                        });
-    if (serves) {
-      const std::vector<at::Tensor> norms = at::_foreach_norm(a.tensors(), 2, at::kDouble);
-      append(at::stack(norms).square().sum(0, /*keepdim=*/true));
-    }
-    return serves;
   }
 
   /// Completes the results, for which a device is waited for once.
@@ -241,7 +228,6 @@ class DotSum {
   }
 
  private:
-  void append(const at::Tensor& sums) { pending_.push_back(sums); }
   at::Tensor pending() const { return pending_.size() == 1 ? pending_[0] : at::stack(pending_).sum(0); }
   void add(const at::Tensor& on_cpu) {
     const auto* values = static_cast<const Complex*>(on_cpu.const_data_ptr());

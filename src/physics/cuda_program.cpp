@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include "adjoin/core/errors.hpp"
+#include "load_symbol.hpp"
 
 namespace adjoin {
 namespace {
@@ -41,18 +42,16 @@ struct Cuda {
   Cuda() {
     // Torch's own stub, linked with both libraries, whatever their versions.
     void* library = dlopen("libcaffe2_nvrtc.so", RTLD_LAZY);
-    complete_ =
-        library != nullptr && load(library, "nvrtcCreateProgram", create_program) &&
-        load(library, "nvrtcCompileProgram", compile_program) && load(library, "nvrtcGetCUBINSize", binary_size) &&
-        load(library, "nvrtcGetCUBIN", binary) && load(library, "nvrtcDestroyProgram", destroy_program) &&
-        load(library, "cuDeviceGetAttribute", device_attribute) && load(library, "cuModuleLoadData", load_module) &&
-        load(library, "cuModuleUnload", unload_module) && load(library, "cuModuleGetFunction", get_function) &&
-        load(library, "cuLaunchKernel", launch) && load(library, "cuGetErrorString", error_text);
-  }
-  template <class Function>
-  static bool load(void* library, const char* name, Function& function) {
-    function = reinterpret_cast<Function>(dlsym(library, name));
-    return function != nullptr;
+    complete_ = library != nullptr && load_symbol(library, "nvrtcCreateProgram", create_program) &&
+                load_symbol(library, "nvrtcCompileProgram", compile_program) &&
+                load_symbol(library, "nvrtcGetCUBINSize", binary_size) &&
+                load_symbol(library, "nvrtcGetCUBIN", binary) &&
+                load_symbol(library, "nvrtcDestroyProgram", destroy_program) &&
+                load_symbol(library, "cuDeviceGetAttribute", device_attribute) &&
+                load_symbol(library, "cuModuleLoadData", load_module) &&
+                load_symbol(library, "cuModuleUnload", unload_module) &&
+                load_symbol(library, "cuModuleGetFunction", get_function) &&
+                load_symbol(library, "cuLaunchKernel", launch) && load_symbol(library, "cuGetErrorString", error_text);
   }
   bool complete_ = false;
 };
@@ -65,17 +64,17 @@ void* handle_of(const Stream& stream) {
     return stream.native_handle();
   } else {
     using Handle = void* (*)(const Stream*);
-    static const auto handle =
-        reinterpret_cast<Handle>(dlsym(dlopen("libc10_cuda.so", RTLD_LAZY), "_ZNK3c104cuda10CUDAStream6streamEv"));
-    check(handle != nullptr, "libc10_cuda.so does not export CUDAStream::stream");
+    Handle handle = nullptr;
+    check(load_symbol(dlopen("libc10_cuda.so", RTLD_LAZY), "_ZNK3c104cuda10CUDAStream6streamEv", handle),
+          "libc10_cuda.so does not export CUDAStream::stream");
     return handle(&stream);
   }
 }
 
 }  // namespace
 
-std::unique_ptr<const CudaProgram> CudaProgram::compile(const std::string& source, const std::string& options,
-                                                        at::Device device) {
+std::unique_ptr<const CudaProgram> CudaProgram::compile(const std::string& source,
+                                                        const std::vector<std::string>& options, at::Device device) {
   const Cuda* cuda = device.is_cuda() ? Cuda::find() : nullptr;
   if (cuda == nullptr) {
     return nullptr;
@@ -88,7 +87,10 @@ std::unique_ptr<const CudaProgram> CudaProgram::compile(const std::string& sourc
     return nullptr;
   }
   const std::string architecture = c10::str("--gpu-architecture=sm_", major, minor);
-  const std::array<const char*, 2> arguments = {architecture.c_str(), options.c_str()};
+  std::vector<const char*> arguments = {architecture.c_str()};
+  for (const std::string& option : options) {
+    arguments.push_back(option.c_str());
+  }
   Cuda::Handle program = nullptr;
   if (cuda->create_program(&program, source.c_str(), "adjoin.cu", 0, nullptr, nullptr) != 0) {
     return nullptr;

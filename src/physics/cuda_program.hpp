@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace adjoin {
 
@@ -15,7 +16,7 @@ class CudaProgram {
  public:
   /// Null where torch carries no compiler, the device is no NVIDIA GPU, or the source does not compile for it.
   /// `options` are those of the compiler, such as "-DREAL=float".
-  static std::unique_ptr<const CudaProgram> compile(const std::string& source, const std::string& options,
+  static std::unique_ptr<const CudaProgram> compile(const std::string& source, const std::vector<std::string>& options,
                                                     at::Device device);
   CudaProgram(const CudaProgram&) = delete;
   CudaProgram& operator=(const CudaProgram&) = delete;

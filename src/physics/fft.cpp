@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "load_symbol.hpp"
 
 namespace adjoin::fft {
 namespace {
@@ -57,15 +58,11 @@ struct Mkl {
     if (library == nullptr) {
       library = dlopen(nullptr, RTLD_LAZY);
     }
-    complete_ = library != nullptr && load(library, "DftiCreateDescriptor_s_md", create_single) &&
-                load(library, "DftiCreateDescriptor_d_md", create_double) && load(library, "DftiSetValue", set) &&
-                load(library, "DftiCommitDescriptor", commit) && load(library, "DftiComputeForward", forward) &&
-                load(library, "DftiComputeBackward", backward) && load(library, "DftiFreeDescriptor", free);
-  }
-  template <class Function>
-  static bool load(void* library, const char* name, Function& function) {
-    function = reinterpret_cast<Function>(dlsym(library, name));
-    return function != nullptr;
+    complete_ =
+        library != nullptr && load_symbol(library, "DftiCreateDescriptor_s_md", create_single) &&
+        load_symbol(library, "DftiCreateDescriptor_d_md", create_double) && load_symbol(library, "DftiSetValue", set) &&
+        load_symbol(library, "DftiCommitDescriptor", commit) && load_symbol(library, "DftiComputeForward", forward) &&
+        load_symbol(library, "DftiComputeBackward", backward) && load_symbol(library, "DftiFreeDescriptor", free);
   }
   bool complete_ = false;
 };

@@ -438,7 +438,8 @@ class FusedCoils final : public FusedStack {
 
   TensorList A(const at::Tensor& x, const TensorList& out) override {
     if (joins(x)) {
-      return fits([&] { joint_->check_image(x); }) ? parted(joint_->forward(x)) : TensorList();
+      at::Tensor all;
+      return fits([&] { all = joint_->A(x); }) ? parted(all) : TensorList();
     }
     if (!prepare(x) || !fits([&] { check_images(x); })) {
       return {};
@@ -459,7 +460,8 @@ class FusedCoils final : public FusedStack {
 
   at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) override {
     if (y.size() == plans_.size() && joins(y[0])) {
-      return fits([&] { check_parts(y); }) ? joint_->adjoint(at::cat(y.tensors(), coil_axis(y[0]))) : at::Tensor();
+      at::Tensor x;
+      return fits([&] { x = joint_->A_adjoint(united(y)); }) ? x : at::Tensor();
     }
     if (y.size() != plans_.size() || !prepare(y[0]) || !fits([&] { check_measurements(y); })) {
       return {};
@@ -479,7 +481,8 @@ class FusedCoils final : public FusedStack {
 
   at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
     if (joins(x)) {
-      return fits([&] { joint_->check_image(x); }) ? joint_->normal(x) : at::Tensor();
+      at::Tensor z;
+      return fits([&] { z = joint_->A_adjoint_A(x); }) ? z : at::Tensor();
     }
     if (!prepare(x) || !fits([&] { check_images(x); })) {
       return {};
@@ -502,43 +505,39 @@ class FusedCoils final : public FusedStack {
   /// Numbers of all coil images up to which a GPU is quicker with all of them at once; more fill it one by one.
   static constexpr std::int64_t joint_numel = std::int64_t{1} << 24;
 
-  /// Whether the coils are best taken as those of one operator, which is then in joint_: where there are no kernels for
+  /// Whether the coils are best taken as those of one operator, which is then joint_: where there are no kernels for
   /// single coils.
   bool joins(const at::Tensor& tensor) {
-    if (!tensor.defined() || tensor.is_cpu() || records_gradient(tensor)) {
+    if (!tensor.defined() || tensor.is_cpu() || tensor.dim() == 0 || records_gradient(tensor)) {
       return false;
     }
     const auto current = [](const std::shared_ptr<const MultiCoilMRI>& one, std::int64_t version) {
       return one->version() == version;
     };
     if (!std::ranges::equal(operators_, versions_, current)) {
-      joint_.reset();
-      versions_.clear();
-      maps_.reset();
-      std::vector<at::Tensor> maps;
-      bool alike = true;
-      for (const auto& one : operators_) {
-        versions_.push_back(one->version());
-        maps.push_back(one->coil_maps_);
-        alike = alike && one->coil_maps_.size(0) == maps[0].size(0) &&
-                one->coil_maps_.sizes().slice(2) == maps[0].sizes().slice(2) &&
-                one->coil_maps_.options().type_equal(maps[0].options()) &&
-                one->mask_.options().type_equal(operators_[0]->mask_.options()) &&
-                at::equal(one->mask_, operators_[0]->mask_);
-      }
-      if (alike) {
-        maps_ = at::cat(maps, 1);
-      }
+      joint_ = unite();
     }
-    const std::int64_t images =
-        maps_.defined() && maps_.size(0) > 0 ? tensor.size(0) * maps_.numel() / maps_.size(0) : 0;
-    if (images == 0 || images > joint_numel) {
+    if (joint_ == nullptr) {
       return false;
     }
-    if (!joint_ || !joint_->serves(tensor)) {
-      joint_ = std::make_shared<const Plan>(operators_[0]->mask_, maps_, operators_[0]->options_, tensor);
+    const at::Tensor& maps = joint_->coil_maps_;
+    return tensor.size(0) * maps.numel() / maps.size(0) <= joint_numel;
+  }
+  /// One operator with all coils, or null where masks or the maps' layouts differ.
+  std::shared_ptr<const MultiCoilMRI> unite() {
+    const MultiCoilMRI& first = *operators_[0];
+    std::vector<at::Tensor> maps;
+    bool alike = true;
+    versions_.clear();
+    for (const auto& one : operators_) {
+      versions_.push_back(one->version());
+      maps.push_back(one->coil_maps_);
+      alike = alike && one->coil_maps_.size(0) == first.coil_maps_.size(0) &&
+              one->coil_maps_.sizes().slice(2) == first.coil_maps_.sizes().slice(2) &&
+              one->coil_maps_.options().type_equal(first.coil_maps_.options()) &&
+              one->mask_.options().type_equal(first.mask_.options()) && at::equal(one->mask_, first.mask_);
     }
-    return true;
+    return alike ? std::make_shared<const MultiCoilMRI>(first.mask_, at::cat(maps, 1), first.options_) : nullptr;
   }
   static std::int64_t coil_axis(const at::Tensor& y) { return y.is_complex() ? 1 : 2; }
   TensorList parted(const at::Tensor& y) const {
@@ -551,8 +550,8 @@ class FusedCoils final : public FusedStack {
     }
     return parts;
   }
-  /// Throws unless y are measurements of the operators for one image.
-  void check_parts(const TensorList& y) const {
+  /// The reverse. Throws unless y have the shapes that parted() makes.
+  at::Tensor united(const TensorList& y) const {
     const std::int64_t axis = coil_axis(y[0]);
     check(y[0].dim() > axis, "MultiCoilMRI: y must have coils, got ", y[0].sizes());
     std::vector<std::int64_t> sizes = y[0].sizes().vec();
@@ -562,8 +561,7 @@ class FusedCoils final : public FusedStack {
                 y[i].sizes() == sizes,
             "MultiCoilMRI: y must be measurements of one image");
     }
-    sizes[static_cast<std::size_t>(axis)] = joint_->coils();
-    joint_->check_measurement(y[0].narrow(axis, 0, 1).expand(sizes));
+    return at::cat(y.tensors(), axis);
   }
 
   /// Finds the plans for tensors like this one. False when there is no gain or the images' sizes differ.
@@ -604,9 +602,8 @@ class FusedCoils final : public FusedStack {
 
   std::vector<std::shared_ptr<const MultiCoilMRI>> operators_;
   std::vector<std::shared_ptr<const Plan>> plans_;
-  std::shared_ptr<const Plan> joint_;
-  at::Tensor maps_;  // of all operators, for joint_
-  std::vector<std::int64_t> versions_;
+  std::shared_ptr<const MultiCoilMRI> joint_;
+  std::vector<std::int64_t> versions_;  // of the operators when joint_ was made
 };
 
 std::unique_ptr<FusedStack> MultiCoilMRI::fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const {

@@ -58,11 +58,12 @@ void backproject(std::span<const Measured<const T>> views, T* x, std::int64_t pl
 
 /// Whether there are kernels for a GPU and dtype, which are compiled at the first question.
 bool has_gpu_kernels(at::Device device, at::ScalarType dtype);
-/// The same on such a GPU, where x and the measurements are, in the order of its current stream.
+/// The same on such a GPU, in the order of its current stream; x is contiguous, (…, height, width), and there, as the
+/// measurements are.
 template <class T>
-void project(at::Device device, const T* x, std::int64_t planes, Size image, std::span<const Measured<T>> views);
+void project_on_gpu(const at::Tensor& x, Size image, std::span<const Measured<T>> views);
 template <class T>
-void backproject(at::Device device, std::span<const Measured<const T>> views, T* x, std::int64_t planes, Size image);
+void backproject_on_gpu(std::span<const Measured<const T>> views, const at::Tensor& x, Size image);
 
 /// The same as tensor operations, on any device: x is (planes, height, width), y is (planes, views, detectors), and all
 /// views have equally many detectors.

@@ -1,45 +1,43 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <type_traits>
-#include <utility>
+#include <vector>
 
-#include "adjoin/core/errors.hpp"
 #include "cuda_program.hpp"
 #include "parallel_beam.hpp"
 
 namespace adjoin::parallel_beam {
 namespace {
 
-/// A view and where its measurements are, as the kernels see it.
-struct DeviceView {
-  double offset;
-  double drift;
-  double step;
-  double weight;
-  double width;
-  std::int64_t detectors;
-  std::int64_t plane_stride;
+/// Measurements of one view, as the kernels see them.
+struct DeviceMeasured {
+  View view;
   void* data;
-  std::int32_t columns;
-  std::int32_t reversed;
+  std::int64_t plane_stride;
 };
+
+/// Rays, and parts of the lines, that a block of the projection's threads is for.
+constexpr unsigned rays = 32;
+constexpr unsigned parts = 8;
 
 // Threads compute one cell of one view, in parts of the lines, or one pixel, for one plane after another. Lines are
 // read from x, or, where they are columns, from its transpose, so that neighbouring rays read neighbouring numbers.
 constexpr const char* source = R"cuda(
-constexpr int RAYS = 32;
-constexpr int PARTS = 8;
-
+// As in parallel_beam.hpp and DeviceMeasured above.
 struct View {
+  bool columns, reversed;
   double offset, drift, step, weight, width;
-  long long detectors, plane_stride;
+  long long detectors;
+};
+struct Measured {
+  View view;
   REAL* data;
-  int columns, reversed;
+  long long plane_stride;
 };
 
 // The sum of entries k of a line around position p, by max(0, 1 - slope |k - p|).
@@ -55,10 +53,11 @@ __device__ REAL gather(double p, double slope, int taps, long long length, Entry
   return sum;
 }
 
-extern "C" __global__ void project(const REAL* x, const REAL* transposed, const View* views, long long planes,
+extern "C" __global__ void project(const REAL* x, const REAL* transposed, const Measured* views, long long planes,
                                    long long height, long long width) {
   __shared__ REAL parts[PARTS][RAYS];
-  const View view = views[blockIdx.y];
+  const Measured measured = views[blockIdx.y];
+  const View view = measured.view;
   const long long ray = blockIdx.x * (long long)RAYS + threadIdx.x;
   const long long lines = view.columns ? width : height;
   const long long length = view.columns ? height : width;
@@ -79,13 +78,13 @@ extern "C" __global__ void project(const REAL* x, const REAL* transposed, const 
       for (int part = 1; part < PARTS; ++part) {
         sum += parts[part][threadIdx.x];
       }
-      view.data[plane * view.plane_stride + cell] = sum * (REAL)view.weight;
+      measured.data[plane * measured.plane_stride + cell] = sum * (REAL)view.weight;
     }
     __syncthreads();
   }
 }
 
-extern "C" __global__ void backproject(const View* views, long long count, REAL* x, long long planes, long long height,
+extern "C" __global__ void backproject(const Measured* views, long long count, REAL* x, long long planes, long long height,
                                        long long width) {
   const long long column = blockIdx.x * (long long)blockDim.x + threadIdx.x;
   const long long row = blockIdx.y * (long long)blockDim.y + threadIdx.y;
@@ -95,11 +94,11 @@ extern "C" __global__ void backproject(const View* views, long long count, REAL*
   for (long long plane = blockIdx.z; plane < planes; plane += gridDim.z) {
     REAL sum = 0;
     for (long long v = 0; v < count; ++v) {
-      const View view = views[v];
+      const View view = views[v].view;
       const long long line = view.columns ? column : row;
       const long long pixel = view.columns ? row : column;
       const double ray = (pixel - view.offset - view.drift * line) / view.step;
-      const REAL* const cells = view.data + plane * view.plane_stride;
+      const REAL* const cells = views[v].data + plane * views[v].plane_stride;
       const long long last = view.detectors - 1;
       const bool reversed = view.reversed;
       sum += (REAL)view.weight * gather(ray, view.step / view.width, (int)ceil(view.width / view.step), view.detectors,
@@ -118,21 +117,22 @@ const CudaProgram* program(at::Device device) {
   const std::scoped_lock lock(mutex);
   const auto [place, is_new] = programs.try_emplace(device.index());
   if (is_new) {
-    place->second = CudaProgram::compile(source, std::is_same_v<T, float> ? "-DREAL=float" : "-DREAL=double", device);
+    const char* real = std::is_same_v<T, float> ? "-DREAL=float" : "-DREAL=double";
+    place->second =
+        CudaProgram::compile(source, {real, c10::str("-DRAYS=", rays), c10::str("-DPARTS=", parts)}, device);
   }
   return place->second.get();
 }
 
 template <class T>
 at::Tensor on_device(std::span<const Measured<T>> views, at::Device device) {
-  std::vector<DeviceView> table;
+  std::vector<DeviceMeasured> table;
   table.reserve(views.size());
   for (const auto& [view, data, plane_stride] : views) {
-    table.push_back({view->offset, view->drift, view->step, view->weight, view->width, view->detectors, plane_stride,
-                     const_cast<std::remove_const_t<T>*>(data), view->columns, view->reversed});
+    table.push_back({*view, const_cast<std::remove_const_t<T>*>(data), plane_stride});
   }
-  const at::Tensor bytes = at::from_blob(table.data(), {static_cast<std::int64_t>(views.size() * sizeof(DeviceView))},
-                                         at::TensorOptions(at::kByte));
+  const at::Tensor bytes = at::from_blob(
+      table.data(), {static_cast<std::int64_t>(views.size() * sizeof(DeviceMeasured))}, at::TensorOptions(at::kByte));
   // What is not pinned is copied aside before the call returns.
   return bytes.to(device, /*non_blocking=*/true, /*copy=*/true);
 }
@@ -151,53 +151,53 @@ bool has_gpu_kernels(at::Device device, at::ScalarType dtype) {
 }
 
 template <class T>
-void project(at::Device device, const T* x, std::int64_t planes, Size image, std::span<const Measured<T>> views) {
-  if (planes == 0) {
+void project_on_gpu(const at::Tensor& x, Size image, std::span<const Measured<T>> views) {
+  if (x.numel() == 0) {
     return;
   }
-  at::Tensor transposed;
-  if (std::ranges::any_of(views, [](const auto& measured) { return measured.view->columns; })) {
-    transposed = at::from_blob(const_cast<T*>(x), {planes, image.height, image.width},
-                               at::TensorOptions(c10::CppTypeToScalarType<T>::value).device(device))
-                     .transpose(1, 2)
-                     .contiguous();
-  }
+  const at::Tensor images = x.flatten(0, -3);
+  const bool has_columns = std::ranges::any_of(views, [](const auto& measured) { return measured.view->columns; });
+  const at::Tensor transposed = has_columns ? images.transpose(1, 2).contiguous() : at::Tensor();
   std::int64_t most = 0;
   for (const auto& measured : views) {
     most = std::max(most, measured.view->detectors);
   }
-  const at::Tensor table = on_device(views, device);
-  const void* columns = transposed.defined() ? transposed.const_data_ptr() : nullptr;
+  const at::Tensor table = on_device(views, x.device());
+  const void* rows = images.const_data_ptr();
+  const void* columns = has_columns ? transposed.const_data_ptr() : nullptr;
   const void* table_data = table.const_data_ptr();
-  constexpr unsigned rays = 32;
-  constexpr unsigned parts = 8;
-  std::array<void*, 6> arguments = {&x, &columns, &table_data, &planes, &image.height, &image.width};
-  program<T>(device)->launch("project",
-                             {blocks_of(most, rays), static_cast<unsigned>(views.size()),
-                              static_cast<unsigned>(std::min(planes, planes_at_once))},
-                             {rays, parts}, arguments.data());
+  std::int64_t planes = images.size(0);
+  std::array<void*, 6> arguments = {&rows, &columns, &table_data, &planes, &image.height, &image.width};
+  program<T>(x.device())
+      ->launch("project",
+               {blocks_of(most, rays), static_cast<unsigned>(views.size()),
+                static_cast<unsigned>(std::min(planes, planes_at_once))},
+               {rays, parts}, arguments.data());
 }
 
 template <class T>
-void backproject(at::Device device, std::span<const Measured<const T>> views, T* x, std::int64_t planes, Size image) {
-  if (planes == 0) {
+void backproject_on_gpu(std::span<const Measured<const T>> views, const at::Tensor& x, Size image) {
+  if (x.numel() == 0) {
     return;
   }
-  const at::Tensor table = on_device(views, device);
+  const at::Tensor table = on_device(views, x.device());
   const void* table_data = table.const_data_ptr();
   auto count = static_cast<std::int64_t>(views.size());
+  void* data = x.mutable_data_ptr();
+  std::int64_t planes = x.numel() / (image.height * image.width);
   constexpr unsigned width = 32;
   constexpr unsigned height = 4;
-  std::array<void*, 6> arguments = {&table_data, &count, &x, &planes, &image.height, &image.width};
-  program<T>(device)->launch("backproject",
-                             {blocks_of(image.width, width), blocks_of(image.height, height),
-                              static_cast<unsigned>(std::min(planes, planes_at_once))},
-                             {width, height}, arguments.data());
+  std::array<void*, 6> arguments = {&table_data, &count, &data, &planes, &image.height, &image.width};
+  program<T>(x.device())
+      ->launch("backproject",
+               {blocks_of(image.width, width), blocks_of(image.height, height),
+                static_cast<unsigned>(std::min(planes, planes_at_once))},
+               {width, height}, arguments.data());
 }
 
-template void project(at::Device, const float*, std::int64_t, Size, std::span<const Measured<float>>);
-template void project(at::Device, const double*, std::int64_t, Size, std::span<const Measured<double>>);
-template void backproject(at::Device, std::span<const Measured<const float>>, float*, std::int64_t, Size);
-template void backproject(at::Device, std::span<const Measured<const double>>, double*, std::int64_t, Size);
+template void project_on_gpu(const at::Tensor&, Size, std::span<const Measured<float>>);
+template void project_on_gpu(const at::Tensor&, Size, std::span<const Measured<double>>);
+template void backproject_on_gpu(std::span<const Measured<const float>>, const at::Tensor&, Size);
+template void backproject_on_gpu(std::span<const Measured<const double>>, const at::Tensor&, Size);
 
 }  // namespace adjoin::parallel_beam

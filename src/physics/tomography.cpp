@@ -37,20 +37,22 @@ bool has_kernels(const at::Tensor& tensor) {
          (tensor.is_cpu() || parallel_beam::has_gpu_kernels(tensor.device(), dtype));
 }
 
-/// Runs the kernels of the device of the contiguous image x, and of its measurements.
+std::int64_t planes_of(const at::Tensor& tensor) {
+  return c10::multiply_integers(tensor.sizes().begin(), tensor.sizes().end() - 2);
+}
+
+// Run the kernels of the device of the contiguous image x, and of its measurements.
+
 template <class T>
 void project(const at::Tensor& x, Size image, std::span<const Measured<T>> measured) {
-  const auto* data = static_cast<const T*>(x.const_data_ptr());
-  const std::int64_t planes = x.numel() / (image.height * image.width);
-  x.is_cpu() ? parallel_beam::project<T>(data, planes, image, measured)
-             : parallel_beam::project<T>(x.device(), data, planes, image, measured);
+  x.is_cpu() ? parallel_beam::project<T>(static_cast<const T*>(x.const_data_ptr()), planes_of(x), image, measured)
+             : parallel_beam::project_on_gpu<T>(x, image, measured);
 }
+
 template <class T>
 void backproject(std::span<const Measured<const T>> measured, const at::Tensor& x, Size image) {
-  auto* data = static_cast<T*>(x.data_ptr());
-  const std::int64_t planes = x.numel() / (image.height * image.width);
-  x.is_cpu() ? parallel_beam::backproject<T>(measured, data, planes, image)
-             : parallel_beam::backproject<T>(x.device(), measured, data, planes, image);
+  x.is_cpu() ? parallel_beam::backproject<T>(measured, static_cast<T*>(x.data_ptr()), planes_of(x), image)
+             : parallel_beam::backproject_on_gpu<T>(measured, x, image);
 }
 
 /// Calls f(T{}) for float or double tensors.
