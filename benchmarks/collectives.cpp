@@ -1,6 +1,6 @@
 // Times the reduction through shared memory against MPI_Allreduce: to a result that the ranks share, as the solvers
-// take it, and to memory of each rank's own; and as its floor the copies that it cannot do without. Run under mpirun;
-// rank 0 prints a table and writes JSON:
+// take it, and to memory of each rank's own; as its floor the copies that it cannot do without; and the writing of the
+// contributions, which for ours may lie in shared memory, too. Run under mpirun; rank 0 prints a table and writes JSON:
 //
 //   mpirun -n 2 collectives_benchmark [--json FILE] [--repetitions N]
 #include <ATen/ATen.h>
@@ -58,9 +58,9 @@ Timings time_all_reduce(adjoin::Communicator& comm, std::int64_t numel, int repe
   const int batch = numel <= 1024 ? 1000 : 1;
   const auto to_shared = [&] { buffer->all_reduce_shared(); };
   const auto to_own = [&] { buffer->all_reduce(output); };
-  // Of N numbers, a rank of two writes half for the other, reads the other half and its own, and writes half of the
-  // result: as many bytes as a copy of 5/4 N, here of private memory, by all ranks at once.
-  const at::Tensor source = at::zeros({numel + numel / 4});
+  // Of N numbers, a rank of two reads half of both contributions and writes half of the result: as many bytes as a copy
+  // of 3/4 N, here of private memory, by all ranks at once.
+  const at::Tensor source = at::zeros({numel - numel / 4});
   at::Tensor target = at::zeros_like(source);
   const auto copy = [&] { std::memcpy(target.mutable_data_ptr(), source.const_data_ptr(), source.nbytes()); };
   const auto by_mpi = [&] {
@@ -73,9 +73,11 @@ Timings time_all_reduce(adjoin::Communicator& comm, std::int64_t numel, int repe
   constexpr int warm_up = 2;
   const auto time = [&](const std::string& way, const at::Tensor& contribution, const auto& call) {
     for (int i = -warm_up; i < repetitions / turns; ++i) {
-      contribution.fill_(comm.rank() + i);  // contributions are fresh, as they are in use
+      // Contributions are fresh, as they are in use.
+      const double filling = time_call(1, [&] { contribution.fill_(comm.rank() + i); });
       const double once = time_call(batch, call);
       if (i >= 0) {
+        seconds[way + ".contribution"].push_back(filling);
         seconds[way].push_back(once);
       }
     }
@@ -144,8 +146,10 @@ int main(int argc, char** argv) {
     results["all_reduce." + std::to_string(numel) + "_floats"] = time_all_reduce(*comm, numel, repetitions);
   }
   if (comm->rank() == 0) {
-    std::printf("%s\n%-28s %20s %20s %20s %20s   (microseconds: median [minimum]; speed-up: shared against MPI)\n",
-                comm->description().c_str(), "", "copies", "shared result", "own result", "MPI_Allreduce");
+    std::printf(
+        "%s\n%-28s %20s %20s %20s %20s   (microseconds: median [minimum]; speed-up: shared against MPI; contributions "
+        "of both)\n",
+        comm->description().c_str(), "", "copies", "shared result", "own result", "MPI_Allreduce");
     for (const auto& [name, timings] : results) {
       std::printf("%-28s", name.c_str());
       for (const char* way : {"floor", "window", "window_to_own", "mpi"}) {
@@ -154,7 +158,13 @@ int main(int argc, char** argv) {
             ? std::printf(" %20s", "")
             : std::printf(" %10.2f [%7.2f]", 1e6 * timing->second.median, 1e6 * timing->second.best);
       }
-      std::printf(" %7.1f\n", timings.at("mpi").median / timings.at("window").median);
+      std::printf(" %7.1f", timings.at("mpi").median / timings.at("window").median);
+      for (const char* way : {"window.contribution", "mpi.contribution"}) {
+        if (const auto timing = timings.find(way); timing != timings.end()) {
+          std::printf(" %10.2f", 1e6 * timing->second.median);
+        }
+      }
+      std::printf("\n");
     }
     if (!json_path.empty()) {
       std::ofstream(json_path) << to_json(results, comm->size()).dump(2) << '\n';

@@ -10,21 +10,40 @@ namespace adjoin {
 
 namespace {
 
-/// Up to this size a copy for each rank is cheaper than the signals that sharing takes.
-constexpr std::size_t copied_bytes = std::size_t{256} << 10;
+/// Up to this size contributions and results are cheaper in memory of each rank's own, which stays in its caches.
+constexpr std::size_t private_bytes = std::size_t{256} << 10;
+
+/// The segment of `rank`, as a tensor which keeps the window out of the pool.
+at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std::int64_t numel, at::ScalarType dtype) {
+  return at::from_blob(window->segment(rank), {numel}, [window](void*) {}, dtype);
+}
 
 }  // namespace
 
 NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes,
                                    std::int64_t numel, at::ScalarType dtype)
-    : ReduceBuffer(communicator),
-      transfers_(transfers),
-      across_nodes_(std::move(across_nodes)),
-      input_(at::empty({numel}, dtype)) {}
+    : ReduceBuffer(communicator), transfers_(transfers), across_nodes_(std::move(across_nodes)) {
+  const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
+  const NodeGroup& group = transfers_.group();
+  if (bytes > private_bytes && group.size() > 1 && transfers_.contributes_in_place()) {
+    if (const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(bytes)) {
+      for (int r = 0; r < group.size(); ++r) {
+        contributions_.push_back(window->segment(r));
+      }
+      input_ = tensor_in(window, group.rank(), numel, dtype);
+      return;
+    }
+  }
+  input_ = at::empty({numel}, dtype);
+}
 
 void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
-  transfers_.all_reduce(input_.scalar_type(), op, input_.const_data_ptr(), output.mutable_data_ptr(),
-                        static_cast<std::size_t>(input_.numel()));
+  const auto numel = static_cast<std::size_t>(input_.numel());
+  if (contributions_.empty()) {
+    transfers_.all_reduce(input_.scalar_type(), op, input_.const_data_ptr(), output.mutable_data_ptr(), numel);
+  } else {
+    transfers_.all_reduce(input_.scalar_type(), op, contributions_, output.mutable_data_ptr(), numel);
+  }
   if (across_nodes_) {
     if (transfers_.group().rank() == 0) {
       across_nodes_(output.mutable_data_ptr(), input_.numel(), input_.scalar_type(), op);
@@ -34,15 +53,14 @@ void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
 }
 
 bool NodeReduceBuffer::shares_results() {
-  if (input_.nbytes() <= copied_bytes || across_nodes_ || transfers_.group().size() < 2) {
+  if (input_.nbytes() <= private_bytes || across_nodes_ || transfers_.group().size() < 2) {
     return false;
   }
   if (!shared_results_[0].defined()) {
-    // A result in the segment of one rank, the next in that of another. The tensors keep the window out of the pool.
+    // A result in the segment of one rank, the next in that of another.
     const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes());
     for (int r = 0; window && r < 2; ++r) {
-      shared_results_[static_cast<std::size_t>(r)] =
-          at::from_blob(window->segment(r), input_.sizes(), [window](void*) {}, input_.options());
+      shared_results_[static_cast<std::size_t>(r)] = tensor_in(window, r, input_.numel(), input_.scalar_type());
     }
   }
   return shared_results_[0].defined();
@@ -60,8 +78,12 @@ const at::Tensor& NodeReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
     return ReduceBuffer::all_reduce_shared_impl(op);
   }
   const at::Tensor& result = next_shared_result();
-  transfers_.all_reduce_shared(input_.scalar_type(), op, input_.const_data_ptr(), result.mutable_data_ptr(),
-                               static_cast<std::size_t>(input_.numel()));
+  const auto numel = static_cast<std::size_t>(input_.numel());
+  if (contributions_.empty()) {
+    transfers_.all_reduce_shared(input_.scalar_type(), op, input_.const_data_ptr(), result.mutable_data_ptr(), numel);
+  } else {
+    transfers_.all_reduce_shared(input_.scalar_type(), op, contributions_, result.mutable_data_ptr(), numel);
+  }
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -16,7 +17,7 @@ namespace adjoin {
 /// Combines host memory in place with that of the other nodes; called by one rank of each node.
 using AcrossNodes = std::function<void(void* values, std::int64_t numel, at::ScalarType dtype, ReduceOp op)>;
 
-/// Ordinary memory, reduced through the node's window.
+/// Reduced through the node's window, or, where writing there costs little, from contributions that lie there.
 class NodeReduceBuffer : public ReduceBuffer {
  public:
   /// `across_nodes` is empty where all ranks share one node.
@@ -41,6 +42,8 @@ class NodeReduceBuffer : public ReduceBuffer {
   NodeTransfers& transfers_;
   AcrossNodes across_nodes_;
   at::Tensor input_;
+  /// Of every rank, where all see them; otherwise empty.
+  std::vector<std::byte*> contributions_;
   std::array<at::Tensor, 2> shared_results_;
   std::size_t next_shared_ = 0;
 };

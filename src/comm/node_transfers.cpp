@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -109,12 +111,36 @@ void NodeTransfers::contribute(const std::vector<std::byte*>& places, const std:
   group_->synchronize();
 }
 
-std::span<const void* const> NodeTransfers::sources(const std::vector<std::byte*>& places, const std::byte* own,
-                                                    std::size_t offset) {
-  for (std::size_t r = 0; r < places.size(); ++r) {
-    sources_[r] = (r == rank_ ? own : places[r]) + offset;
-  }
+std::span<const void* const> NodeTransfers::sources(Contributions contributions, std::size_t offset) {
+  std::ranges::transform(contributions, sources_.begin(), [&](const std::byte* of_rank) { return of_rank + offset; });
   return sources_;
+}
+
+std::span<const void* const> NodeTransfers::sources(Contributions contributions, const std::byte* own,
+                                                    std::size_t offset) {
+  sources(contributions, offset);
+  sources_[rank_] = own + offset;
+  return sources_;
+}
+
+void NodeTransfers::reduce_shares(at::ScalarType dtype, ReduceOp op, std::span<const void* const> sources,
+                                  const std::vector<std::byte*>& places, std::byte* output, std::size_t numel,
+                                  Store store) {
+  const std::size_t item = c10::elementSize(dtype);
+  const auto range = [&](int rank) {
+    const Share share = share_of(rank, numel, item);
+    return std::pair(share.begin * item, (share.end - share.begin) * item);
+  };
+  const auto [offset, bytes] = range(group_->rank());
+  reduce_arrays(dtype, op, output + offset, sources, bytes / item);
+  writer_.write(places[rank_] + offset, output + offset, bytes);
+  group_->synchronize();
+  for (int r = 0; r < group_->size(); ++r) {
+    if (r != group_->rank()) {
+      const auto [begin, length] = range(r);
+      copy_bytes(output + begin, places[static_cast<std::size_t>(r)] + begin, length, store);
+    }
+  }
 }
 
 void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, const void* own, void* output, std::size_t numel) {
@@ -136,21 +162,11 @@ void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, const void* ow
       writer_.write(places[rank_], from, count * item);
       group_->synchronize();
       reduce_arrays(dtype, op, to, sources(places, from, 0), count, store_for(bytes));
-      return;
-    }
-    contribute(places, from, count, item);
-    // Each rank's share of the results goes where it laid no contribution.
-    const Share mine = share_of(group_->rank(), count, item);
-    const std::size_t offset = mine.begin * item;
-    reduce_arrays(dtype, op, to + offset, sources(places, from, offset), mine.end - mine.begin);
-    writer_.write(places[rank_] + offset, to + offset, (mine.end - mine.begin) * item);
-    group_->synchronize();
-    for (int r = 0; r < group_->size(); ++r) {
-      const Share theirs = share_of(r, count, item);
-      if (r != group_->rank()) {
-        copy_bytes(to + theirs.begin * item, places[static_cast<std::size_t>(r)] + theirs.begin * item,
-                   (theirs.end - theirs.begin) * item, store_for(bytes));
-      }
+    } else {
+      contribute(places, from, count, item);
+      // Each rank's share of the results goes where it laid no contribution.
+      const std::size_t offset = share_of(group_->rank(), count, item).begin * item;
+      reduce_shares(dtype, op, sources(places, from, offset), places, to, count, store_for(bytes));
     }
   });
 }
@@ -168,6 +184,75 @@ void NodeTransfers::all_reduce_shared(at::ScalarType dtype, ReduceOp op, const v
                   mine.end - mine.begin, writer_.quicker((mine.end - mine.begin) * item));
   });
   group_->synchronize();
+}
+
+void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* output,
+                               std::size_t numel) {
+  const std::size_t item = c10::elementSize(dtype);
+  const Store store = store_for(numel * item);
+  group_->synchronize();
+  if (group_->size() <= 2) {
+    reduce_arrays(dtype, op, output, sources(contributions, 0), numel, store);
+    group_->synchronize();
+    return;
+  }
+  in_pieces(numel, item, [&](std::size_t begin, std::size_t count) {
+    const std::size_t offset = share_of(group_->rank(), count, item).begin;
+    reduce_shares(dtype, op, sources(contributions, (begin + offset) * item), next_places(),
+                  static_cast<std::byte*>(output) + begin * item, count, store);
+  });
+}
+
+void NodeTransfers::all_reduce_shared(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* shared,
+                                      std::size_t numel) {
+  const std::size_t item = c10::elementSize(dtype);
+  const Share mine = share_of(group_->rank(), numel, item);
+  group_->synchronize();
+  reduce_arrays(dtype, op, static_cast<std::byte*>(shared) + mine.begin * item,
+                sources(contributions, mine.begin * item), mine.end - mine.begin, store_for(numel * item));
+  group_->synchronize();
+}
+
+bool NodeTransfers::contributes_in_place() {
+  if (!contributes_in_place_) {
+    int in_place = takes_less_in_place() ? 1 : 0;
+    group_->all_reduce_few(at::kInt, ReduceOp::min, &in_place, 1);
+    contributes_in_place_ = in_place == 1;
+  }
+  return *contributes_in_place_;
+}
+
+bool NodeTransfers::takes_less_in_place() {
+  // As much as one of two ranks contributes to a piece. The first rounds teach the writer.
+  constexpr std::size_t bytes = piece_bytes / 2;
+  constexpr int lessons = 24;
+  constexpr int rounds = lessons + 11;
+  std::vector<std::byte> own(bytes);
+  std::array<std::vector<double>, 2> seconds;
+  std::byte* const place = places_[0][rank_];
+  const std::byte* const of_next = places_[0][(rank_ + 1) % places_[0].size()];
+  for (int round = 0; round < rounds; ++round) {
+    for (const bool in_place : {false, true}) {
+      using Clock = std::chrono::steady_clock;
+      const auto start = Clock::now();
+      std::memset(in_place ? place : own.data(), round, bytes);
+      if (!in_place) {
+        writer_.write(place, own.data(), bytes);
+      }
+      const std::chrono::duration<double> elapsed = Clock::now() - start;
+      if (round >= lessons) {
+        seconds[in_place ? 1 : 0].push_back(elapsed.count());
+      }
+      group_->synchronize();
+      std::memcpy(own.data(), of_next, bytes);
+      group_->synchronize();
+    }
+  }
+  const auto median = [](std::vector<double>& values) {
+    std::ranges::nth_element(values, values.begin() + values.size() / 2);
+    return values[values.size() / 2];
+  };
+  return median(seconds[1]) < median(seconds[0]);
 }
 
 void NodeTransfers::share(const std::byte* own, std::byte* shared, std::size_t bytes) {

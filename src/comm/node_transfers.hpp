@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -39,6 +40,18 @@ class NodeTransfers {
   /// The same into memory that all ranks see, of which each writes a share. Nobody may read it meanwhile.
   void all_reduce_shared(at::ScalarType dtype, ReduceOp op, const void* own, void* shared, std::size_t numel);
 
+  /// Where every rank has written its contribution, in memory that all see. It is read only.
+  using Contributions = std::span<std::byte* const>;
+
+  /// Both, of contributions that need no way through the window.
+  void all_reduce(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* output, std::size_t numel);
+  void all_reduce_shared(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* shared,
+                         std::size_t numel);
+
+  /// Whether it takes a rank less to write its contribution to memory that others have read than to memory of its own
+  /// and from there into the window; the same on every rank. Collective; measured at the first call.
+  bool contributes_in_place();
+
   /// Copies `own` to this rank's place in memory that all ranks see, and returns when all have. Nobody may read what
   /// lies there meanwhile, but others may until they call this.
   void share(const std::byte* own, std::byte* shared, std::size_t bytes);
@@ -51,6 +64,8 @@ class NodeTransfers {
   /// Gathers segments of lengths_[r] bytes.
   void gather_segments(std::byte* data);
 
+  bool takes_less_in_place();
+
   /// Elements [begin, end) of a piece.
   struct Share {
     std::size_t begin;
@@ -60,9 +75,14 @@ class NodeTransfers {
   Share share_of(int rank, std::size_t numel, std::size_t item) const;
   /// Lays all of `own` but this rank's share into `places`, then waits for the others.
   void contribute(const std::vector<std::byte*>& places, const std::byte* own, std::size_t numel, std::size_t item);
-  /// This rank's contribution and those that the others laid into `places`, in the order of the ranks, from byte
-  /// `offset` on.
-  std::span<const void* const> sources(const std::vector<std::byte*>& places, const std::byte* own, std::size_t offset);
+  /// What lies at `contributions`, in the order of the ranks, from byte `offset` on.
+  std::span<const void* const> sources(Contributions contributions, std::size_t offset);
+  /// The same, but this rank's contribution is `own`.
+  std::span<const void* const> sources(Contributions contributions, const std::byte* own, std::size_t offset);
+  /// `output` ← this rank's share of the reduction, from its place to its end; laid into `places`, too; then, when all
+  /// have done so, that of the others from there.
+  void reduce_shares(at::ScalarType dtype, ReduceOp op, std::span<const void* const> sources,
+                     const std::vector<std::byte*>& places, std::byte* output, std::size_t numel, Store store);
 
   std::unique_ptr<NodeGroup> group_;
   std::shared_ptr<SharedWindow> window_;
@@ -70,6 +90,7 @@ class NodeTransfers {
   std::size_t rank_;
   std::size_t turn_ = 0;
   std::array<std::vector<std::byte*>, 2> places_;
+  std::optional<bool> contributes_in_place_;
   // Kept from call to call, to spare the allocation.
   std::vector<const void*> sources_;
   std::vector<std::size_t> lengths_;

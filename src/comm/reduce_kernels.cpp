@@ -53,11 +53,36 @@ ADJOIN_INLINE void prefetch_after(const void* page) {
 #endif
 }
 
+/// Asks for the line at `address` to be written. It need not exist.
+ADJOIN_INLINE void prefetch_to_write(const void* address) {
+#if defined(__x86_64__)
+  // Not __builtin_prefetch, which asks for lines to be read unless the target is known to tell the two apart.
+  asm volatile("prefetchw (%0)" : : "r"(address));
+#elif defined(__GNUC__)
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 template <ReduceOp op, class T>
 ADJOIN_INLINE void reduce_span(T* output, const T* a, const T* b, std::size_t numel) {
 #pragma GCC ivdep
   for (std::size_t i = 0; i < numel; ++i) {
     output[i] = combine<op>(a[i], b[i]);
+  }
+}
+
+/// output ← a op b, to an output whose lines may lie in the caches of others: they are asked for in time.
+template <ReduceOp op, class T>
+ADJOIN_INLINE void reduce_ahead(T* output, const T* a, const T* b, std::size_t numel) {
+  constexpr std::size_t ahead = 1024;
+  constexpr std::size_t items = ahead / sizeof(T);
+  for (std::size_t begin = 0; begin < numel; begin += items) {
+    // An integer, since a pointer must not leave its array.
+    const std::uintptr_t next = reinterpret_cast<std::uintptr_t>(output + begin) + ahead;
+    for (std::size_t line = 0; line < ahead; line += line_bytes) {
+      prefetch_to_write(reinterpret_cast<const void*>(next + line));  // NOLINT(performance-no-int-to-ptr)
+    }
+    reduce_span<op>(output + begin, a + begin, b + begin, std::min(items, numel - begin));
   }
 }
 
@@ -87,8 +112,7 @@ ADJOIN_INLINE void reduce_page(T* output, const T* a, const T* b, std::size_t nu
   if (streams) {
     stream_span<op>(output, a, b, numel);
   } else {
-    prefetch_after(output);
-    reduce_span<op>(output, a, b, numel);
+    reduce_ahead<op>(output, a, b, numel);
   }
 }
 
