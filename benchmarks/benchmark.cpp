@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -35,40 +36,121 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-void time_distributed(DistributedContext& context, const Workload& w, Stopwatch& stopwatch) {
-  const DistributedStackedLinearPhysics stack(context, w.num_operators, w.factory);
-  const TensorList y = stack.A(w.x);
-  stopwatch.time(w.name + ".A", w.repetitions, [&] { (void)stack.A(w.x); });
-  stopwatch.time(w.name + ".A(no gather)", w.repetitions, [&] { (void)stack.A(w.x, {.gather = false}); });
-  stopwatch.time(w.name + ".A_adjoint", w.repetitions, [&] { (void)stack.A_adjoint(y); });
-  stopwatch.time(w.name + ".A_adjoint_A", w.repetitions, [&] { (void)stack.A_adjoint_A(w.x); });
-  stopwatch.time(w.name + ".A_A_adjoint", w.repetitions, [&] { (void)stack.A_A_adjoint(y); });
-  for (const Solve& solve : w.solves) {
-    stopwatch.time(w.name + "." + solve.name, w.solve_repetitions, [&] {
-      (void)stack.A_dagger(y, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0, .local_only = false});
-    });
-  }
-  if (w.norm_iterations > 0) {
-    stopwatch.time(w.name + ".sqnorm" + std::to_string(w.norm_iterations), w.solve_repetitions, [&] {
-      (void)stack.compute_sqnorm(w.x, {.max_iter = w.norm_iterations, .tol = 0.0, .local_only = false});
-    });
+// What a call is timed as: a section of the figures, and the call.
+struct Way {
+  Stopwatch& section;
+  std::function<void()> call;
+};
+
+// In turns of several repetitions, so that each way has the caches to itself as in use, and all see the same machine.
+void time_in_turns(const std::string& name, int repetitions, const std::vector<Way>& ways) {
+  constexpr int turns = 3;
+  for (int turn = 0; turn < turns; ++turn) {
+    for (const Way& way : ways) {
+      way.section.time(name, (repetitions + turns - 1) / turns, way.call);
+    }
   }
 }
 
-void time_independent(const DistributedContext& context, const Workload& w, Stopwatch& stopwatch) {
+// The sections whose figures are compared.
+struct Sections {
+  Stopwatch distributed;
+  Stopwatch independent;
+  Stopwatch floor;
+  Sections(Communicator& communicator, at::Device device)
+      : distributed(communicator, device), independent(communicator, device), floor(communicator, device) {}
+};
+
+// Transforms of `count` images there and back.
+class Transforms {
+ public:
+  // Null where there are none of this kind.
+  static std::shared_ptr<Transforms> make(std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype) {
+    auto transform = fft::ImageTransform::make(sizes, dtype);
+    return transform ? std::make_shared<Transforms>(count, sizes, dtype, std::move(transform)) : nullptr;
+  }
+  Transforms(std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype,
+             std::shared_ptr<const fft::ImageTransform> transform)
+      : transform_(std::move(transform)) {
+    std::vector<std::int64_t> batch = {count};
+    batch.insert(batch.end(), sizes.begin(), sizes.end());
+    images_ = at::rand(batch, dtype);
+    // A complex transform works in place; the spectrum of a real image is about as large as the image.
+    if (!at::isComplexType(dtype)) {
+      spectrum_ = at::zeros({images_[0].numel() + 2 * sizes[0]}, dtype);
+    }
+  }
+  void operator()() const {
+    for (std::int64_t k = 0; k < images_.size(0); ++k) {
+      void* const image = images_[k].mutable_data_ptr();
+      void* const target = spectrum_.defined() ? spectrum_.mutable_data_ptr() : image;
+      transform_->forward(image, target);
+      transform_->backward(target, image);
+    }
+  }
+
+ private:
+  std::shared_ptr<const fft::ImageTransform> transform_;
+  at::Tensor images_;
+  at::Tensor spectrum_;
+};
+
+// The transforms that a workload's normal operator cannot do without, on the rank that has most of them; null for
+// workloads without.
+std::shared_ptr<Transforms> transforms_of(const Workload& w, int ranks) {
+  const auto share = [&](std::int64_t total) { return (total + ranks - 1) / ranks; };
+  if (w.name == "blur") {  // its channels are divided among the ranks
+    return Transforms::make(share(3), {512, 512}, at::kFloat);
+  }
+  if (w.name == "mri") {
+    return Transforms::make(share(12), {256, 256}, at::kComplexFloat);
+  }
+  return nullptr;
+}
+
+void time_workload(DistributedContext& context, const Workload& w, Sections& sections) {
+  const DistributedStackedLinearPhysics stack(context, w.num_operators, w.factory);
   std::vector<LinearPhysicsPtr> operators;
   for (const std::int64_t index : context.local_indices(w.num_operators)) {
     operators.push_back(std::dynamic_pointer_cast<LinearPhysics>(w.factory(index, context.device(), {})));
   }
-  const StackedLinearPhysics stack(operators);
+  const StackedLinearPhysics part(operators);
   const TensorList y = stack.A(w.x);
-  stopwatch.time(w.name + ".A", w.repetitions, [&] { (void)stack.A(w.x); });
-  stopwatch.time(w.name + ".A_adjoint", w.repetitions, [&] { (void)stack.A_adjoint(y); });
-  stopwatch.time(w.name + ".A_adjoint_A", w.repetitions, [&] { (void)stack.A_adjoint_A(w.x); });
+  const TensorList y_of_part = part.A(w.x);
+
+  const auto time = [&](const std::string& name, int repetitions, const std::vector<Way>& ways) {
+    time_in_turns(w.name + "." + name, repetitions, ways);
+  };
+  Stopwatch& distributed = sections.distributed;
+  Stopwatch& independent = sections.independent;
+  time("A", w.repetitions, {{distributed, [&] { (void)stack.A(w.x); }}, {independent, [&] { (void)part.A(w.x); }}});
+  time("A(no gather)", w.repetitions, {{distributed, [&] { (void)stack.A(w.x, {.gather = false}); }}});
+  time("A_adjoint", w.repetitions,
+       {{distributed, [&] { (void)stack.A_adjoint(y); }}, {independent, [&] { (void)part.A_adjoint(y_of_part); }}});
+  std::vector<Way> normal = {{distributed, [&] { (void)stack.A_adjoint_A(w.x); }},
+                             {independent, [&] { (void)part.A_adjoint_A(w.x); }}};
+  const auto transforms = context.device().is_cpu() ? transforms_of(w, context.size()) : nullptr;
+  if (transforms != nullptr) {
+    normal.push_back({sections.floor, [&] { (*transforms)(); }});
+  }
+  time("A_adjoint_A", w.repetitions, normal);
+  time("A_A_adjoint", w.repetitions, {{distributed, [&] { (void)stack.A_A_adjoint(y); }}});
   for (const Solve& solve : w.solves) {
-    stopwatch.time(w.name + "." + solve.name, w.solve_repetitions, [&] {
-      (void)stack.A_dagger(y, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0});
-    });
+    time(solve.name, w.solve_repetitions,
+         {{distributed,
+           [&] {
+             (void)stack.A_dagger(
+                 y, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0, .local_only = false});
+           }},
+          {independent, [&] {
+             (void)part.A_dagger(y_of_part, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0});
+           }}});
+  }
+  if (w.norm_iterations > 0) {
+    time("sqnorm" + std::to_string(w.norm_iterations), w.solve_repetitions,
+         {{distributed, [&] {
+             (void)stack.compute_sqnorm(w.x, {.max_iter = w.norm_iterations, .tol = 0.0, .local_only = false});
+           }}});
   }
 }
 
@@ -87,39 +169,6 @@ void time_plain_own(const DistributedContext& context, Stopwatch& stopwatch) {
   };
   stopwatch.time("own.A_adjoint", w.repetitions, [&] { apply(1); });
   stopwatch.time("own.A_adjoint_A", w.repetitions, [&] { apply(2); });
-}
-
-// Transforms of `count` images of these sizes there and back, on every rank at once.
-void time_transforms(const std::string& name, std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype,
-                     Stopwatch& stopwatch) {
-  const auto transform = fft::ImageTransform::make(sizes, dtype);
-  if (transform == nullptr) {
-    return;
-  }
-  std::vector<std::int64_t> batch = {count};
-  batch.insert(batch.end(), sizes.begin(), sizes.end());
-  at::Tensor images = at::rand(batch, dtype);
-  // A complex transform works in place; the spectrum of a real image is about as large as the image.
-  at::Tensor spectrum = at::zeros({images[0].numel() + 2 * sizes[0]}, dtype);
-  stopwatch.time(name, 21, [&] {
-    for (std::int64_t k = 0; k < count; ++k) {
-      void* const image = images[k].mutable_data_ptr();
-      void* const target = at::isComplexType(dtype) ? image : spectrum.mutable_data_ptr();
-      transform->forward(image, target);
-      transform->backward(target, image);
-    }
-  });
-}
-
-// The blurs' three channels are divided among the ranks, the coils are divided equally.
-void time_floors(const DistributedContext& context, const std::string& only, Stopwatch& stopwatch) {
-  const auto share = [&](std::int64_t total) { return (total + context.size() - 1) / context.size(); };
-  if (only.empty() || only == "blur") {
-    time_transforms("blur.A_adjoint_A", share(3), {512, 512}, at::kFloat, stopwatch);
-  }
-  if (only.empty() || only == "mri") {
-    time_transforms("mri.A_adjoint_A", share(12), {256, 256}, at::kComplexFloat, stopwatch);
-  }
 }
 
 // A field of /proc/self/status, in bytes.
@@ -201,10 +250,8 @@ Json compare_shardings(DistributedContext& context, const Workload& w) {
 
 Json measure(DistributedContext& context, const std::string& only) {
   const at::Device device = context.device();
-  Stopwatch distributed(context.communicator(), device);
-  Stopwatch independent(context.communicator(), device);
+  Sections sections(context.communicator(), device);
   Stopwatch plain(context.communicator());
-  Stopwatch floor(context.communicator());
   Json memory = Json::object();
   Json sharding = Json::object();
   for (const auto make : {tiny, own, blur, mri, tomography}) {
@@ -216,23 +263,21 @@ Json measure(DistributedContext& context, const std::string& only) {
     if (workload.name == "blur" && device.is_cpu()) {
       memory[workload.name + ".A_adjoint_A"] = measure_memory(context, workload);
     }
-    time_distributed(context, workload, distributed);
-    time_independent(context, workload, independent);
+    time_workload(context, workload, sections);
   }
   if (!device.is_cpu()) {
-    return {{"adjoin", distributed.figures()}, {"independent", independent.figures()}};
+    return {{"adjoin", sections.distributed.figures()}, {"independent", sections.independent.figures()}};
   }
   if (only.empty() || only == "own") {
     time_plain_own(context, plain);
   }
-  time_floors(context, only, floor);
   if ((only.empty() || only == "unequal") && context.size() > 1) {
     sharding["unequal"] = compare_shardings(context, unequal());
   }
-  return {{"adjoin", distributed.figures()},
-          {"independent", independent.figures()},
+  return {{"adjoin", sections.distributed.figures()},
+          {"independent", sections.independent.figures()},
           {"plain", plain.figures()},
-          {"floor", floor.figures()},
+          {"floor", sections.floor.figures()},
           {"memory", memory},
           {"sharding", sharding}};
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -22,6 +23,7 @@ class Stopwatch {
   explicit Stopwatch(Communicator& communicator, at::Device device = at::kCPU)
       : communicator_(communicator), device_(device) {}
 
+  /// Adds repetitions to those that there are under this name.
   template <class Call>
   void time(const std::string& name, int repetitions, Call&& call) {
     const auto run = [&] {
@@ -39,15 +41,27 @@ class Stopwatch {
       times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     communicator_.all_reduce(std::span<double>(times), ReduceOp::max);
-    std::ranges::sort(times);
-    figures_[name] = times[times.size() / 2];
+    auto [of_name, added] = times_.try_emplace(name);
+    if (added) {
+      names_.push_back(name);
+    }
+    of_name->second.insert(of_name->second.end(), times.begin(), times.end());
   }
-  const nlohmann::ordered_json& figures() const { return figures_; }
+  nlohmann::ordered_json figures() const {
+    nlohmann::ordered_json figures = nlohmann::ordered_json::object();
+    for (const std::string& name : names_) {
+      std::vector<double> times = times_.at(name);
+      std::ranges::sort(times);
+      figures[name] = times[times.size() / 2];
+    }
+    return figures;
+  }
 
  private:
   Communicator& communicator_;
   at::Device device_;
-  nlohmann::ordered_json figures_ = nlohmann::ordered_json::object();
+  std::vector<std::string> names_;  // in the order of their first time
+  std::map<std::string, std::vector<double>> times_;
 };
 
 }  // namespace adjoin::benchmark

@@ -389,19 +389,28 @@ std::vector<std::string> Communicator::all_gather_bytes(const std::string& bytes
   return result;
 }
 
-std::unique_ptr<ReduceBuffer> Communicator::reduce_buffer(std::int64_t numel, at::ScalarType dtype, at::Device device) {
-  check(numel >= 0, "reduce_buffer: numel must not be negative, got ", numel);
-  check_reducible("reduce_buffer: dtype", dtype, ReduceOp::sum);
+void Communicator::check_equal_memory(const char* method, std::int64_t numel, at::ScalarType dtype) {
+  check(numel >= 0, method, ": numel must not be negative, got ", numel);
   if (size() > 1) {
     const auto type = static_cast<std::int64_t>(dtype);
     at::Tensor limits = at::tensor({numel, -numel, type, -type}, at::kLong);
     all_reduce_impl(limits, ReduceOp::max);
     const auto* const limit = limits.const_data_ptr<std::int64_t>();
-    check(limit[0] == -limit[1] && limit[2] == -limit[3],
-          "reduce_buffer: numel and dtype must be equal on all ranks; this rank asks for ", numel, " of ", dtype,
+    check(limit[0] == -limit[1] && limit[2] == -limit[3], method,
+          ": numel and dtype must be equal on all ranks; this rank asks for ", numel, " of ", dtype,
           ", others for up to ", limit[0], " elements");
   }
+}
+
+std::unique_ptr<ReduceBuffer> Communicator::reduce_buffer(std::int64_t numel, at::ScalarType dtype, at::Device device) {
+  check_reducible("reduce_buffer: dtype", dtype, ReduceOp::sum);
+  check_equal_memory("reduce_buffer", numel, dtype);
   return reduce_buffer_impl(numel, dtype, device);
+}
+
+at::Tensor Communicator::visible(std::int64_t numel, at::ScalarType dtype) {
+  check_equal_memory("visible", numel, dtype);
+  return size() > 1 ? visible_impl(numel, dtype) : at::Tensor();
 }
 
 }  // namespace adjoin

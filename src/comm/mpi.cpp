@@ -4,12 +4,15 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <chrono>
+#include <memory>
 #include <numeric>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
-#include "mpi_node.hpp"
 #include "mpi_support.hpp"
+#include "node.hpp"
+#include "node_group.hpp"
 #include "node_reduce_buffer.hpp"
 #include "node_transfers.hpp"
 #include "private_reduce_buffer.hpp"
@@ -90,7 +93,7 @@ class MpiCommunicator : public Communicator {
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
     if (options.node_reduction != NodeReduction::mpi && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
-      transfers_ = NodeTransfers::make(NodeGroup::make(std::make_unique<MpiNode>(node_)));
+      share_memory();
       if (!mpi::all_succeeded(comm_, transfers_ != nullptr)) {
         transfers_.reset();
       }
@@ -232,7 +235,27 @@ class MpiCommunicator : public Communicator {
   std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                    at::Device device) override;
 
+  at::Tensor visible_impl(std::int64_t numel, at::ScalarType dtype) override {
+    return shares_memory() ? transfers_->visible(numel, dtype) : at::Tensor();
+  }
+
  private:
+  /// Sets up shared memory among the ranks of a node, or leaves it where they cannot see each other's.
+  void share_memory() {
+    auto all_gather = [this](const at::Tensor& mine) {
+      at::Tensor all = at::empty({local_size_, mine.numel()}, mine.options());
+      const int count = static_cast<int>(mine.numel());
+      check_code(MPI_Allgather(mine.const_data_ptr(), count, MPI_INT64_T, all.mutable_data_ptr(), count, MPI_INT64_T,
+                               node_.get()),
+                 "MPI_Allgather");
+      return all;
+    };
+    // A launcher of MPI ends all ranks when one hangs.
+    constexpr auto timeout = std::chrono::milliseconds::max();
+    transfers_ = NodeTransfers::make(
+        NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather), timeout)));
+  }
+
   /// Whether all ranks share a node's memory, and are to use it.
   bool shares_memory() const { return transfers_ && nodes_ == 1; }
 

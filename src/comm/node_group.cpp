@@ -112,9 +112,10 @@ void NodeGroup::check_complete() const {
   }
 }
 
-void NodeGroup::synchronize() {
+void NodeGroup::synchronize(Place place) {
   check_complete();
   ++arrivals_;
+  control(rank_).arrived.places[arrivals_ % 2] = place;
   control(rank_).arrived.count.store(arrivals_, std::memory_order_release);
   for (int r = 0; r < size_; ++r) {
     await(r, control(r).arrived.count, arrivals_);
@@ -136,27 +137,44 @@ void NodeGroup::all_reduce_few(at::ScalarType dtype, ReduceOp op, void* values, 
 std::shared_ptr<SharedWindow> NodeGroup::acquire(std::size_t bytes) {
   // Windows are dropped at different times on different ranks: only those free on all are free.
   std::vector<int> is_free(pool_.size());
-  std::ranges::transform(pool_, is_free.begin(), [](const auto& window) { return window.use_count() == 1 ? 1 : 0; });
+  std::ranges::transform(pool_, is_free.begin(), [](const auto& one) { return one.second.use_count() == 1 ? 1 : 0; });
   if (!is_free.empty()) {
     node_->all_reduce_min(is_free);
   }
   std::shared_ptr<SharedWindow> best;
-  std::vector<std::shared_ptr<SharedWindow>> in_use;
+  decltype(pool_) in_use;
   for (std::size_t i = 0; i < pool_.size(); ++i) {
+    const std::shared_ptr<SharedWindow>& window = pool_[i].second;
     if (is_free[i] == 0) {
       in_use.push_back(pool_[i]);
-    } else if (pool_[i]->bytes() >= bytes && (!best || pool_[i]->bytes() < best->bytes())) {
-      best = pool_[i];
+    } else if (window->bytes() >= bytes && (!best || window->bytes() < best->bytes())) {
+      best = window;
     }
   }
   if (!best) {
-    pool_ = std::move(in_use);  // frees those that are too small, on all ranks in one order
+    pool_ = std::move(in_use);  // frees those that are too small
     best = node_->allocate(bytes);
     if (best) {
-      pool_.push_back(best);
+      pool_.emplace_back(++windows_made_, best);
     }
   }
   return best;
+}
+
+NodeGroup::Place NodeGroup::find(const void* address) const {
+  const auto value = reinterpret_cast<std::uintptr_t>(address);
+  for (const auto& [number, window] : pool_) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(window->segment(rank_));
+    if (value >= begin && value < begin + window->bytes()) {
+      return {number, value - begin};
+    }
+  }
+  return {};
+}
+
+std::byte* NodeGroup::memory_at(int rank, Place place) const {
+  const auto pooled = std::ranges::find(pool_, place.window, [](const auto& one) { return one.first; });
+  return pooled->second->segment(rank) + place.offset;
 }
 
 }  // namespace adjoin

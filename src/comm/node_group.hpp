@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
@@ -30,8 +31,17 @@ class NodeGroup {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  /// Returns when every rank has called it as often as this one. What a rank wrote before, all can read after.
-  void synchronize();
+  /// Where in the windows a rank's memory lies: bytes from the start of its segment; window 0 is none.
+  struct Place {
+    std::uint64_t window;
+    std::uint64_t offset;
+  };
+
+  /// Returns when every rank has called it as often as this one. What a rank wrote before, all can read after; so they
+  /// can the place that it tells them.
+  void synchronize(Place place = {});
+  /// The place that `rank` told at the last call.
+  Place told(int rank) const { return control(rank).arrived.places[arrivals_ % 2]; }
 
   /// Replaces `numel` elements, of at most few_bytes bytes together, by their reduction.
   void all_reduce_few(at::ScalarType dtype, ReduceOp op, void* values, std::size_t numel);
@@ -40,9 +50,17 @@ class NodeGroup {
   /// when its last owner outside drops it. Collective.
   std::shared_ptr<SharedWindow> acquire(std::size_t bytes);
 
+  /// The place of this rank's memory at `address`, if it is in a window.
+  Place find(const void* address) const;
+  /// The memory of `rank` at a place that it told.
+  std::byte* memory_at(int rank, Place place) const;
+
  private:
+  /// How often a rank has arrived and, in the same cache line, what it told. Places alternate: whoever arrives a second
+  /// time has read what was told the first time.
   struct alignas(Node::cache_line) Signal {
     std::atomic<std::uint64_t> count{0};
+    std::array<Place, 2> places{};
   };
   /// The values of a small reduction beside the signal that they are there, so that they travel in one cache line.
   struct alignas(Node::cache_line) Message {
@@ -76,7 +94,9 @@ class NodeGroup {
   std::uint64_t arrivals_ = 0;
   std::uint64_t rounds_ = 0;
   std::array<std::vector<const void*>, 2> message_values_;
-  std::vector<std::shared_ptr<SharedWindow>> pool_;
+  /// Windows with their numbers, which are the same on every rank.
+  std::vector<std::pair<std::uint64_t, std::shared_ptr<SharedWindow>>> pool_;
+  std::uint64_t windows_made_ = 0;
 };
 
 }  // namespace adjoin

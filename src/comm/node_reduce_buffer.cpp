@@ -13,11 +13,6 @@ namespace {
 /// Up to this size contributions and results are cheaper in memory of each rank's own, which stays in its caches.
 constexpr std::size_t private_bytes = std::size_t{256} << 10;
 
-/// The segment of `rank`, as a tensor which keeps the window out of the pool.
-at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std::int64_t numel, at::ScalarType dtype) {
-  return at::from_blob(window->segment(rank), {numel}, [window](void*) {}, dtype);
-}
-
 }  // namespace
 
 NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes,

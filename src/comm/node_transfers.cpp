@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -38,6 +39,10 @@ void in_pieces(std::size_t numel, std::size_t item, const Transfer& transfer) {
 
 }  // namespace
 
+at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std::int64_t numel, at::ScalarType dtype) {
+  return at::from_blob(window->segment(rank), {numel}, [window](void*) {}, dtype);
+}
+
 std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<NodeGroup> group) {
   std::shared_ptr<SharedWindow> window = group ? group->acquire(2 * piece_bytes) : nullptr;
   return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(std::move(group), std::move(window))) : nullptr;
@@ -50,6 +55,7 @@ NodeTransfers::NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<S
     places_[1].push_back(window_->segment(r) + piece_bytes);
   }
   sources_.resize(places_[0].size());
+  seen_.resize(places_[0].size());
   lengths_.resize(places_[0].size());
 }
 
@@ -65,32 +71,66 @@ void NodeTransfers::broadcast(at::Tensor& tensor, int root) {
   gather_segments(static_cast<std::byte*>(tensor.mutable_data_ptr()));
 }
 
+template <class Transfer>
+void NodeTransfers::for_segments(std::byte* data, std::size_t begin, std::size_t most, const Transfer& transfer) const {
+  std::byte* segment = data;
+  for (std::size_t r = 0; r < lengths_.size(); ++r) {
+    if (begin < lengths_[r]) {
+      transfer(r, std::span(segment + begin, std::min(most, lengths_[r] - begin)));
+    }
+    segment += lengths_[r];
+  }
+}
+
 void NodeTransfers::gather_segments(std::byte* data) {
   const Store store = store_for(std::accumulate(lengths_.begin(), lengths_.end(), std::size_t{0}));
-  const std::size_t longest = std::ranges::max(lengths_);
+  std::ranges::fill(seen_, nullptr);
+  if (std::ranges::max(lengths_) > piece_bytes) {
+    group_->synchronize(group_->find(data));
+    for (std::size_t r = 0; r < seen_.size(); ++r) {
+      const NodeGroup::Place place = group_->told(static_cast<int>(r));
+      seen_[r] = place.window == 0 ? nullptr : group_->memory_at(static_cast<int>(r), place);
+    }
+  }
+  gather_in_pieces(data, store);
+  if (std::ranges::any_of(seen_, [](const std::byte* memory) { return memory != nullptr; })) {
+    for_segments(data, 0, std::numeric_limits<std::size_t>::max(), [&](std::size_t r, std::span<std::byte> segment) {
+      if (r != rank_ && seen_[r] != nullptr) {
+        copy_bytes(segment.data(), seen_[r] + (segment.data() - data), segment.size(), store);
+      }
+    });
+    group_->synchronize();  // nobody reads any more
+  }
+}
+
+void NodeTransfers::gather_in_pieces(std::byte* data, Store store) {
+  std::size_t longest = 0;
+  for (std::size_t r = 0; r < lengths_.size(); ++r) {
+    longest = seen_[r] == nullptr ? std::max(longest, lengths_[r]) : longest;
+  }
   for (std::size_t begin = 0; begin < longest; begin += piece_bytes) {
     const std::vector<std::byte*>& places = next_places();
-    const auto for_segments = [&](const auto& transfer) {
-      std::byte* segment = data;
-      for (std::size_t r = 0; r < lengths_.size(); ++r) {
-        if (begin < lengths_[r]) {
-          transfer(r, segment + begin, std::min(piece_bytes, lengths_[r] - begin));
-        }
-        segment += lengths_[r];
-      }
-    };
-    for_segments([&](std::size_t r, const std::byte* piece, std::size_t bytes) {
-      if (r == rank_) {
-        writer_.write(places[r], piece, bytes);
+    for_segments(data, begin, piece_bytes, [&](std::size_t r, std::span<const std::byte> piece) {
+      if (r == rank_ && seen_[r] == nullptr) {
+        writer_.write(places[r], piece.data(), piece.size());
       }
     });
     group_->synchronize();
-    for_segments([&](std::size_t r, std::byte* piece, std::size_t bytes) {
-      if (r != rank_) {
-        copy_bytes(piece, places[r], bytes, store);
+    for_segments(data, begin, piece_bytes, [&](std::size_t r, std::span<std::byte> piece) {
+      if (r != rank_ && seen_[r] == nullptr) {
+        copy_bytes(piece.data(), places[r], piece.size(), store);
       }
     });
   }
+}
+
+at::Tensor NodeTransfers::visible(std::int64_t numel, at::ScalarType dtype) {
+  const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
+  if (bytes <= piece_bytes || !contributes_in_place()) {
+    return {};
+  }
+  const std::shared_ptr<SharedWindow> window = group_->acquire(bytes);
+  return window ? tensor_in(window, group_->rank(), numel, dtype) : at::Tensor();
 }
 
 NodeTransfers::Share NodeTransfers::share_of(int rank, std::size_t numel, std::size_t item) const {

@@ -17,6 +17,9 @@
 
 namespace adjoin {
 
+/// The segment of `rank`, as a tensor of `numel` elements which keeps the window out of the pool.
+at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std::int64_t numel, at::ScalarType dtype);
+
 /// Takes the data through a window, piece by piece. Pieces lie in two places in turn: a rank that arrives with one has
 /// finished reading the one before. The window so stays small, and the pieces mostly in the caches.
 class NodeTransfers {
@@ -48,6 +51,10 @@ class NodeTransfers {
   void all_reduce_shared(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* shared,
                          std::size_t numel);
 
+  /// Memory of this rank's own that the others see; undefined on every rank where writing it would take longer or there
+  /// is none. Collective.
+  at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
+
   /// Whether it takes a rank less to write its contribution to memory that others have read than to memory of its own
   /// and from there into the window; the same on every rank. Collective; measured at the first call.
   bool contributes_in_place();
@@ -63,6 +70,11 @@ class NodeTransfers {
 
   /// Gathers segments of lengths_[r] bytes.
   void gather_segments(std::byte* data);
+  /// The same through the window, of those that no rank sees where they are.
+  void gather_in_pieces(std::byte* data, Store store);
+  /// Calls `transfer(r, segment)` for the bytes [begin, begin + most) of each rank's segment, as far as it has them.
+  template <class Transfer>
+  void for_segments(std::byte* data, std::size_t begin, std::size_t most, const Transfer& transfer) const;
 
   bool takes_less_in_place();
 
@@ -93,6 +105,7 @@ class NodeTransfers {
   std::optional<bool> contributes_in_place_;
   // Kept from call to call, to spare the allocation.
   std::vector<const void*> sources_;
+  std::vector<const std::byte*> seen_;
   std::vector<std::size_t> lengths_;
 };
 

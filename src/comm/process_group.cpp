@@ -15,11 +15,11 @@
 
 #include "adjoin/comm/single.hpp"
 #include "adjoin/core/errors.hpp"
+#include "node.hpp"
 #include "node_group.hpp"
 #include "node_reduce_buffer.hpp"
 #include "node_transfers.hpp"
 #include "private_reduce_buffer.hpp"
-#include "process_node.hpp"
 #include "staged_reduce_buffer.hpp"
 
 namespace adjoin {
@@ -301,6 +301,10 @@ class ProcessGroupCommunicator : public Communicator {
   std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                    at::Device device) override;
 
+  at::Tensor visible_impl(std::int64_t numel, at::ScalarType dtype) override {
+    return transfers_ ? transfers_->visible(numel, dtype) : at::Tensor();
+  }
+
  private:
   void find_devices() {
     check(group_->hasBackends(), "make_process_group_communicator: group has no backends; was it destroyed?");
@@ -326,8 +330,8 @@ class ProcessGroupCommunicator : public Communicator {
       start_all_gather_v_impl(all, std::vector<std::int64_t>(static_cast<std::size_t>(size_), mine.numel())).wait();
       return all;
     };
-    auto processes = ProcessNode::make(rank_, size_, std::move(all_gather), options_.timeout);
-    transfers_ = NodeTransfers::make(processes ? NodeGroup::make(std::move(processes)) : nullptr);
+    transfers_ = NodeTransfers::make(
+        NodeGroup::make(std::make_unique<Node>(rank_, size_, std::move(all_gather), options_.timeout)));
   }
 
   /// `tensor`, or a copy where a backend takes it.

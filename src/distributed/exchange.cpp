@@ -180,11 +180,23 @@ std::string_view to_string(GatherStrategy strategy) {
   return "unknown";
 }
 
+void ResultPool::provide_visible(Communicator& communicator, std::int64_t numel, at::ScalarType dtype,
+                                 at::Device device) {
+  visible_.clear();
+  for (int result = 0; result < 2 && device.is_cpu(); ++result) {
+    if (at::Tensor tensor = communicator.visible(numel, dtype); tensor.defined()) {
+      visible_.push_back(std::move(tensor));
+    }
+  }
+}
+
 at::Tensor ResultPool::take(std::int64_t numel, at::ScalarType dtype, at::Device device) {
-  for (at::Tensor& held : held_) {
-    if (held.storage().use_count() == 1 && held.use_count() == 1 && held.numel() == numel &&
-        held.scalar_type() == dtype && held.device() == device) {
-      return held;
+  for (const std::vector<at::Tensor>* tensors : {&visible_, &held_}) {
+    for (const at::Tensor& held : *tensors) {
+      if (held.storage().use_count() == 1 && held.use_count() == 1 && held.numel() == numel &&
+          held.scalar_type() == dtype && held.device() == device) {
+        return held;
+      }
     }
   }
   at::Tensor fresh = at::empty({numel}, at::TensorOptions(dtype).device(device));
@@ -281,10 +293,16 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     }
   }
 
-  if (!plan.buffer && options.like.defined()) {
-    plan_reduce(what, plan, options.like, failure);
-  }
   const bool in_place = options.by_images && options.memory == Memory::own;
+  const auto make_plan = [&](const at::Tensor& like, std::optional<Failure>& failed) {
+    plan_reduce(what, plan, like, failed);
+    if (in_place) {
+      plan.results.provide_visible(*communicator_, numel_of(plan.sizes), plan.dtype, device_);
+    }
+  };
+  if (!plan.buffer && options.like.defined()) {
+    make_plan(options.like, failure);
+  }
   at::Tensor output;
   at::Tensor payload;
   const auto place_payload = [&] {
@@ -306,7 +324,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     }
   }
   if (!plan.buffer) {
-    plan_reduce(what, plan, mine, failure);
+    make_plan(mine, failure);
     place_payload();
   }
   while (true) {
@@ -345,7 +363,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     if (mine.defined()) {
       mine = mine.clone();  // it may lie in the buffer that is about to go
     }
-    plan_reduce(what, plan, mine, failure);
+    make_plan(mine, failure);
     place_payload();
   }
 }
@@ -646,6 +664,9 @@ void Exchange::plan_gather(GatherPlan& plan, const Sharding& sharding, GatherStr
       }
       plan.counts[static_cast<std::size_t>(r)] = offset - start;
     }
+  }
+  if (strategy == GatherStrategy::concatenated) {
+    plan.results.provide_visible(*communicator_, total_bytes(plan), at::kByte, device_);
   }
   plan.agreed = true;
 }

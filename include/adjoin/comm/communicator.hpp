@@ -167,6 +167,12 @@ class Communicator {
   /// Memory for repeated reductions of `numel` elements. Collective; every rank must pass equal arguments.
   std::unique_ptr<ReduceBuffer> reduce_buffer(std::int64_t numel, at::ScalarType dtype, at::Device device);
 
+  /// A tensor of `numel` elements, of arbitrary content, in host memory that the other ranks of the node see: a gather
+  /// or broadcast takes from there what lies there, which spares this rank a copy. It is this rank's own all the same,
+  /// for as long as it likes. Undefined on every rank where there is no such memory, or where this would be slower.
+  /// Collective; every rank must pass equal arguments.
+  at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
+
   const MessageCounters& counters() const { return counters_; }
   void reset_counters() { counters_ = {}; }
 
@@ -188,11 +194,14 @@ class Communicator {
   virtual void barrier_impl() = 0;
   virtual std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                            at::Device device) = 0;
+  virtual at::Tensor visible_impl(std::int64_t /*numel*/, at::ScalarType /*dtype*/) { return {}; }
 
  private:
   friend class ReduceBuffer;
   enum class Kind : std::uint8_t { reduction, gather, other };
   void count(Kind kind, std::int64_t bytes);
+  /// Throws InvalidArgument on every rank unless all ask for as much memory. Collective.
+  void check_equal_memory(const char* method, std::int64_t numel, at::ScalarType dtype);
 
   MessageCounters counters_;
 };

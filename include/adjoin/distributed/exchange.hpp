@@ -34,11 +34,15 @@ std::string_view to_string(GatherStrategy strategy);
 /// Results handed to the caller whose memory is used again once nobody holds it.
 class ResultPool {
  public:
+  /// Readies memory that the other ranks see, for two results of `numel` elements: while a caller computes with one, it
+  /// often still holds the last. Collective.
+  void provide_visible(Communicator& communicator, std::int64_t numel, at::ScalarType dtype, at::Device device);
   /// A flat tensor of `numel` elements, of arbitrary content, that nobody else holds.
   at::Tensor take(std::int64_t numel, at::ScalarType dtype, at::Device device);
-  void clear() { held_.clear(); }
+  void clear() { *this = {}; }
 
  private:
+  std::vector<at::Tensor> visible_;
   std::vector<at::Tensor> held_;
 };
 

@@ -1,5 +1,5 @@
 // Memory shared between processes without MPI, and what happens when one of them ends.
-#include "process_node.hpp"
+#include "node.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -32,8 +32,7 @@ std::unique_ptr<NodeGroup> pair_up(int rank, int socket, milliseconds timeout) {
     EXPECT_EQ(recv(socket, all[1 - rank].mutable_data_ptr(), mine.nbytes(), MSG_WAITALL), bytes);
     return all;
   };
-  std::unique_ptr<ProcessNode> node = ProcessNode::make(rank, 2, all_gather, timeout);
-  return node ? NodeGroup::make(std::move(node)) : nullptr;
+  return NodeGroup::make(std::make_unique<Node>(rank, 2, all_gather, timeout));
 }
 
 using Part = std::function<void(NodeGroup&)>;
@@ -56,7 +55,7 @@ void run_pair(const Part& of_rank_0, const Part& of_rank_1, milliseconds timeout
   waitpid(child, nullptr, 0);
 }
 
-TEST(ProcessNode, SharesMemory) {
+TEST(Node, SharesMemory) {
   run_pair(
       [](NodeGroup& group) {
         const auto window = group.acquire(5000);
@@ -78,7 +77,7 @@ TEST(ProcessNode, SharesMemory) {
 }
 
 // The child stays a zombie all the while, as its parent does not ask for it before the end.
-TEST(ProcessNode, ARankThatEndsIsAnErrorForThoseWhoWait) {
+TEST(Node, ARankThatEndsIsAnErrorForThoseWhoWait) {
   run_pair(
       [](NodeGroup& group) {
         group.synchronize();
@@ -89,7 +88,7 @@ TEST(ProcessNode, ARankThatEndsIsAnErrorForThoseWhoWait) {
       [](NodeGroup& group) { group.synchronize(); });
 }
 
-TEST(ProcessNode, ARankMayEndOnceItHasDoneItsPart) {
+TEST(Node, ARankMayEndOnceItHasDoneItsPart) {
   run_pair(
       [](NodeGroup& group) {
         std::this_thread::sleep_for(milliseconds(200));
@@ -106,7 +105,7 @@ TEST(ProcessNode, ARankMayEndOnceItHasDoneItsPart) {
       milliseconds(100));
 }
 
-TEST(ProcessNode, WaitingEndsWhenTheTimeIsOut) {
+TEST(Node, WaitingEndsWhenTheTimeIsOut) {
   run_pair([](NodeGroup& group) { EXPECT_THROW(group.synchronize(), CommunicationError); },
            [](NodeGroup&) { std::this_thread::sleep_for(milliseconds(400)); }, milliseconds(100));
 }
