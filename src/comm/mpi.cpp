@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
@@ -252,8 +253,12 @@ class MpiCommunicator : public Communicator {
     };
     // A launcher of MPI ends all ranks when one hangs.
     constexpr auto timeout = std::chrono::milliseconds::max();
+    std::optional<bool> in_place;
+    if (options_.node_reduction != NodeReduction::automatic) {
+      in_place = options_.node_reduction == NodeReduction::in_place;
+    }
     transfers_ = NodeTransfers::make(
-        NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather), timeout)));
+        NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather), timeout)), in_place);
   }
 
   /// Whether all ranks share a node's memory, and are to use it.

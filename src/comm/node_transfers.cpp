@@ -43,13 +43,18 @@ at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std:
   return at::from_blob(window->segment(rank), {numel}, [window](void*) {}, dtype);
 }
 
-std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<NodeGroup> group) {
+std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<NodeGroup> group, std::optional<bool> in_place) {
   std::shared_ptr<SharedWindow> window = group ? group->acquire(2 * piece_bytes) : nullptr;
-  return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(std::move(group), std::move(window))) : nullptr;
+  return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(std::move(group), std::move(window), in_place))
+                : nullptr;
 }
 
-NodeTransfers::NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window)
-    : group_(std::move(group)), window_(std::move(window)), rank_(static_cast<std::size_t>(group_->rank())) {
+NodeTransfers::NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window,
+                             std::optional<bool> in_place)
+    : group_(std::move(group)),
+      window_(std::move(window)),
+      rank_(static_cast<std::size_t>(group_->rank())),
+      contributes_in_place_(in_place) {
   for (int r = 0; r < group_->size(); ++r) {
     places_[0].push_back(window_->segment(r));
     places_[1].push_back(window_->segment(r) + piece_bytes);

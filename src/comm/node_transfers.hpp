@@ -24,8 +24,9 @@ at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std:
 /// finished reading the one before. The window so stays small, and the pieces mostly in the caches.
 class NodeTransfers {
  public:
-  /// Null on every rank when `group` is or when there is no memory. Collective.
-  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group);
+  /// Null on every rank when `group` is or when there is no memory. `in_place`: what contributes_in_place() is to say,
+  /// the same on every rank. Collective.
+  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group, std::optional<bool> in_place = {});
 
   NodeGroup& group() const { return *group_; }
 
@@ -56,7 +57,7 @@ class NodeTransfers {
   at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
 
   /// Whether it takes a rank less to write its contribution to memory that others have read than to memory of its own
-  /// and from there into the window; the same on every rank. Collective; measured at the first call.
+  /// and from there into the window; the same on every rank. Collective; measured at the first call, if ever.
   bool contributes_in_place();
 
   /// Copies `own` to this rank's place in memory that all ranks see, and returns when all have. Nobody may read what
@@ -64,7 +65,7 @@ class NodeTransfers {
   void share(const std::byte* own, std::byte* shared, std::size_t bytes);
 
  private:
-  NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window);
+  NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window, std::optional<bool> in_place);
   /// Where the ranks lay their next piece.
   const std::vector<std::byte*>& next_places() { return places_[turn_ = 1 - turn_]; }
 

@@ -92,6 +92,30 @@ TEST_F(JointNormals, AreOneReductionAndNoneWithoutGather) {
   expect_near(part, stack.local_operators().A_adjoint_A(x), 1e-13);
 }
 
+// Large results lie where the other ranks see them: they are the caller's own all the same.
+TEST_F(JointNormals, LargeResultsMayBeKeptAndChanged) {
+  const at::Tensor x = image({1, 3, 300, 300}, at::kDouble);
+  const StackedLinearPhysics plain = whole();
+  const TensorList measurements = plain.A(x);
+  const at::Tensor normal = plain.A_adjoint_A(x);
+  std::vector<at::Tensor> kept;
+  for (int call = 1; call <= 6; ++call) {
+    const TensorList y = stack.A(x * call);
+    const at::Tensor z = stack.A_adjoint_A(x * call);
+    expect_near(y, measurements * call, 1e-12);
+    expect_near(z, normal * call, 1e-12);
+    expect_near(stack.A_adjoint(y), normal * call, 1e-12);
+    for (const at::Tensor& before : kept) {
+      EXPECT_EQ(before.min().item<double>(), context.rank());
+      EXPECT_EQ(before.max().item<double>(), context.rank());
+    }
+    kept.insert(kept.end(), {y[0], y[n - 1], z});
+    for (const at::Tensor& result : kept) {
+      result.fill_(context.rank());
+    }
+  }
+}
+
 TEST_F(JointNormals, BadImagesAreTheSameErrorOnEveryRankAndTheNextCallWorks) {
   const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
   (void)stack.A_adjoint_A(x);

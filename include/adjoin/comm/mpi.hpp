@@ -1,4 +1,4 @@
-// The MPI engine: MPI-3.1 between nodes, a shared-memory window among the ranks of a node.
+// The MPI engine: MPI-3.1 between nodes, shared memory among the ranks of a node.
 #pragma once
 
 #include <mpi.h>
@@ -11,14 +11,16 @@
 
 namespace adjoin {
 
-/// How reductions within a node are done.
+/// How the ranks of a node reduce and gather host memory.
 enum class NodeReduction : std::uint8_t {
-  automatic,      ///< through shared memory, except where MPI is expected to be quicker
-  shared_memory,  ///< always through shared memory
-  mpi             ///< always by MPI alone
+  automatic,  ///< in shared memory, in the quicker of the next two ways, which is measured
+  in_place,   ///< contributions and results lie where the other ranks see them
+  in_pieces,  ///< they lie in memory of each rank's own and go through a window
+  mpi         ///< by MPI alone
 };
 
 struct MpiOptions {
+  /// The same on every rank.
   NodeReduction node_reduction = NodeReduction::automatic;
   /// Treat every `ranks_per_node` consecutive ranks as a node of their own; 0: ask MPI. Lets the hierarchical
   /// reduction be tested on one machine.
