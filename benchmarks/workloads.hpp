@@ -28,7 +28,7 @@ struct Workload {
   /// Iterations of Lanczos for the norm; none when 0.
   int norm_iterations = 0;
   /// Of single calls, and of solves.
-  int repetitions = 9;
+  int repetitions = 21;
   int solve_repetitions = 3;
 };
 
