@@ -61,12 +61,13 @@ struct Sections {
       : distributed(communicator, device), independent(communicator, device), floor(communicator, device) {}
 };
 
-// Transforms of `count` images there and back.
+// Transforms of `count` images there and back, as the library of transforms does them by itself: from rows that follow
+// one another.
 class Transforms {
  public:
   // Null where there are none of this kind.
   static std::shared_ptr<Transforms> make(std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype) {
-    auto transform = fft::ImageTransform::make(sizes, dtype);
+    auto transform = fft::ImageTransform::make(sizes, dtype, false);
     return transform ? std::make_shared<Transforms>(count, sizes, dtype, std::move(transform)) : nullptr;
   }
   Transforms(std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype,

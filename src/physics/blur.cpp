@@ -215,12 +215,15 @@ class Blur::Plan {
   double squared_norm() const { return power().max().item<double>() * grid_points_; }
 
   // The filter's transform H / N and |H|² / N, N the number of grid points: the scale of the inverse transform is
-  // folded in. Kept, but for compute_power(): a sum over many blurs needs none of its terms again.
+  // folded in. Their rows are those of the CPU's spectra, with zeros behind the bins. Kept, but for compute_power(): a
+  // sum over many blurs needs none of its terms again.
   const at::Tensor& response() const;
   const at::Tensor& power() const;
   at::Tensor compute_power() const {
     return (response_.defined() ? response_ : compute_response()).abs().square_().mul_(grid_points_);
   }
+  /// Without the zeros behind the rows, as spectrum() is.
+  at::Tensor bins(const at::Tensor& factors) const { return factors.narrow(-1, 0, bins_); }
   enum class Factor : std::uint8_t { Response, Conjugate, Power };
 
   // The transforms through ATen: differentiable, on any device.
@@ -233,7 +236,8 @@ class Blur::Plan {
 
   // The transforms on the CPU, image by image.
   bool has_kernels_for(const at::Tensor& x) const { return transform_ != nullptr && !records_gradient(x, filter_); }
-  /// Complex numbers of a spectrum, and real ones of the array that holds the window.
+  /// Complex numbers of a spectrum as the transforms make it, with what is behind its rows; and real ones of the array
+  /// that holds the window.
   std::int64_t spectrum_size() const { return spectrum_size_; }
   std::int64_t array_size(const Window& window) const { return c10::multiply_integers(window.size) * step(); }
   const Window& source() const { return source_; }
@@ -288,6 +292,8 @@ class Blur::Plan {
   at::Tensor flipped_;
   at::Tensor conjugate_;
   std::shared_ptr<const fft::ImageTransform> transform_;
+  std::int64_t bins_ = 0;  // of a row of the spectrum
+  std::int64_t row_length_ = 0;
   std::int64_t spectrum_size_ = 0;
   mutable at::Tensor response_;
   mutable at::Tensor power_;
@@ -330,10 +336,9 @@ Blur::Plan::Plan(const at::Tensor& filter, const BlurOptions& options, const at:
   if (device_.is_cpu()) {
     transform_ = fft::ImageTransform::make(grid_, dtype_);
   }
-  spectrum_size_ = c10::multiply_integers(grid_);
-  if (!complex_) {
-    spectrum_size_ = spectrum_size_ / grid_.back() * (grid_.back() / 2 + 1);
-  }
+  bins_ = complex_ ? grid_.back() : grid_.back() / 2 + 1;
+  row_length_ = transform_ ? transform_->row_length() : bins_;
+  spectrum_size_ = c10::multiply_integers(grid_) / grid_.back() * row_length_;
 }
 
 double Blur::Plan::direct_time() const {
@@ -359,7 +364,8 @@ at::Tensor Blur::Plan::compute_response() const {
                          .view(axis));
   }
   const at::Tensor scaled = (filter_ / grid_points_).to(dtype_);
-  return spectrum(at::zeros(sizes, scaled.options()).index_put_(places, scaled)).contiguous();
+  const at::Tensor response = spectrum(at::zeros(sizes, scaled.options()).index_put_(places, scaled));
+  return at::constant_pad_nd(response, {0, row_length_ - bins_}).contiguous();
 }
 
 const at::Tensor& Blur::Plan::response() const {
@@ -426,9 +432,9 @@ at::Tensor Blur::Plan::convolve(const at::Tensor& x, const Window& from, Factor 
     room.push_back(grid_[i] - from.offset[i] - from.size[i]);
   }
   const at::Tensor transformed = spectrum(pad(x, from.offset, room));
-  const at::Tensor product = factor == Factor::Response    ? transformed * response()
-                             : factor == Factor::Conjugate ? transformed * response().conj()
-                                                           : transformed * power();
+  const at::Tensor product = factor == Factor::Response    ? transformed * bins(response())
+                             : factor == Factor::Conjugate ? transformed * bins(response()).conj()
+                                                           : transformed * bins(power());
   at::Tensor y = image(product);
   for (std::size_t i = 0; i < axes_.size(); ++i) {
     y = y.narrow(axes_[i], to.offset[i], to.size[i]);
@@ -441,10 +447,20 @@ at::Tensor Blur::Plan::convolve(const at::Tensor& x, const Window& from, Factor 
 template <class T>
 class Blur::Plan::Workspace {
  public:
-  explicit Workspace(const Plan& plan) : plan_(plan), grid_(planes(plan.grid_)) { grid_[2] *= plan.step(); }
+  explicit Workspace(const Plan& plan) : plan_(plan), grid_(planes(plan.grid_)) {
+    if (plan.complex_) {
+      grid_[2] = 2 * plan.row_length_;
+    }
+  }
 
-  /// A new array for a spectrum.
-  T* spectrum() { return array(2 * plan_.spectrum_size_); }
+  /// A new array for a spectrum, with zeros behind its rows.
+  T* spectrum() {
+    T* const result = array(2 * plan_.spectrum_size_);
+    for (T* row = result; row < result + 2 * plan_.spectrum_size_; row += 2 * plan_.row_length_) {
+      std::fill(row + 2 * plan_.bins_, row + 2 * plan_.row_length_, T(0));
+    }
+    return result;
+  }
 
   void load(const T* image, const Window& window, T* spectrum) {
     if (plan_.complex_) {
@@ -656,7 +672,7 @@ class FusedBlurs final : public FusedStack {
         return y;
       }
       for (const auto& plan : plans_) {
-        y.push_back(plan->image(spectrum * plan->response()));
+        y.push_back(plan->image(spectrum * plan->bins(plan->response())));
       }
       return y;
     }
@@ -682,9 +698,9 @@ class FusedBlurs final : public FusedStack {
       if (joins(y[0])) {
         return plans_[0]->image((plans_[0]->spectrum(at::stack(y.tensors())) * responses_.conj()).sum(0));
       }
-      at::Tensor sum = plans_[0]->spectrum(y[0]).mul_(plans_[0]->response().conj());
+      at::Tensor sum = plans_[0]->spectrum(y[0]).mul_(plans_[0]->bins(plans_[0]->response()).conj());
       for (std::size_t i = 1; i < plans_.size(); ++i) {
-        sum.addcmul_(plans_[i]->spectrum(y[i]), plans_[i]->response().conj());
+        sum.addcmul_(plans_[i]->spectrum(y[i]), plans_[i]->bins(plans_[i]->response()).conj());
       }
       return plans_[0]->image(sum);
     }
@@ -723,7 +739,7 @@ class FusedBlurs final : public FusedStack {
       return {};
     }
     if (!plans_[0]->has_kernels_for(x)) {
-      return parts == 1 ? plans_[0]->image(plans_[0]->spectrum(x) * form) : at::Tensor();
+      return parts == 1 ? plans_[0]->image(plans_[0]->spectrum(x) * plans_[0]->bins(form)) : at::Tensor();
     }
     const at::Tensor source = plain(x);
     const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());

@@ -27,10 +27,12 @@ c10::SmallVector<std::int64_t, 3> trailing_axes(const at::Tensor& x, std::int64_
 /// those of its public interface (mkl_dfti.h, "Fourier Transform Functions" in the oneMKL developer reference).
 struct Mkl {
   using Handle = void*;
+  static constexpr int number_of_transforms = 7;
   static constexpr int conjugate_even_storage = 10;
   static constexpr int placement = 11;
   static constexpr int input_strides = 12;
   static constexpr int output_strides = 13;
+  static constexpr int input_distance = 14;
   static constexpr int complex_domain = 32;
   static constexpr int real_domain = 33;
   static constexpr int complex_complex = 39;
@@ -39,6 +41,9 @@ struct Mkl {
 
   long (*create_single)(Handle*, int domain, long rank, const long* sizes) = nullptr;
   long (*create_double)(Handle*, int domain, long rank, const long* sizes) = nullptr;
+  // The others plan slower transforms over one axis.
+  long (*create_single_1d)(Handle*, int domain, long size) = nullptr;
+  long (*create_double_1d)(Handle*, int domain, long size) = nullptr;
   long (*set)(Handle, int parameter, ...) = nullptr;
   long (*commit)(Handle) = nullptr;
   long (*forward)(Handle, void*, ...) = nullptr;
@@ -58,31 +63,33 @@ struct Mkl {
     if (library == nullptr) {
       library = dlopen(nullptr, RTLD_LAZY);
     }
-    complete_ =
-        library != nullptr && load_symbol(library, "DftiCreateDescriptor_s_md", create_single) &&
-        load_symbol(library, "DftiCreateDescriptor_d_md", create_double) && load_symbol(library, "DftiSetValue", set) &&
-        load_symbol(library, "DftiCommitDescriptor", commit) && load_symbol(library, "DftiComputeForward", forward) &&
-        load_symbol(library, "DftiComputeBackward", backward) && load_symbol(library, "DftiFreeDescriptor", free);
+    complete_ = library != nullptr && load_symbol(library, "DftiCreateDescriptor_s_md", create_single) &&
+                load_symbol(library, "DftiCreateDescriptor_d_md", create_double) &&
+                load_symbol(library, "DftiCreateDescriptor_s_1d", create_single_1d) &&
+                load_symbol(library, "DftiCreateDescriptor_d_1d", create_double_1d) &&
+                load_symbol(library, "DftiSetValue", set) && load_symbol(library, "DftiCommitDescriptor", commit) &&
+                load_symbol(library, "DftiComputeForward", forward) &&
+                load_symbol(library, "DftiComputeBackward", backward) &&
+                load_symbol(library, "DftiFreeDescriptor", free);
   }
   bool complete_ = false;
 };
 
-/// A committed plan from `input` strides to `output` strides (offset first), or null on failure.
-Mkl::Handle make_plan(const Mkl& mkl, bool is_double, bool is_complex, at::IntArrayRef sizes, const long* input,
-                      const long* output) {
+/// A plan of transforms of these sizes, committed once `set_up` has set what it must; null when any of it fails.
+template <class SetUp>
+Mkl::Handle make_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef sizes, const SetUp& set_up) {
   const std::vector<long> lengths(sizes.begin(), sizes.end());
   Mkl::Handle plan = nullptr;
-  const auto create = is_double ? mkl.create_double : mkl.create_single;
-  bool made = create(&plan, is_complex ? Mkl::complex_domain : Mkl::real_domain, static_cast<long>(lengths.size()),
-                     lengths.data()) == 0;
-  if (is_complex) {
-    made = made && mkl.set(plan, Mkl::placement, Mkl::in_place) == 0;
-  } else {
-    made = made && mkl.set(plan, Mkl::placement, Mkl::not_in_place) == 0 &&
-           mkl.set(plan, Mkl::conjugate_even_storage, Mkl::complex_complex) == 0 &&
-           mkl.set(plan, Mkl::input_strides, input) == 0 && mkl.set(plan, Mkl::output_strides, output) == 0;
-  }
-  if (made && mkl.commit(plan) == 0) {
+  const bool is_double = at::toRealValueType(dtype) == at::kDouble;
+  const int domain = at::isComplexType(dtype) ? Mkl::complex_domain : Mkl::real_domain;
+  const auto create = [&] {
+    if (lengths.size() == 1) {
+      return (is_double ? mkl.create_double_1d : mkl.create_single_1d)(&plan, domain, lengths[0]);
+    }
+    const auto rank = static_cast<long>(lengths.size());
+    return (is_double ? mkl.create_double : mkl.create_single)(&plan, domain, rank, lengths.data());
+  };
+  if (create() == 0 && set_up(plan) && mkl.commit(plan) == 0) {
     return plan;
   }
   if (plan != nullptr) {
@@ -91,15 +98,48 @@ Mkl::Handle make_plan(const Mkl& mkl, bool is_double, bool is_complex, at::IntAr
   return nullptr;
 }
 
-/// Strides of a contiguous array, after the offset 0.
-std::array<long, 4> strides_of(at::IntArrayRef sizes, std::int64_t last_size) {
-  std::array<long, 4> strides = {};
+/// Strides after the offset 0, as oneMKL wants them.
+using Strides = std::array<long, 4>;
+
+/// Those of an array of `sizes` whose rows begin `row_length` numbers apart.
+Strides strides_of(at::IntArrayRef sizes, std::int64_t row_length) {
+  Strides strides = {};
   long stride = 1;
   for (std::size_t axis = sizes.size(); axis > 0; --axis) {
     strides[axis] = stride;
-    stride *= axis == sizes.size() ? last_size : sizes[axis - 1];
+    stride *= axis == sizes.size() ? row_length : sizes[axis - 1];
   }
   return strides;
+}
+
+/// A plan between real images and half spectra.
+Mkl::Handle make_real_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef sizes, const Strides& input,
+                           const Strides& output) {
+  return make_plan(mkl, dtype, sizes, [&](Mkl::Handle plan) {
+    return mkl.set(plan, Mkl::placement, Mkl::not_in_place) == 0 &&
+           mkl.set(plan, Mkl::conjugate_even_storage, Mkl::complex_complex) == 0 &&
+           mkl.set(plan, Mkl::input_strides, input.data()) == 0 &&
+           mkl.set(plan, Mkl::output_strides, output.data()) == 0;
+  });
+}
+
+/// A plan of `count` complex transforms in place, `distance` numbers apart.
+Mkl::Handle make_complex_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef sizes, const Strides& strides,
+                              std::int64_t count, std::int64_t distance) {
+  return make_plan(mkl, dtype, sizes, [&](Mkl::Handle plan) {
+    return mkl.set(plan, Mkl::placement, Mkl::in_place) == 0 &&
+           mkl.set(plan, Mkl::input_strides, strides.data()) == 0 &&
+           mkl.set(plan, Mkl::number_of_transforms, static_cast<long>(count)) == 0 &&
+           mkl.set(plan, Mkl::input_distance, static_cast<long>(distance)) == 0;
+  });
+}
+
+/// The least row for `numel` complex numbers that takes an odd number of cache lines.
+std::int64_t odd_lines(std::int64_t numel, at::ScalarType dtype) {
+  constexpr std::int64_t line_bytes = 64;
+  const std::int64_t in_line = line_bytes / (at::toRealValueType(dtype) == at::kDouble ? 16 : 8);
+  const std::int64_t lines = (numel + in_line - 1) / in_line;
+  return (lines + 1 - lines % 2) * in_line;
 }
 
 void require_success(long status) {
@@ -118,6 +158,14 @@ at::Tensor backward(const at::Tensor& x, std::int64_t rank) {
   return at::_fft_c2c(x, trailing_axes(x, rank), unnormalised, false);
 }
 
+at::Tensor forward_along(const at::Tensor& x, at::IntArrayRef axes) {
+  return axes.empty() ? x : at::_fft_c2c(x, axes, unnormalised, true);
+}
+
+at::Tensor backward_along(const at::Tensor& x, at::IntArrayRef axes) {
+  return axes.empty() ? x : at::_fft_c2c(x, axes, unnormalised, false);
+}
+
 at::Tensor forward_real(const at::Tensor& x, std::int64_t rank) {
   return at::_fft_r2c(x, trailing_axes(x, rank), unnormalised, true);
 }
@@ -126,20 +174,50 @@ at::Tensor backward_real(const at::Tensor& spectrum, std::int64_t rank, std::int
   return at::_fft_c2r(spectrum, trailing_axes(spectrum, rank), unnormalised, last_size);
 }
 
-std::shared_ptr<const ImageTransform> ImageTransform::make(at::IntArrayRef sizes, at::ScalarType dtype) {
+std::shared_ptr<const ImageTransform> ImageTransform::make(at::IntArrayRef sizes, at::ScalarType dtype, bool padded) {
   const Mkl* mkl = Mkl::find();
   if (mkl == nullptr) {
     return nullptr;
   }
-  const bool is_complex = at::isComplexType(dtype);
-  const bool is_double = at::toRealValueType(dtype) == at::kDouble;
-  const auto image = strides_of(sizes, sizes.back());
-  const auto spectrum = strides_of(sizes, sizes.back() / 2 + 1);
   const std::shared_ptr<ImageTransform> transform(new ImageTransform);
-  transform->forward_plan_ = make_plan(*mkl, is_double, is_complex, sizes, image.data(), spectrum.data());
-  transform->backward_plan_ = make_plan(*mkl, is_double, is_complex, sizes, spectrum.data(), image.data());
-  transform->in_place_ = is_complex;
+  transform->in_place_ = at::isComplexType(dtype);
+  const std::int64_t row = transform->in_place_ ? sizes.back() : sizes.back() / 2 + 1;
+  transform->row_length_ = padded ? odd_lines(row, dtype) : row;
+  const Strides spectrum = strides_of(sizes, transform->row_length_);
+  if (transform->in_place_) {
+    transform->forward_plan_ = make_complex_plan(*mkl, dtype, sizes, spectrum, 1, 0);
+    return transform->forward_plan_ != nullptr ? transform : nullptr;
+  }
+  const Strides image = strides_of(sizes, sizes.back());
+  transform->forward_plan_ = make_real_plan(*mkl, dtype, sizes, image, spectrum);
+  transform->backward_plan_ = make_real_plan(*mkl, dtype, sizes, spectrum, image);
   return transform->forward_plan_ != nullptr && transform->backward_plan_ != nullptr ? transform : nullptr;
+}
+
+std::shared_ptr<const ImageTransform> ImageTransform::make_leading(at::IntArrayRef sizes, at::ScalarType dtype) {
+  const Mkl* mkl = Mkl::find();
+  if (mkl == nullptr) {
+    return nullptr;
+  }
+  const std::shared_ptr<ImageTransform> transform(new ImageTransform);
+  transform->in_place_ = true;
+  transform->row_length_ = odd_lines(sizes.back(), dtype);
+  transform->forward_plan_ = make_complex_plan(*mkl, dtype, sizes.slice(0, sizes.size() - 1),
+                                               strides_of(sizes, transform->row_length_), sizes.back(), 1);
+  return transform->forward_plan_ != nullptr ? transform : nullptr;
+}
+
+std::shared_ptr<const ImageTransform> ImageTransform::make_lines(std::int64_t count, std::int64_t length,
+                                                                 at::ScalarType dtype) {
+  const Mkl* mkl = Mkl::find();
+  if (mkl == nullptr) {
+    return nullptr;
+  }
+  const std::shared_ptr<ImageTransform> transform(new ImageTransform);
+  transform->in_place_ = true;
+  transform->row_length_ = length;
+  transform->forward_plan_ = make_complex_plan(*mkl, dtype, {length}, {0, 1}, count, length);
+  return transform->forward_plan_ != nullptr ? transform : nullptr;
 }
 
 ImageTransform::~ImageTransform() {
@@ -159,7 +237,8 @@ void ImageTransform::forward(const void* image, void* spectrum) const {
 
 void ImageTransform::backward(const void* spectrum, void* image) const {
   const Mkl& mkl = *Mkl::find();
-  require_success(in_place_ ? mkl.backward(backward_plan_, image)
+  // One plan does both directions in place.
+  require_success(in_place_ ? mkl.backward(forward_plan_, image)
                             : mkl.backward(backward_plan_, const_cast<void*>(spectrum), image));
 }
 

@@ -16,6 +16,9 @@ namespace adjoin::fft {
 at::Tensor forward(const at::Tensor& x, std::int64_t rank);
 /// Σ x e^{+2πi jk/n} over the last `rank` axes of complex x.
 at::Tensor backward(const at::Tensor& x, std::int64_t rank);
+/// Both over the given axes, counted from 0; none leave x as it is.
+at::Tensor forward_along(const at::Tensor& x, at::IntArrayRef axes);
+at::Tensor backward_along(const at::Tensor& x, at::IntArrayRef axes);
 /// `forward` of real x; the last axis keeps its n / 2 + 1 non-negative frequencies.
 at::Tensor forward_real(const at::Tensor& x, std::int64_t rank);
 /// `backward` of a spectrum laid out as forward_real's, for a last axis of `last_size` real values.
@@ -26,14 +29,25 @@ at::Tensor backward_real(const at::Tensor& spectrum, std::int64_t rank, std::int
 class ImageTransform {
  public:
   /// For images of `sizes` (two or three axes) and dtype float, double (half spectra as forward_real's) or a complex
-  /// one. Null where libtorch carries no MKL.
-  static std::shared_ptr<const ImageTransform> make(at::IntArrayRef sizes, at::ScalarType dtype);
+  /// one. `padded`: with rows of the spectrum as row_length() says; otherwise one behind the other. Null where libtorch
+  /// carries no MKL, as all of these.
+  static std::shared_ptr<const ImageTransform> make(at::IntArrayRef sizes, at::ScalarType dtype, bool padded = true);
+  /// The same over all axes but the last, of a complex dtype.
+  static std::shared_ptr<const ImageTransform> make_leading(at::IntArrayRef sizes, at::ScalarType dtype);
+  /// For `count` lines of `length` numbers of a complex dtype, one behind the other.
+  static std::shared_ptr<const ImageTransform> make_lines(std::int64_t count, std::int64_t length,
+                                                          at::ScalarType dtype);
   ImageTransform(const ImageTransform&) = delete;
   ImageTransform& operator=(const ImageTransform&) = delete;
   ~ImageTransform();
 
-  // The arrays are contiguous, of this transform's dtype. A real transform goes from one array to another and leaves
-  // its source alone; a complex one works in place, image and spectrum being the same array.
+  /// From the start of a row of the spectrum to that of the next, in complex numbers: it is longer than the row, by
+  /// numbers that are neither read nor written, since columns are quicker where rows take an odd number of cache lines.
+  std::int64_t row_length() const { return row_length_; }
+
+  // The arrays are of this transform's dtype; images of real numbers are contiguous. A real transform goes from one
+  // array to another and leaves its source alone; a complex one works in place, image and spectrum being the same
+  // array.
   void forward(const void* image, void* spectrum) const;
   void backward(const void* spectrum, void* image) const;
 
@@ -42,6 +56,7 @@ class ImageTransform {
   void* forward_plan_ = nullptr;
   void* backward_plan_ = nullptr;
   bool in_place_ = false;
+  std::int64_t row_length_ = 0;
 };
 
 /// Whether transforms of n points are quick: no prime factor above 7, but for one 11 or 13.

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/physics/fused.hpp"
@@ -102,12 +105,14 @@ class MultiCoilMRI::Plan {
     const bool even = std::ranges::all_of(spatial_, [](std::int64_t n) { return n % 2 == 0; });
     const at::Tensor factors = phase(spatial_, 1, complex, device_) / std::sqrt(static_cast<double>(pixels_));
     weights_ = (mask_ * (even ? at::real(factors) : factors)).contiguous();
-    power_ = mask_.square() / static_cast<double>(pixels_);
+    normal_axes_ = axes_to_transform(mask);
+    power_ = mask_.square() / static_cast<double>(normal_pixels());
     if (options.dynamic) {
       maps_ = maps_.unsqueeze(2);
     }
     if (device_.is_cpu()) {
       transform_ = fft::ImageTransform::make(spatial_, complex);
+      make_normal_transform(complex);
     }
   }
 
@@ -120,6 +125,7 @@ class MultiCoilMRI::Plan {
   at::IntArrayRef spatial() const { return spatial_; }
   std::int64_t pixels() const { return pixels_; }
   const fft::ImageTransform& transform() const { return *transform_; }
+  const std::vector<std::int64_t>& normal_axes() const { return normal_axes_; }
 
   /// Throw unless the tensor is an image or a measurement of this operator.
   void check_image(const at::Tensor& x) const { check_tensor("x", x, x.is_complex() ? 1 : 2, {}); }
@@ -148,6 +154,23 @@ class MultiCoilMRI::Plan {
     kernels::Complex<T> target;
     bool first;  // of the coils that are added up in the target
   };
+  /// The part of an image that a coil is worked on at a time: `count` rows of `width` pixels, in an array of the coil's
+  /// own `stride` complex numbers apart.
+  struct Rows {
+    std::int64_t count;
+    std::int64_t width;
+    std::int64_t stride;
+  };
+  Rows rows() const { return {pixels_ / spatial_.back(), spatial_.back(), transform_->row_length()}; }
+  /// What the normal operator does at a time, from one pixel on: all rows, or a block of those that a transform along
+  /// them does not mix, so that the work on it stays in cache.
+  struct NormalStep {
+    std::int64_t first;
+    Rows rows;
+    const fft::ImageTransform* transform;  // null for none
+  };
+  std::vector<NormalStep> normal_steps() const;
+
   enum class Space : std::uint8_t { Image, Measurement };
   /// Appends the units that lead from the contiguous `source` to `target`. `first`: whether the target is yet unset.
   template <class T>
@@ -163,6 +186,11 @@ class MultiCoilMRI::Plan {
  private:
   void check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
                     std::optional<std::int64_t> coil_count) const;
+  /// The spatial axes that the normal operator transforms. Along one that the mask samples everywhere alike, such as
+  /// the readout of Cartesian MRI, a transform and its inverse cancel.
+  std::vector<std::int64_t> axes_to_transform(const at::Tensor& mask) const;
+  std::int64_t normal_pixels() const;
+  void make_normal_transform(at::ScalarType complex);
 
   MultiCoilMRIOptions options_;
   at::ScalarType real_;
@@ -172,9 +200,69 @@ class MultiCoilMRI::Plan {
   at::Tensor maps_;                                       // (b, N, [1,] spatial)
   at::Tensor mask_;                                       // (b, 1, [T or 1,] spatial)
   at::Tensor weights_;                                    // mask, phase and scale; real when all sizes are even
-  at::Tensor power_;                                      // mask² and the scale of a transform and its inverse
+  std::vector<std::int64_t> normal_axes_;                 // all, none, the last, or all but the last
+  at::Tensor power_;                                      // mask² and the scale of their transform there and back
   std::shared_ptr<const fft::ImageTransform> transform_;  // null where there is none
+  std::int64_t block_rows_ = 0;                           // that the normal operator takes at once
+  std::shared_ptr<const fft::ImageTransform> normal_transform_;  // of so many; null where normal_axes_ is empty
+  std::shared_ptr<const fft::ImageTransform> rest_transform_;    // of those that remain
 };
+
+std::vector<std::int64_t> MultiCoilMRI::Plan::axes_to_transform(const at::Tensor& mask) const {
+  const auto varies_along = [&](std::int64_t axis) {
+    const at::Tensor first = mask.narrow(mask.dim() - axes() + axis, 0, 1);
+    // Equal values of a mask that is differentiated have derivatives of their own.
+    return records_gradient(mask) || !at::equal(mask, first.expand_as(mask));
+  };
+  std::vector<std::int64_t> leading(static_cast<std::size_t>(axes() - 1));
+  std::iota(leading.begin(), leading.end(), 0);
+  const bool any_leading = std::ranges::any_of(leading, varies_along);
+  std::vector<std::int64_t> result = any_leading ? leading : std::vector<std::int64_t>();
+  if (varies_along(axes() - 1)) {
+    result.push_back(axes() - 1);
+  }
+  return result;
+}
+
+std::int64_t MultiCoilMRI::Plan::normal_pixels() const {
+  std::int64_t product = 1;
+  for (const std::int64_t axis : normal_axes_) {
+    product *= spatial_[static_cast<std::size_t>(axis)];
+  }
+  return product;
+}
+
+void MultiCoilMRI::Plan::make_normal_transform(at::ScalarType complex) {
+  constexpr std::int64_t block_bytes = std::int64_t{32} << 10;
+  const std::int64_t width = spatial_.back();
+  block_rows_ = pixels_ / width;
+  const bool leading = !normal_axes_.empty() && normal_axes_.front() == 0 && axes() > 1;
+  if (leading) {
+    normal_transform_ = static_cast<std::int64_t>(normal_axes_.size()) == axes()
+                            ? transform_
+                            : fft::ImageTransform::make_leading(spatial_, complex);
+    return;
+  }
+  const std::int64_t rows = block_rows_;
+  const std::int64_t fitting = block_bytes / (width * static_cast<std::int64_t>(c10::elementSize(complex)));
+  block_rows_ = std::clamp<std::int64_t>(fitting, 1, rows);
+  if (!normal_axes_.empty()) {
+    normal_transform_ = fft::ImageTransform::make_lines(block_rows_, width, complex);
+    rest_transform_ = fft::ImageTransform::make_lines(std::max<std::int64_t>(rows % block_rows_, 1), width, complex);
+  }
+}
+
+std::vector<MultiCoilMRI::Plan::NormalStep> MultiCoilMRI::Plan::normal_steps() const {
+  const Rows all = rows();
+  std::vector<NormalStep> steps;
+  for (std::int64_t row = 0; row < all.count; row += block_rows_) {
+    const std::int64_t count = std::min(block_rows_, all.count - row);
+    const auto& transform = count == block_rows_ ? normal_transform_ : rest_transform_;
+    steps.push_back(
+        {row * all.width, {count, all.width, transform ? transform->row_length() : all.width}, transform.get()});
+  }
+  return steps;
+}
 
 void MultiCoilMRI::Plan::check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
                                       std::optional<std::int64_t> coil_count) const {
@@ -235,7 +323,12 @@ at::Tensor MultiCoilMRI::Plan::adjoint(const at::Tensor& y) const {
 }
 
 at::Tensor MultiCoilMRI::Plan::normal(const at::Tensor& x) const {
-  const at::Tensor coil_images = fft::backward(fft::forward(joined(x, true) * maps_, axes()) * power_, axes());
+  const at::Tensor weighted = joined(x, true) * maps_;
+  std::vector<std::int64_t> along;
+  for (const std::int64_t axis : normal_axes_) {
+    along.push_back(weighted.dim() - axes() + axis);
+  }
+  const at::Tensor coil_images = fft::backward_along(fft::forward_along(weighted, along) * power_, along);
   const at::Tensor z = (maps_.conj() * coil_images).sum(1, true);
   return x.is_complex() ? z : split(z.squeeze(1));
 }
@@ -276,44 +369,87 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
 
 namespace {
 
-/// One coil's image, reused from coil to coil so that it stays in cache.
+/// The rows of one coil's image, reused from coil to coil so that they stay in cache.
 template <class T>
-at::Tensor coil_buffer(std::int64_t pixels) {
-  return at::empty({2 * pixels}, at::TensorOptions(c10::CppTypeToScalarType<T>::value));
+class CoilRows {
+ public:
+  template <class Rows>
+  explicit CoilRows(const Rows& rows)
+      : memory_(at::empty({2 * rows.count * rows.stride}, at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
+
+  T* data() const { return memory_.template data_ptr<T>(); }
+  /// Calls body(pixel, row) for each row and the number of its first pixel.
+  template <class Rows, class Body>
+  void for_each(const Rows& rows, std::int64_t first, const Body& body) const {
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      body(first + r * rows.width, data() + 2 * r * rows.stride);
+    }
+  }
+
+ private:
+  at::Tensor memory_;
+};
+
+template <class T>
+kernels::Complex<T> from_pixel(kernels::Complex<T> image, std::int64_t pixel) {
+  return {image.re + image.step * pixel, image.im + image.step * pixel, image.step};
 }
 
 template <class T, class Plan, class Unit>
 void run_forward(const Plan& plan, const std::vector<Unit>& units) {
-  const at::Tensor buffer = coil_buffer<T>(plan.pixels());
-  T* coil = buffer.template data_ptr<T>();
+  const auto rows = plan.rows();
+  const CoilRows<T> coil(rows);
+  const std::int64_t step = plan.complex_weights() ? 2 : 1;
   for (const Unit& unit : units) {
-    kernels::multiply(unit.source, unit.map, coil, plan.pixels());
-    plan.transform().forward(coil, coil);
-    kernels::sample(unit.weights, plan.complex_weights(), coil, unit.target, plan.pixels());
+    coil.for_each(rows, 0, [&](std::int64_t pixel, T* row) {
+      kernels::multiply(from_pixel(unit.source, pixel), unit.map + 2 * pixel, row, rows.width);
+    });
+    plan.transform().forward(coil.data(), coil.data());
+    coil.for_each(rows, 0, [&](std::int64_t pixel, const T* row) {
+      kernels::sample(unit.weights + step * pixel, plan.complex_weights(), row, from_pixel(unit.target, pixel),
+                      rows.width);
+    });
   }
 }
 
 template <class T, class Plan, class Unit>
 void run_adjoint(const Plan& plan, const std::vector<Unit>& units) {
-  const at::Tensor buffer = coil_buffer<T>(plan.pixels());
-  T* coil = buffer.template data_ptr<T>();
+  const auto rows = plan.rows();
+  const CoilRows<T> coil(rows);
+  const std::int64_t step = plan.complex_weights() ? 2 : 1;
   for (const Unit& unit : units) {
-    kernels::unsample(unit.weights, plan.complex_weights(), unit.source, coil, plan.pixels());
-    plan.transform().backward(coil, coil);
-    kernels::multiply_conjugate(unit.map, coil, unit.target, unit.first, plan.pixels());
+    coil.for_each(rows, 0, [&](std::int64_t pixel, T* row) {
+      kernels::unsample(unit.weights + step * pixel, plan.complex_weights(), from_pixel(unit.source, pixel), row,
+                        rows.width);
+    });
+    plan.transform().backward(coil.data(), coil.data());
+    coil.for_each(rows, 0, [&](std::int64_t pixel, const T* row) {
+      kernels::multiply_conjugate(unit.map + 2 * pixel, row, from_pixel(unit.target, pixel), unit.first, rows.width);
+    });
   }
 }
 
 template <class T, class Plan, class Unit>
 void run_normal(const Plan& plan, const std::vector<Unit>& units) {
-  const at::Tensor buffer = coil_buffer<T>(plan.pixels());
-  T* coil = buffer.template data_ptr<T>();
-  for (const Unit& unit : units) {
-    kernels::multiply(unit.source, unit.map, coil, plan.pixels());
-    plan.transform().forward(coil, coil);
-    kernels::scale(coil, unit.power, plan.pixels());
-    plan.transform().backward(coil, coil);
-    kernels::multiply_conjugate(unit.map, coil, unit.target, unit.first, plan.pixels());
+  const auto steps = plan.normal_steps();
+  const CoilRows<T> coil(steps.front().rows);
+  for (const auto& [first, rows, transform] : steps) {
+    const std::int64_t width = rows.width;
+    for (const Unit& unit : units) {
+      coil.for_each(rows, first, [&](std::int64_t pixel, T* row) {
+        kernels::multiply(from_pixel(unit.source, pixel), unit.map + 2 * pixel, row, width);
+      });
+      if (transform != nullptr) {
+        transform->forward(coil.data(), coil.data());
+      }
+      coil.for_each(rows, first, [&](std::int64_t pixel, T* row) { kernels::scale(row, unit.power + pixel, width); });
+      if (transform != nullptr) {
+        transform->backward(coil.data(), coil.data());
+      }
+      coil.for_each(rows, first, [&](std::int64_t pixel, const T* row) {
+        kernels::multiply_conjugate(unit.map + 2 * pixel, row, from_pixel(unit.target, pixel), unit.first, width);
+      });
+    }
   }
 }
 
@@ -493,8 +629,12 @@ class FusedCoils final : public FusedStack {
       std::vector<Plan::Unit<T>> units;
       for (std::size_t i = 0; i < plans_.size(); ++i) {
         plans_[i]->append_units(source, Plan::Space::Image, z, Plan::Space::Image, i == 0, units);
+        // Together, as far as they transform the same axes.
+        if (i + 1 == plans_.size() || plans_[i + 1]->normal_axes() != plans_[i]->normal_axes()) {
+          run_normal<T>(*plans_[i], units);
+          units.clear();
+        }
       }
-      run_normal<T>(*plans_[0], units);
     });
     return z;
   }

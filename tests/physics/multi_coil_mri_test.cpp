@@ -51,11 +51,18 @@ const std::vector<Case>& cases() {
       {"odd slice", {}, 2, {1, 1, 5, 7}, {2, 5, 7}, {5, 7}},
       {"item-wise slice", {}, 2, {2, 1, 6, 5}, {2, 2, 6, 5}, {6, 5}},
       {"columns", {}, 2, {1, 8}, {1, 1, 4, 8}, {4, 8}},
+      {"rows", {}, 1, {7, 1}, {2, 7, 6}, {7, 6}},
       {"no mask", {}, 1, {}, {4, 4, 6}, {4, 6}},
       {"volume", {.three_d = true, .dynamic = false}, 2, {1, 1, 4, 3, 6}, {1, 2, 4, 3, 6}, {4, 3, 6}},
+      {"volume with readout", {.three_d = true, .dynamic = false}, 1, {4, 3, 1}, {2, 4, 3, 6}, {4, 3, 6}},
+      {"volume with first axis whole", {.three_d = true, .dynamic = false}, 1, {1, 3, 6}, {2, 5, 3, 6}, {5, 3, 6}},
+      {"volume with middle axis whole", {.three_d = true, .dynamic = false}, 1, {4, 1, 6}, {2, 4, 3, 6}, {4, 3, 6}},
+      {"volume of slabs", {.three_d = true, .dynamic = false}, 1, {4, 1, 1}, {2, 4, 3, 6}, {4, 3, 6}},
+      {"volume of columns", {.three_d = true, .dynamic = false}, 1, {1, 3, 1}, {2, 4, 3, 6}, {4, 3, 6}},
       {"even volume", {.three_d = true, .dynamic = false}, 1, {4, 2, 6}, {3, 4, 2, 6}, {4, 2, 6}},
       {"frames", {.three_d = false, .dynamic = true}, 2, {1, 1, 3, 4, 6}, {2, 2, 4, 6}, {3, 4, 6}},
       {"odd frames", {.three_d = false, .dynamic = true}, 2, {2, 1, 2, 5, 4}, {1, 3, 5, 4}, {2, 5, 4}},
+      {"frames of lines", {.three_d = false, .dynamic = true}, 1, {1, 1, 3, 6, 1}, {2, 6, 5}, {3, 6, 5}},
       {"frames with one mask", {.three_d = false, .dynamic = true}, 1, {4, 4}, {2, 4, 4}, {3, 4, 4}},
   };
   return all;
