@@ -112,7 +112,9 @@ class MultiCoilMRI::Plan {
     }
     if (device_.is_cpu()) {
       transform_ = fft::ImageTransform::make(spatial_, complex);
-      make_normal_transform(complex);
+      if (transform_ != nullptr && !plan_normal_steps(complex)) {
+        transform_ = nullptr;
+      }
     }
   }
 
@@ -169,7 +171,7 @@ class MultiCoilMRI::Plan {
     Rows rows;
     const fft::ImageTransform* transform;  // null for none
   };
-  std::vector<NormalStep> normal_steps() const;
+  const std::vector<NormalStep>& normal_steps() const { return normal_steps_; }
 
   enum class Space : std::uint8_t { Image, Measurement };
   /// Appends the units that lead from the contiguous `source` to `target`. `first`: whether the target is yet unset.
@@ -190,7 +192,8 @@ class MultiCoilMRI::Plan {
   /// the readout of Cartesian MRI, a transform and its inverse cancel.
   std::vector<std::int64_t> axes_to_transform(const at::Tensor& mask) const;
   std::int64_t normal_pixels() const;
-  void make_normal_transform(at::ScalarType complex);
+  /// Sets normal_steps_ and what they point to. False where a transform cannot be had.
+  bool plan_normal_steps(at::ScalarType complex);
 
   MultiCoilMRIOptions options_;
   at::ScalarType real_;
@@ -203,9 +206,9 @@ class MultiCoilMRI::Plan {
   std::vector<std::int64_t> normal_axes_;                 // all, none, the last, or all but the last
   at::Tensor power_;                                      // mask² and the scale of their transform there and back
   std::shared_ptr<const fft::ImageTransform> transform_;  // null where there is none
-  std::int64_t block_rows_ = 0;                           // that the normal operator takes at once
-  std::shared_ptr<const fft::ImageTransform> normal_transform_;  // of so many; null where normal_axes_ is empty
-  std::shared_ptr<const fft::ImageTransform> rest_transform_;    // of those that remain
+  std::shared_ptr<const fft::ImageTransform> normal_transform_;  // of the rows of a step; null where there is none
+  std::shared_ptr<const fft::ImageTransform> rest_transform_;    // of the rows of a last, shorter step
+  std::vector<NormalStep> normal_steps_;
 };
 
 std::vector<std::int64_t> MultiCoilMRI::Plan::axes_to_transform(const at::Tensor& mask) const {
@@ -232,36 +235,32 @@ std::int64_t MultiCoilMRI::Plan::normal_pixels() const {
   return product;
 }
 
-void MultiCoilMRI::Plan::make_normal_transform(at::ScalarType complex) {
+bool MultiCoilMRI::Plan::plan_normal_steps(at::ScalarType complex) {
   constexpr std::int64_t block_bytes = std::int64_t{32} << 10;
-  const std::int64_t width = spatial_.back();
-  block_rows_ = pixels_ / width;
-  const bool leading = !normal_axes_.empty() && normal_axes_.front() == 0 && axes() > 1;
-  if (leading) {
-    normal_transform_ = static_cast<std::int64_t>(normal_axes_.size()) == axes()
-                            ? transform_
-                            : fft::ImageTransform::make_leading(spatial_, complex);
-    return;
-  }
-  const std::int64_t rows = block_rows_;
-  const std::int64_t fitting = block_bytes / (width * static_cast<std::int64_t>(c10::elementSize(complex)));
-  block_rows_ = std::clamp<std::int64_t>(fitting, 1, rows);
-  if (!normal_axes_.empty()) {
-    normal_transform_ = fft::ImageTransform::make_lines(block_rows_, width, complex);
-    rest_transform_ = fft::ImageTransform::make_lines(std::max<std::int64_t>(rows % block_rows_, 1), width, complex);
-  }
-}
-
-std::vector<MultiCoilMRI::Plan::NormalStep> MultiCoilMRI::Plan::normal_steps() const {
   const Rows all = rows();
-  std::vector<NormalStep> steps;
-  for (std::int64_t row = 0; row < all.count; row += block_rows_) {
-    const std::int64_t count = std::min(block_rows_, all.count - row);
-    const auto& transform = count == block_rows_ ? normal_transform_ : rest_transform_;
-    steps.push_back(
-        {row * all.width, {count, all.width, transform ? transform->row_length() : all.width}, transform.get()});
+  const bool mixes_rows = !normal_axes_.empty() && normal_axes_.front() == 0;
+  std::int64_t block = all.count;
+  if (mixes_rows) {
+    const bool whole = static_cast<std::int64_t>(normal_axes_.size()) == axes();
+    normal_transform_ = whole ? transform_ : fft::ImageTransform::make_leading(spatial_, complex);
+  } else {
+    const std::int64_t row_bytes = all.width * static_cast<std::int64_t>(c10::elementSize(complex));
+    block = std::clamp<std::int64_t>(block_bytes / row_bytes, 1, all.count);
+    if (!normal_axes_.empty()) {
+      normal_transform_ = fft::ImageTransform::make_lines(block, all.width, complex);
+      rest_transform_ = fft::ImageTransform::make_lines(1 + (all.count - 1) % block, all.width, complex);
+    }
   }
-  return steps;
+  for (std::int64_t row = 0; row < all.count; row += block) {
+    const std::int64_t count = std::min(block, all.count - row);
+    const fft::ImageTransform* transform = (count == block ? normal_transform_ : rest_transform_).get();
+    if (transform == nullptr && !normal_axes_.empty()) {
+      return false;
+    }
+    const std::int64_t stride = transform == nullptr ? all.width : transform->row_length();
+    normal_steps_.push_back({row * all.width, {count, all.width, stride}, transform});
+  }
+  return true;
 }
 
 void MultiCoilMRI::Plan::check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
@@ -324,9 +323,9 @@ at::Tensor MultiCoilMRI::Plan::adjoint(const at::Tensor& y) const {
 
 at::Tensor MultiCoilMRI::Plan::normal(const at::Tensor& x) const {
   const at::Tensor weighted = joined(x, true) * maps_;
-  std::vector<std::int64_t> along;
-  for (const std::int64_t axis : normal_axes_) {
-    along.push_back(weighted.dim() - axes() + axis);
+  std::vector<std::int64_t> along = normal_axes_;
+  for (std::int64_t& axis : along) {
+    axis += weighted.dim() - axes();
   }
   const at::Tensor coil_images = fft::backward_along(fft::forward_along(weighted, along) * power_, along);
   const at::Tensor z = (maps_.conj() * coil_images).sum(1, true);
@@ -431,7 +430,7 @@ void run_adjoint(const Plan& plan, const std::vector<Unit>& units) {
 
 template <class T, class Plan, class Unit>
 void run_normal(const Plan& plan, const std::vector<Unit>& units) {
-  const auto steps = plan.normal_steps();
+  const auto& steps = plan.normal_steps();
   const CoilRows<T> coil(steps.front().rows);
   for (const auto& [first, rows, transform] : steps) {
     const std::int64_t width = rows.width;
