@@ -42,9 +42,11 @@ struct Way {
   std::function<void()> call;
 };
 
-// In turns of several repetitions, so that each way has the caches to itself as in use, and all see the same machine.
+// Ways are timed in turns of several repetitions, so that each has the caches to itself as in use, and all see the same
+// machine.
+constexpr int turns = 3;
+
 void time_in_turns(const std::string& name, int repetitions, const std::vector<Way>& ways) {
-  constexpr int turns = 3;
   for (int turn = 0; turn < turns; ++turn) {
     for (const Way& way : ways) {
       way.section.time(name, (repetitions + turns - 1) / turns, way.call);
@@ -231,9 +233,11 @@ Json compare_shardings(DistributedContext& context, const Workload& w) {
   const DistributedStackedLinearPhysics measured(context, w.num_operators, w.factory, {.costs = costs});
   Stopwatch whole(context.communicator());
   Stopwatch local(context.communicator());
-  for (const auto& [way, stack] : {std::pair{"round robin", &in_turns}, std::pair{"measured", &measured}}) {
-    whole.time(way, w.repetitions, [&] { (void)stack->A_adjoint_A(w.x); });
-    local.time(way, w.repetitions, [&] { (void)stack->A_adjoint_A(w.x, {.gather = false}); });
+  for (int turn = 0; turn < turns; ++turn) {
+    for (const auto& [way, stack] : {std::pair{"round robin", &in_turns}, std::pair{"measured", &measured}}) {
+      whole.time(way, w.repetitions / turns, [&] { (void)stack->A_adjoint_A(w.x); });
+      local.time(way, w.repetitions / turns, [&] { (void)stack->A_adjoint_A(w.x, {.gather = false}); });
+    }
   }
   const int ranks = context.size();
   const Sharding by_cost = Sharding::by_cost(costs, ranks);

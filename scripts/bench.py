@@ -96,8 +96,10 @@ def petsc_of_the_system():
 
 
 def median_of(rounds):
-    """Figure by figure over a list of dictionaries."""
-    return {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
+    """Figure by figure over a list of dictionaries, which may hold others."""
+    if not isinstance(rounds[0], dict):
+        return statistics.median(rounds)
+    return {name: median_of([figures[name] for figures in rounds]) for name in rounds[0]}
 
 
 def spread_of(rounds):
@@ -236,7 +238,7 @@ def main():
         "plain": median_of(over_rounds("adjoin", "plain")),
         "floor": median_of(over_rounds("adjoin", "floor")),
         "memory": {"adjoin": median_of(over_rounds("adjoin", "memory"))},
-        "sharding": rounds["adjoin"][-1]["sharding"],
+        "sharding": median_of(over_rounds("adjoin", "sharding")),
     }
     for name in (*from_python, "pylops-mpi", "petsc"):
         if name in rounds:

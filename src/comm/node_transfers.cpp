@@ -268,8 +268,8 @@ bool NodeTransfers::contributes_in_place() {
 }
 
 bool NodeTransfers::takes_less_in_place() {
-  // As much as one of two ranks contributes to a piece. The first rounds teach the writer.
-  constexpr std::size_t bytes = piece_bytes / 2;
+  // Little, so that it is soon done. The first rounds teach the writer.
+  constexpr std::size_t bytes = piece_bytes / 8;
   constexpr int lessons = 24;
   constexpr int rounds = lessons + 11;
   std::vector<std::byte> own(bytes);

@@ -220,10 +220,14 @@ class Blur::Plan {
   const at::Tensor& response() const;
   const at::Tensor& power() const;
   at::Tensor compute_power() const {
-    return (response_.defined() ? response_ : compute_response()).abs().square_().mul_(grid_points_);
+    return padded_rows((response_.defined() ? bins(response_) : compute_response()).abs().square_().mul_(grid_points_));
   }
   /// Without the zeros behind the rows, as spectrum() is.
   at::Tensor bins(const at::Tensor& factors) const { return factors.narrow(-1, 0, bins_); }
+  /// The reverse.
+  at::Tensor padded_rows(const at::Tensor& factors) const {
+    return at::constant_pad_nd(factors, {0, row_length_ - bins_}).contiguous();
+  }
   enum class Factor : std::uint8_t { Response, Conjugate, Power };
 
   // The transforms through ATen: differentiable, on any device.
@@ -364,13 +368,12 @@ at::Tensor Blur::Plan::compute_response() const {
                          .view(axis));
   }
   const at::Tensor scaled = (filter_ / grid_points_).to(dtype_);
-  const at::Tensor response = spectrum(at::zeros(sizes, scaled.options()).index_put_(places, scaled));
-  return at::constant_pad_nd(response, {0, row_length_ - bins_}).contiguous();
+  return spectrum(at::zeros(sizes, scaled.options()).index_put_(places, scaled));
 }
 
 const at::Tensor& Blur::Plan::response() const {
   if (!response_.defined()) {
-    response_ = compute_response();
+    response_ = padded_rows(compute_response());
   }
   return response_;
 }
