@@ -104,6 +104,30 @@ TEST_P(Failures, AFailureInTheMiddleOfASolveReachesEveryRank) {
   (void)stack.A_dagger(y, options);
 }
 
+// Large tensors take other ways than small ones: a rank that fails must not leave the others waiting there either.
+TEST_P(Failures, LargeImagesOfChangingShapesFailAndComeBack) {
+  const auto broken = std::make_shared<bool>(false);
+  const DistributedStackedLinearPhysics stack = make(3, broken);
+  const std::vector<std::vector<std::int64_t>> shapes = {{1, 2, 300, 300}, {2, 1, 256, 300}, {1, 2, 300, 300}, {1, 8}};
+  for (int round = 0; round < 8; ++round) {
+    const auto dtype = round < 4 ? at::kDouble : at::kComplexFloat;
+    const at::Tensor image = random_tensor(shapes[static_cast<std::size_t>(round % 4)], dtype, 5 + round);
+    for (int call = 0; call < 2; ++call) {
+      const TensorList y = stack.A(image);
+      for (std::int64_t k = 0; k < n; ++k) {
+        EXPECT_TRUE(at::equal(y[static_cast<std::size_t>(k)], image * static_cast<double>(k + 1)));
+      }
+      expect_near(stack.A_adjoint(y), 55.0 * image, 1e-6);
+      expect_near(stack.A_adjoint_A(image), 55.0 * image, 1e-6);
+      *broken = true;
+      expect_names_operator(expect_failure_everywhere(context, [&] { (void)stack.A(image); }), 3);
+      expect_names_operator(expect_failure_everywhere(context, [&] { (void)stack.A_adjoint(y); }), 3);
+      expect_names_operator(expect_failure_everywhere(context, [&] { (void)stack.A_adjoint_A(image); }), 3);
+      *broken = false;
+    }
+  }
+}
+
 TEST_P(Failures, AWrongNumberOfMeasurementsOnOneRankIsNamed) {
   const DistributedStackedLinearPhysics stack = make(0, std::make_shared<bool>(false));
   const TensorList y = stack.A(x);
