@@ -2,7 +2,9 @@
 
 set(ADJOIN_GTEST_SOURCES "/usr/src/googletest" CACHE PATH "Sources of GoogleTest (Debian: googletest)")
 # Built from its sources, so that it has the string ABI of the torch wheel.
+set(CMAKE_POLICY_VERSION_MINIMUM 3.10)  # it asks for less, which CMake 4 warns about
 add_subdirectory("${ADJOIN_GTEST_SOURCES}" "${CMAKE_BINARY_DIR}/googletest" EXCLUDE_FROM_ALL SYSTEM)
+unset(CMAKE_POLICY_VERSION_MINIMUM)
 target_link_libraries(gtest PUBLIC torch::torch)
 target_compile_options(gtest PRIVATE ${adjoin_calling_options})
 
