@@ -294,14 +294,14 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
   }
 
   const bool in_place = options.by_images && options.memory == Memory::own;
-  const auto make_plan = [&](const at::Tensor& like, std::optional<Failure>& failed) {
-    plan_reduce(what, plan, like, failed);
+  const auto make_plan = [&](const at::Tensor& like) {
+    plan_reduce(what, plan, like, failure);
     if (in_place) {
       plan.results.provide_visible(*communicator_, numel_of(plan.sizes), plan.dtype, device_);
     }
   };
   if (!plan.buffer && options.like.defined()) {
-    make_plan(options.like, failure);
+    make_plan(options.like);
   }
   at::Tensor output;
   at::Tensor payload;
@@ -324,7 +324,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     }
   }
   if (!plan.buffer) {
-    make_plan(mine, failure);
+    make_plan(mine);
     place_payload();
   }
   while (true) {
@@ -363,7 +363,7 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     if (mine.defined()) {
       mine = mine.clone();  // it may lie in the buffer that is about to go
     }
-    make_plan(mine, failure);
+    make_plan(mine);
     place_payload();
   }
 }
