@@ -123,17 +123,6 @@ Mkl::Handle make_real_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef
   });
 }
 
-/// A plan of `count` complex transforms in place, `distance` numbers apart.
-Mkl::Handle make_complex_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef sizes, const Strides& strides,
-                              std::int64_t count, std::int64_t distance) {
-  return make_plan(mkl, dtype, sizes, [&](Mkl::Handle plan) {
-    return mkl.set(plan, Mkl::placement, Mkl::in_place) == 0 &&
-           mkl.set(plan, Mkl::input_strides, strides.data()) == 0 &&
-           mkl.set(plan, Mkl::number_of_transforms, static_cast<long>(count)) == 0 &&
-           mkl.set(plan, Mkl::input_distance, static_cast<long>(distance)) == 0;
-  });
-}
-
 /// The least row for `numel` complex numbers that takes an odd number of cache lines.
 std::int64_t odd_lines(std::int64_t numel, at::ScalarType dtype) {
   constexpr std::int64_t line_bytes = 64;
@@ -150,13 +139,9 @@ void require_success(long status) {
 
 }  // namespace
 
-at::Tensor forward(const at::Tensor& x, std::int64_t rank) {
-  return at::_fft_c2c(x, trailing_axes(x, rank), unnormalised, true);
-}
+at::Tensor forward(const at::Tensor& x, std::int64_t rank) { return forward_along(x, trailing_axes(x, rank)); }
 
-at::Tensor backward(const at::Tensor& x, std::int64_t rank) {
-  return at::_fft_c2c(x, trailing_axes(x, rank), unnormalised, false);
-}
+at::Tensor backward(const at::Tensor& x, std::int64_t rank) { return backward_along(x, trailing_axes(x, rank)); }
 
 at::Tensor forward_along(const at::Tensor& x, at::IntArrayRef axes) {
   return axes.empty() ? x : at::_fft_c2c(x, axes, unnormalised, true);
@@ -175,48 +160,51 @@ at::Tensor backward_real(const at::Tensor& spectrum, std::int64_t rank, std::int
 }
 
 std::shared_ptr<const ImageTransform> ImageTransform::make(at::IntArrayRef sizes, at::ScalarType dtype, bool padded) {
+  const auto row_length = [&](std::int64_t row) { return padded ? odd_lines(row, dtype) : row; };
+  if (at::isComplexType(dtype)) {
+    const std::int64_t row = row_length(sizes.back());
+    return make_in_place(sizes, dtype, row, strides_of(sizes, row), 1, 0);
+  }
   const Mkl* mkl = Mkl::find();
   if (mkl == nullptr) {
     return nullptr;
   }
   const std::shared_ptr<ImageTransform> transform(new ImageTransform);
-  transform->in_place_ = at::isComplexType(dtype);
-  const std::int64_t row = transform->in_place_ ? sizes.back() : sizes.back() / 2 + 1;
-  transform->row_length_ = padded ? odd_lines(row, dtype) : row;
-  const Strides spectrum = strides_of(sizes, transform->row_length_);
-  if (transform->in_place_) {
-    transform->forward_plan_ = make_complex_plan(*mkl, dtype, sizes, spectrum, 1, 0);
-    return transform->forward_plan_ != nullptr ? transform : nullptr;
-  }
+  transform->row_length_ = row_length(sizes.back() / 2 + 1);
   const Strides image = strides_of(sizes, sizes.back());
+  const Strides spectrum = strides_of(sizes, transform->row_length_);
   transform->forward_plan_ = make_real_plan(*mkl, dtype, sizes, image, spectrum);
   transform->backward_plan_ = make_real_plan(*mkl, dtype, sizes, spectrum, image);
   return transform->forward_plan_ != nullptr && transform->backward_plan_ != nullptr ? transform : nullptr;
 }
 
 std::shared_ptr<const ImageTransform> ImageTransform::make_leading(at::IntArrayRef sizes, at::ScalarType dtype) {
-  const Mkl* mkl = Mkl::find();
-  if (mkl == nullptr) {
-    return nullptr;
-  }
-  const std::shared_ptr<ImageTransform> transform(new ImageTransform);
-  transform->in_place_ = true;
-  transform->row_length_ = odd_lines(sizes.back(), dtype);
-  transform->forward_plan_ = make_complex_plan(*mkl, dtype, sizes.slice(0, sizes.size() - 1),
-                                               strides_of(sizes, transform->row_length_), sizes.back(), 1);
-  return transform->forward_plan_ != nullptr ? transform : nullptr;
+  const std::int64_t row = odd_lines(sizes.back(), dtype);
+  return make_in_place(sizes.slice(0, sizes.size() - 1), dtype, row, strides_of(sizes, row), sizes.back(), 1);
 }
 
 std::shared_ptr<const ImageTransform> ImageTransform::make_lines(std::int64_t count, std::int64_t length,
                                                                  at::ScalarType dtype) {
+  return make_in_place({length}, dtype, length, {0, 1}, count, length);
+}
+
+std::shared_ptr<const ImageTransform> ImageTransform::make_in_place(at::IntArrayRef sizes, at::ScalarType dtype,
+                                                                    std::int64_t row_length,
+                                                                    const std::array<long, 4>& strides,
+                                                                    std::int64_t count, std::int64_t distance) {
   const Mkl* mkl = Mkl::find();
   if (mkl == nullptr) {
     return nullptr;
   }
   const std::shared_ptr<ImageTransform> transform(new ImageTransform);
   transform->in_place_ = true;
-  transform->row_length_ = length;
-  transform->forward_plan_ = make_complex_plan(*mkl, dtype, {length}, {0, 1}, count, length);
+  transform->row_length_ = row_length;
+  transform->forward_plan_ = make_plan(*mkl, dtype, sizes, [&](Mkl::Handle plan) {
+    return mkl->set(plan, Mkl::placement, Mkl::in_place) == 0 &&
+           mkl->set(plan, Mkl::input_strides, strides.data()) == 0 &&
+           mkl->set(plan, Mkl::number_of_transforms, static_cast<long>(count)) == 0 &&
+           mkl->set(plan, Mkl::input_distance, static_cast<long>(distance)) == 0;
+  });
   return transform->forward_plan_ != nullptr ? transform : nullptr;
 }
 

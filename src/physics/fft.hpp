@@ -5,6 +5,7 @@
 #include <c10/core/ScalarType.h>
 #include <c10/util/ArrayRef.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -53,6 +54,11 @@ class ImageTransform {
 
  private:
   ImageTransform() = default;
+  /// `count` complex transforms in place, `distance` numbers apart. The strides follow the offset 0.
+  static std::shared_ptr<const ImageTransform> make_in_place(at::IntArrayRef sizes, at::ScalarType dtype,
+                                                             std::int64_t row_length,
+                                                             const std::array<long, 4>& strides, std::int64_t count,
+                                                             std::int64_t distance);
   void* forward_plan_ = nullptr;
   void* backward_plan_ = nullptr;
   bool in_place_ = false;

@@ -125,7 +125,6 @@ class MultiCoilMRI::Plan {
   std::int64_t coils() const { return maps_.size(1); }
   std::int64_t axes() const { return axes_of(options_); }
   at::IntArrayRef spatial() const { return spatial_; }
-  std::int64_t pixels() const { return pixels_; }
   const fft::ImageTransform& transform() const { return *transform_; }
   const std::vector<std::int64_t>& normal_axes() const { return normal_axes_; }
 
@@ -188,8 +187,8 @@ class MultiCoilMRI::Plan {
  private:
   void check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
                     std::optional<std::int64_t> coil_count) const;
-  /// The spatial axes that the normal operator transforms. Along one that the mask samples everywhere alike, such as
-  /// the readout of Cartesian MRI, a transform and its inverse cancel.
+  /// The spatial axes that the normal operator transforms. Along one where the mask is the same everywhere, the readout
+  /// of Cartesian MRI, a transform and its inverse cancel: told apart are the last axis and the others together.
   std::vector<std::int64_t> axes_to_transform(const at::Tensor& mask) const;
   std::int64_t normal_pixels() const;
   /// Sets normal_steps_ and what they point to. False where a transform cannot be had.

@@ -31,6 +31,20 @@ inline Engine process_group_engine(const std::string& name, bool shared_memory) 
   return {name, [shared_memory] { return make_mpi_backed_communicator(MPI_COMM_WORLD, shared_memory); }};
 }
 
+/// Every way to reduce and gather in a group: shared memory, whether in the way that is quicker here or in a given one,
+/// the network, and both (pretended nodes).
+inline std::vector<Engine> all_engines() {
+  return {mpi_engine("mpi_automatic"),
+          mpi_engine("mpi_in_place", {.node_reduction = NodeReduction::in_place}),
+          mpi_engine("mpi_in_pieces", {.node_reduction = NodeReduction::in_pieces}),
+          mpi_engine("mpi_alone", {.node_reduction = NodeReduction::mpi}),
+          mpi_engine("mpi_2_ranks_a_node", {.ranks_per_node = 2}),
+          mpi_engine("mpi_3_ranks_a_node", {.ranks_per_node = 3}),
+          mpi_engine("mpi_1000_elements_a_call", {.ranks_per_node = 2, .max_count = 1000}),
+          process_group_engine("process_group", false),
+          process_group_engine("process_group_shared_memory", true)};
+}
+
 class EngineTest : public ::testing::TestWithParam<Engine> {
  protected:
   EngineTest() : comm(GetParam().make()), rank(comm->rank()), size(comm->size()) {}

@@ -16,18 +16,7 @@ namespace {
 
 class ReduceBuffers : public EngineTest {};
 
-INSTANTIATE_TEST_SUITE_P(Engines, ReduceBuffers,
-                         ::testing::Values(mpi_engine("mpi_automatic"),
-                                           mpi_engine("mpi_in_place", {.node_reduction = NodeReduction::in_place}),
-                                           mpi_engine("mpi_in_pieces", {.node_reduction = NodeReduction::in_pieces}),
-                                           mpi_engine("mpi_alone", {.node_reduction = NodeReduction::mpi}),
-                                           mpi_engine("mpi_2_ranks_a_node", {.ranks_per_node = 2}),
-                                           mpi_engine("mpi_3_ranks_a_node", {.ranks_per_node = 3}),
-                                           mpi_engine("mpi_1000_elements_a_call",
-                                                      {.ranks_per_node = 2, .max_count = 1000}),
-                                           process_group_engine("process_group", false),
-                                           process_group_engine("process_group_shared_memory", true)),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(Engines, ReduceBuffers, ::testing::ValuesIn(all_engines()), name_of);
 
 TEST_P(ReduceBuffers, CombineEveryDtypeAndOperation) {
   const auto run = [&](at::ScalarType dtype, ReduceOp op) {

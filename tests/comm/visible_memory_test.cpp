@@ -50,15 +50,7 @@ class VisibleMemory : public EngineTest {
   std::int64_t numel;
 };
 
-INSTANTIATE_TEST_SUITE_P(Engines, VisibleMemory,
-                         ::testing::Values(mpi_engine("mpi"),
-                                           mpi_engine("mpi_in_place", {.node_reduction = NodeReduction::in_place}),
-                                           mpi_engine("mpi_in_pieces", {.node_reduction = NodeReduction::in_pieces}),
-                                           mpi_engine("mpi_alone", {.node_reduction = NodeReduction::mpi}),
-                                           mpi_engine("mpi_2_ranks_a_node", {.ranks_per_node = 2}),
-                                           process_group_engine("process_group", false),
-                                           process_group_engine("process_group_shared_memory", true)),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(Engines, VisibleMemory, ::testing::ValuesIn(all_engines()), name_of);
 
 TEST_P(VisibleMemory, IsThereWhereAskedForOnOneNode) {
   const at::Tensor visible = comm->visible(numel, at::kFloat);
