@@ -69,11 +69,11 @@ class Transforms {
  public:
   // Null where there are none of this kind.
   static std::shared_ptr<Transforms> make(std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype) {
-    auto transform = fft::ImageTransform::make(sizes, dtype, false);
+    auto transform = fft::Transform::make(sizes, dtype);
     return transform ? std::make_shared<Transforms>(count, sizes, dtype, std::move(transform)) : nullptr;
   }
   Transforms(std::int64_t count, at::IntArrayRef sizes, at::ScalarType dtype,
-             std::shared_ptr<const fft::ImageTransform> transform)
+             std::shared_ptr<const fft::Transform> transform)
       : transform_(std::move(transform)) {
     std::vector<std::int64_t> batch = {count};
     batch.insert(batch.end(), sizes.begin(), sizes.end());
@@ -93,7 +93,7 @@ class Transforms {
   }
 
  private:
-  std::shared_ptr<const fft::ImageTransform> transform_;
+  std::shared_ptr<const fft::Transform> transform_;
   at::Tensor images_;
   at::Tensor spectrum_;
 };

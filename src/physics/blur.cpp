@@ -15,6 +15,7 @@
 #include "complex_kernels.hpp"
 #include "correlation.hpp"
 #include "fft.hpp"
+#include "image_transform.hpp"
 
 namespace adjoin {
 namespace {
@@ -182,18 +183,6 @@ struct Window {
   Sizes offset;
 };
 
-/// Copies a block of rows of `width` entries between two arrays of (depth, height) rows of `from_row` and `to_row`
-/// entries.
-template <class T>
-void copy_block(const T* from, std::int64_t from_height, std::int64_t from_row, T* to, std::int64_t to_height,
-                std::int64_t to_row, std::int64_t depth, std::int64_t height, std::int64_t width) {
-  for (std::int64_t d = 0; d < depth; ++d) {
-    for (std::int64_t h = 0; h < height; ++h) {
-      std::copy_n(from + (d * from_height + h) * from_row, width, to + (d * to_height + h) * to_row);
-    }
-  }
-}
-
 }  // namespace
 
 /// A filter made ready for images of one shape, dtype and device.
@@ -223,10 +212,10 @@ class Blur::Plan {
     return padded_rows((response_.defined() ? bins(response_) : compute_response()).abs().square_().mul_(grid_points_));
   }
   /// Without the zeros behind the rows, as spectrum() is.
-  at::Tensor bins(const at::Tensor& factors) const { return factors.narrow(-1, 0, bins_); }
+  at::Tensor bins(const at::Tensor& factors) const { return factors.narrow(-1, 0, bins()); }
   /// The reverse.
   at::Tensor padded_rows(const at::Tensor& factors) const {
-    return at::constant_pad_nd(factors, {0, row_length_ - bins_}).contiguous();
+    return at::constant_pad_nd(factors, {0, transform_ ? transform_->row_length() - bins() : 0}).contiguous();
   }
   enum class Factor : std::uint8_t { Response, Conjugate, Power };
 
@@ -242,7 +231,7 @@ class Blur::Plan {
   bool has_kernels_for(const at::Tensor& x) const { return transform_ != nullptr && !records_gradient(x, filter_); }
   /// Complex numbers of a spectrum as the transforms make it, with what is behind its rows; and real ones of the array
   /// that holds the window.
-  std::int64_t spectrum_size() const { return spectrum_size_; }
+  std::int64_t spectrum_size() const { return transform_->rows() * transform_->row_length(); }
   std::int64_t array_size(const Window& window) const { return c10::multiply_integers(window.size) * step(); }
   const Window& source() const { return source_; }
   template <class T>
@@ -260,6 +249,7 @@ class Blur::Plan {
  private:
   at::Tensor compute_response() const;
   std::int64_t step() const { return complex_ ? 2 : 1; }
+  std::int64_t bins() const { return complex_ ? grid_.back() : grid_.back() / 2 + 1; }
   /// Whether the border that surrounds the image in the grid is not of zeros.
   bool extends_by_values() const {
     return padding_ == Padding::Replicate || padding_ == Padding::Reflect ||
@@ -296,9 +286,6 @@ class Blur::Plan {
   at::Tensor flipped_;
   at::Tensor conjugate_;
   std::shared_ptr<const fft::ImageTransform> transform_;
-  std::int64_t bins_ = 0;  // of a row of the spectrum
-  std::int64_t row_length_ = 0;
-  std::int64_t spectrum_size_ = 0;
   mutable at::Tensor response_;
   mutable at::Tensor power_;
 };
@@ -340,9 +327,6 @@ Blur::Plan::Plan(const at::Tensor& filter, const BlurOptions& options, const at:
   if (device_.is_cpu()) {
     transform_ = fft::ImageTransform::make(grid_, dtype_);
   }
-  bins_ = complex_ ? grid_.back() : grid_.back() / 2 + 1;
-  row_length_ = transform_ ? transform_->row_length() : bins_;
-  spectrum_size_ = c10::multiply_integers(grid_) / grid_.back() * row_length_;
 }
 
 double Blur::Plan::direct_time() const {
@@ -445,85 +429,79 @@ at::Tensor Blur::Plan::convolve(const at::Tensor& x, const Window& from, Factor 
   return y.contiguous();
 }
 
-/// Leads one image after another to its spectrum and back, with an array of the grid's size where the image does not
-/// fill the grid.
+/// Leads one image after another through the transforms: by load() and forward() to its spectrum, by backward() and
+/// store() back.
 template <class T>
 class Blur::Plan::Workspace {
  public:
-  explicit Workspace(const Plan& plan) : plan_(plan), grid_(planes(plan.grid_)) {
-    if (plan.complex_) {
-      grid_[2] = 2 * plan.row_length_;
-    }
-  }
+  using Spectrum = fft::Spectrum<T>;
 
-  /// A new array for a spectrum, with zeros behind its rows.
-  T* spectrum() {
-    T* const result = array(2 * plan_.spectrum_size_);
-    for (T* row = result; row < result + 2 * plan_.spectrum_size_; row += 2 * plan_.row_length_) {
-      std::fill(row + 2 * plan_.bins_, row + 2 * plan_.row_length_, T(0));
-    }
-    return result;
-  }
+  explicit Workspace(const Plan& plan)
+      : plan_(plan),
+        row_(at::empty({plan.grid_.back() * plan.step()}, at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
 
-  void load(const T* image, const Window& window, T* spectrum) {
-    if (plan_.complex_) {
-      spread(image, window, spectrum);
-      plan_.transform_->forward(spectrum, spectrum);
-    } else if (fills_grid(window)) {
-      plan_.transform_->forward(image, spectrum);
-    } else {
-      spread(image, window, scratch());
-      plan_.transform_->forward(scratch(), spectrum);
-    }
+  Spectrum spectrum() const { return Spectrum(*plan_.transform_); }
+
+  /// The transforms along the rows of the grid: those of the image that is at the window, zeros elsewhere.
+  void load(const T* image, const Window& window, const Spectrum& spectrum) {
+    const std::int64_t width = window.size.back() * plan_.step();
+    spectrum.for_each_row([&](std::int64_t r, T* row) {
+      const std::int64_t image_row = row_of(window, r);
+      if (image_row < 0) {
+        std::fill_n(row, 2 * plan_.transform_->bins(), T(0));
+        return;
+      }
+      const T* const source = image + image_row * width;
+      if (fills_rows(window) && !plan_.complex_) {
+        along_row().forward(source, row);
+        return;
+      }
+      T* const whole = plan_.complex_ ? row : grid_row();
+      if (!fills_rows(window)) {
+        std::fill_n(whole, plan_.grid_.back() * plan_.step(), T(0));
+      }
+      std::copy_n(source, width, whole + start(window));
+      along_row().forward(whole, row);
+    });
   }
-  /// Overwrites the spectrum.
-  void store(T* spectrum, const Window& window, T* image) {
-    if (plan_.complex_) {
-      plan_.transform_->backward(spectrum, spectrum);
-      pick(spectrum, window, image);
-    } else if (fills_grid(window)) {
-      plan_.transform_->backward(spectrum, image);
-    } else {
-      plan_.transform_->backward(spectrum, scratch());
-      pick(scratch(), window, image);
-    }
+  /// The reverse, for the rows of the window. Overwrites the spectrum.
+  void store(const Spectrum& spectrum, const Window& window, T* image) {
+    const std::int64_t width = window.size.back() * plan_.step();
+    spectrum.for_each_row([&](std::int64_t r, T* row) {
+      const std::int64_t image_row = row_of(window, r);
+      if (image_row < 0) {
+        return;
+      }
+      T* const target = image + image_row * width;
+      if (fills_rows(window) && !plan_.complex_) {
+        along_row().backward(row, target);
+        return;
+      }
+      T* const whole = plan_.complex_ ? row : grid_row();
+      along_row().backward(row, whole);
+      std::copy_n(whole + start(window), width, target);
+    });
   }
+  // The transforms along a block of columns.
+  void forward(T* block) const { plan_.transform_->along_columns().forward(block, block); }
+  void backward(T* block) const { plan_.transform_->along_columns().backward(block, block); }
 
  private:
-  T* array(std::int64_t size) {
-    arrays_.push_back(at::empty({size}, at::TensorOptions(c10::CppTypeToScalarType<T>::value)));
-    return arrays_.back().template data_ptr<T>();
-  }
-  T* scratch() {
-    if (scratch_ == nullptr) {
-      scratch_ = array(grid_[0] * grid_[1] * grid_[2]);
-    }
-    return scratch_;
-  }
-  bool fills_grid(const Window& window) const { return window.size == plan_.grid_; }
-  std::int64_t start(const Window& window) const {
-    const auto offset = planes(window.offset);
-    const std::int64_t first_plane = plan_.rank_ == 3 ? offset[0] : 0;
-    return (first_plane * grid_[1] + offset[1]) * grid_[2] + offset[2] * plan_.step();
-  }
-  void spread(const T* image, const Window& window, T* grid) const {
-    if (!fills_grid(window)) {
-      std::fill_n(grid, grid_[0] * grid_[1] * grid_[2], T(0));
-    }
+  const fft::Transform& along_row() const { return plan_.transform_->along_row(); }
+  T* grid_row() const { return row_.template data_ptr<T>(); }
+  bool fills_rows(const Window& window) const { return window.size.back() == plan_.grid_.back(); }
+  std::int64_t start(const Window& window) const { return window.offset.back() * plan_.step(); }
+  /// The row of the image at the window that row r of the grid is; -1 for none.
+  std::int64_t row_of(const Window& window, std::int64_t r) const {
+    const auto grid = planes(plan_.grid_);
     const auto size = planes(window.size);
-    const std::int64_t row = size[2] * plan_.step();
-    copy_block(image, size[1], row, grid + start(window), grid_[1], grid_[2], size[0], size[1], row);
-  }
-  void pick(const T* grid, const Window& window, T* image) const {
-    const auto size = planes(window.size);
-    const std::int64_t row = size[2] * plan_.step();
-    copy_block(grid + start(window), grid_[1], grid_[2], image, size[1], row, size[0], size[1], row);
+    const std::int64_t plane = r / grid[1] - (plan_.rank_ == 3 ? window.offset[0] : 0);
+    const std::int64_t row = r % grid[1] - window.offset[window.offset.size() - 2];
+    return plane < 0 || plane >= size[0] || row < 0 || row >= size[1] ? -1 : plane * size[1] + row;
   }
 
   const Plan& plan_;
-  std::array<std::int64_t, 3> grid_;
-  c10::SmallVector<at::Tensor, 3> arrays_;
-  T* scratch_ = nullptr;
+  at::Tensor row_;  // of the grid
 };
 
 at::Tensor Blur::Plan::convolve_with_kernels(const at::Tensor& x, const Window& from, Factor factor,
@@ -532,22 +510,29 @@ at::Tensor Blur::Plan::convolve_with_kernels(const at::Tensor& x, const Window& 
   std::vector<std::int64_t> sizes = {x.size(0), x.size(1)};
   sizes.insert(sizes.end(), to.size.begin(), to.size.end());
   const at::Tensor y = at::empty(sizes, x.options());
-  const at::Tensor& factors = factor == Factor::Power ? power() : response();
+  const bool power = factor == Factor::Power;
+  const at::Tensor& factors = power ? this->power() : response();
   with_precision_of(dtype_, [&]<class T>(T) {
     const auto* in = static_cast<const T*>(source.const_data_ptr());
-    const auto* by = static_cast<const T*>(factors.const_data_ptr());
+    const auto* values = static_cast<const T*>(factors.const_data_ptr());
     auto* out = static_cast<T*>(y.data_ptr());
     for_image_ranges(x.size(0) * x.size(1), [&](std::int64_t begin, std::int64_t end) {
       Workspace<T> workspace(*this);
-      T* spectrum = workspace.spectrum();
+      const auto spectrum = workspace.spectrum();
       for (std::int64_t k = begin; k < end; ++k) {
-        const std::int64_t index = filter_index(factors, k, x.size(1)) * spectrum_size_;
+        const T* const by = values + filter_index(factors, k, x.size(1)) * (power ? 1 : 2) * spectrum_size();
         workspace.load(in + k * array_size(from), from, spectrum);
-        if (factor == Factor::Power) {
-          kernels::scale(spectrum, by + index, spectrum_size_);
-        } else {
-          kernels::multiply_in_place(spectrum, by + 2 * index, factor == Factor::Conjugate, spectrum_size_);
-        }
+        spectrum.for_each_block([&](std::int64_t offset, T* block) {
+          workspace.forward(block);
+          if (power) {
+            kernels::scale(block, {by + offset, false, nullptr, T{}}, spectrum.columns());
+          } else if (factor == Factor::Conjugate) {
+            kernels::multiply_conjugate(by + 2 * offset, block, block, true, spectrum.columns());
+          } else {
+            kernels::multiply(by + 2 * offset, block, block, spectrum.columns());
+          }
+          workspace.backward(block);
+        });
         workspace.store(spectrum, to, out + k * array_size(to));
       }
     });
@@ -683,11 +668,20 @@ class FusedBlurs final : public FusedStack {
       y.push_back(fit_or_empty(out, i, x.sizes(), x.options()));
     }
     const at::Tensor source = plain(x);
-    for_each_image(x, 2, [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* product, std::int64_t k) {
-      workspace.load(image<T>(source, k), window(), spectrum);
-      for (std::size_t i = 0; i < plans_.size(); ++i) {
-        kernels::multiply({spectrum, spectrum + 1, 2}, factor<T>(plans_[i]->response(), 2, k), product, size());
-        workspace.store(product, window(), image<T>(y[i], k));
+    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, std::int64_t begin, std::int64_t end) {
+      const auto spectrum = workspace.spectrum();
+      const auto product = workspace.spectrum();
+      for (std::int64_t k = begin; k < end; ++k) {
+        workspace.load(image<T>(source, k), window(), spectrum);
+        spectrum.for_each_block([&](std::int64_t /*offset*/, T* block) { workspace.forward(block); });
+        for (std::size_t i = 0; i < plans_.size(); ++i) {
+          const T* const response = factor<T>(plans_[i]->response(), 2, k);
+          product.for_each_block([&](std::int64_t offset, T* block) {
+            kernels::multiply(response + 2 * offset, spectrum.data() + 2 * offset, block, product.columns());
+            workspace.backward(block);
+          });
+          workspace.store(product, window(), image<T>(y[i], k));
+        }
       }
     });
     return y;
@@ -712,13 +706,24 @@ class FusedBlurs final : public FusedStack {
       sources.push_back(plain(one));
     }
     const at::Tensor x = fit_or_empty(out, y[0].sizes(), y[0].options());
-    for_each_image(x, 2, [&]<class T>(Plan::Workspace<T>& workspace, T* sum, T* spectrum, std::int64_t k) {
-      for (std::size_t i = 0; i < plans_.size(); ++i) {
-        workspace.load(image<T>(sources[i], k), window(), spectrum);
-        kernels::multiply_conjugate(factor<T>(plans_[i]->response(), 2, k), spectrum, {sum, sum + 1, 2}, i == 0,
-                                    size());
+    for_each_image(x, [&]<class T>(Plan::Workspace<T>& workspace, std::int64_t begin, std::int64_t end) {
+      const auto sum = workspace.spectrum();
+      const auto spectrum = workspace.spectrum();
+      for (std::int64_t k = begin; k < end; ++k) {
+        for (std::size_t i = 0; i < plans_.size(); ++i) {
+          const T* const response = factor<T>(plans_[i]->response(), 2, k);
+          workspace.load(image<T>(sources[i], k), window(), spectrum);
+          spectrum.for_each_block([&](std::int64_t offset, T* block) {
+            workspace.forward(block);
+            T* const total = sum.data() + 2 * offset;
+            kernels::multiply_conjugate(response + 2 * offset, block, total, i == 0, sum.columns());
+            if (i + 1 == plans_.size()) {
+              workspace.backward(total);
+            }
+          });
+        }
+        workspace.store(sum, window(), image<T>(x, k));
       }
-      workspace.store(sum, window(), image<T>(x, k));
     });
     return x;
   }
@@ -747,11 +752,19 @@ class FusedBlurs final : public FusedStack {
     const at::Tensor source = plain(x);
     const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
     const ImageRange mine = images_of_part(x.sizes(), part, parts);
-    for_images(x, mine.first_image, mine.images, 1,
-               [&]<class T>(Plan::Workspace<T>& workspace, T* spectrum, T* /*none*/, std::int64_t k) {
-                 workspace.load(image<T>(source, k), window(), spectrum);
-                 kernels::scale(spectrum, factor<T>(form, 1, k), size());
-                 workspace.store(spectrum, window(), image<T>(z, k));
+    for_images(x, mine.first_image, mine.images,
+               [&]<class T>(Plan::Workspace<T>& workspace, std::int64_t begin, std::int64_t end) {
+                 const auto spectrum = workspace.spectrum();
+                 for (std::int64_t k = begin; k < end; ++k) {
+                   const T* const power = factor<T>(form, 1, k);
+                   workspace.load(image<T>(source, k), window(), spectrum);
+                   spectrum.for_each_block([&](std::int64_t offset, T* block) {
+                     workspace.forward(block);
+                     kernels::scale(block, {power + offset, false, nullptr, T{}}, spectrum.columns());
+                     workspace.backward(block);
+                   });
+                   workspace.store(spectrum, window(), image<T>(z, k));
+                 }
                });
     return z;
   }
@@ -796,7 +809,6 @@ class FusedBlurs final : public FusedStack {
     return 0.5 * static_cast<double>(plans_.size() + 1) * plans_[0]->transform_time();
   }
   const Window& window() const { return plans_[0]->source(); }
-  std::int64_t size() const { return plans_[0]->spectrum_size(); }
   template <class T>
   T* image(const at::Tensor& batch, std::int64_t k) const {
     return static_cast<T*>(batch.data_ptr()) + k * plans_[0]->array_size(window());
@@ -804,26 +816,22 @@ class FusedBlurs final : public FusedStack {
   /// The factors, of `parts` numbers each, for image k.
   template <class T>
   const T* factor(const at::Tensor& factors, std::int64_t parts, std::int64_t k) const {
-    return static_cast<const T*>(factors.const_data_ptr()) + filter_index(factors, k, items_[1]) * parts * size();
+    return static_cast<const T*>(factors.const_data_ptr()) +
+           filter_index(factors, k, items_[1]) * parts * plans_[0]->spectrum_size();
   }
-  /// Calls body(workspace, a spectrum, another, k) for `count` images, from `start` on, of a batch like `like`; without
-  /// another for one of the `spectra`.
+  /// Calls body(workspace, begin, end) for ranges of `count` images, from `start` on, of a batch like `like`.
   template <class Body>
-  void for_images(const at::Tensor& like, std::int64_t start, std::int64_t count, int spectra, const Body& body) const {
+  void for_images(const at::Tensor& like, std::int64_t start, std::int64_t count, const Body& body) const {
     with_precision_of(like.scalar_type(), [&]<class T>(T) {
       for_image_ranges(count, [&](std::int64_t begin, std::int64_t end) {
         Plan::Workspace<T> workspace(*plans_[0]);
-        T* first = workspace.spectrum();
-        T* second = spectra > 1 ? workspace.spectrum() : nullptr;
-        for (std::int64_t k = start + begin; k < start + end; ++k) {
-          body(workspace, first, second, k);
-        }
+        body(workspace, start + begin, start + end);
       });
     });
   }
   template <class Body>
-  void for_each_image(const at::Tensor& like, int spectra, const Body& body) const {
-    for_images(like, 0, items_[0] * items_[1], spectra, body);
+  void for_each_image(const at::Tensor& like, const Body& body) const {
+    for_images(like, 0, items_[0] * items_[1], body);
   }
 
   static bool alike(const TensorList& y) {

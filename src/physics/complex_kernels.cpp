@@ -5,111 +5,167 @@
 namespace adjoin::kernels {
 namespace {
 
-// The loops, inlined into each clone of the kernels below, with the step a constant so that they vectorise.
+// What is inlined into each clone of the kernels below. An entry of a result is a function of its number; what selects
+// it is a constant of its type, so that loops vectorise.
 
-template <int step, class T>
-ADJOIN_INLINE void multiply(const T* __restrict ar, const T* __restrict ai, const T* __restrict b, T* __restrict out,
-                            std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T re = ar[step * i];
-    const T im = ai[step * i];
-    out[2 * i] = re * b[2 * i] - im * b[2 * i + 1];
-    out[2 * i + 1] = re * b[2 * i + 1] + im * b[2 * i];
-  }
+template <class T>
+struct Entry {
+  T re;
+  T im;
+};
+
+template <class T>
+struct Planes {
+  const T* re;
+  const T* im;
+  ADJOIN_INLINE Entry<T> operator()(std::int64_t i) const { return {re[i], im[i]}; }
+};
+
+template <class T>
+struct Interleaved {
+  const T* both;
+  ADJOIN_INLINE Entry<T> operator()(std::int64_t i) const { return {both[2 * i], both[2 * i + 1]}; }
+};
+
+template <class T>
+struct Values {
+  const T* values;
+  ADJOIN_INLINE T operator()(std::int64_t i) const { return values[i]; }
+  ADJOIN_INLINE Values from(std::int64_t i) const { return {values + i}; }
+};
+
+template <class T>
+struct Signs {
+  const std::int8_t* signs;
+  T unit;
+  ADJOIN_INLINE T operator()(std::int64_t i) const { return unit * static_cast<T>(signs[i]); }
+  ADJOIN_INLINE Signs from(std::int64_t i) const { return {signs + i, unit}; }
+};
+
+template <class T>
+ADJOIN_INLINE Entry<T> product(T a, Entry<T> b) {
+  return {a * b.re, a * b.im};
+}
+template <class T>
+ADJOIN_INLINE Entry<T> product(Entry<T> a, Entry<T> b) {
+  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+template <class T>
+ADJOIN_INLINE T conj(T a) {
+  return a;
+}
+template <class T>
+ADJOIN_INLINE Entry<T> conj(Entry<T> a) {
+  return {a.re, -a.im};
 }
 
-template <int step, bool assign, class T>
-ADJOIN_INLINE void multiply_conjugate(const T* __restrict a, const T* __restrict b, T* __restrict out_re,
-                                      T* __restrict out_im, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T re = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
-    const T im = a[2 * i] * b[2 * i + 1] - a[2 * i + 1] * b[2 * i];
-    out_re[step * i] = assign ? re : out_re[step * i] + re;
-    out_im[step * i] = assign ? im : out_im[step * i] + im;
-  }
-}
+/// Entries computed at a time: in one loop with their computation, GCC stores to planes, or adds, number by number.
+constexpr std::int64_t block = 64;
 
-template <bool conjugate, class T>
-ADJOIN_INLINE void multiply_in_place(T* __restrict a, const T* __restrict b, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T re = a[2 * i];
-    const T im = a[2 * i + 1];
-    const T b_im = conjugate ? -b[2 * i + 1] : b[2 * i + 1];
-    a[2 * i] = re * b[2 * i] - im * b_im;
-    a[2 * i + 1] = re * b_im + im * b[2 * i];
+template <bool conjugate, bool add, class T, class A, class B>
+ADJOIN_INLINE void write_block(const A& a, const B& b, std::int64_t first, Complex<T> out, std::int64_t count) {
+  T re[block];
+  T im[block];
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto factor = a(first + i);
+    const Entry<T> entry = product(conjugate ? conj(factor) : factor, b(first + i));
+    re[i] = entry.re;
+    im[i] = entry.im;
   }
-}
-
-template <int step, bool complex_weights, class T>
-ADJOIN_INLINE void sample(const T* __restrict w, const T* __restrict a, T* __restrict out_re, T* __restrict out_im,
-                          std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T re = a[2 * i];
-    const T im = a[2 * i + 1];
-    if constexpr (complex_weights) {
-      out_re[step * i] = w[2 * i] * re - w[2 * i + 1] * im;
-      out_im[step * i] = w[2 * i] * im + w[2 * i + 1] * re;
-    } else {
-      out_re[step * i] = w[i] * re;
-      out_im[step * i] = w[i] * im;
+  if (out.step == 1) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      out.re[first + i] = add ? out.re[first + i] + re[i] : re[i];
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+      out.im[first + i] = add ? out.im[first + i] + im[i] : im[i];
+    }
+  } else {
+    T* const both = out.re + 2 * first;
+    for (std::int64_t i = 0; i < count; ++i) {
+      both[2 * i] = add ? both[2 * i] + re[i] : re[i];
+      both[2 * i + 1] = add ? both[2 * i + 1] + im[i] : im[i];
     }
   }
 }
 
-template <int step, bool complex_weights, class T>
-ADJOIN_INLINE void unsample(const T* __restrict w, const T* __restrict ar, const T* __restrict ai, T* __restrict out,
-                            std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T re = ar[step * i];
-    const T im = ai[step * i];
-    if constexpr (complex_weights) {
-      out[2 * i] = w[2 * i] * re + w[2 * i + 1] * im;
-      out[2 * i + 1] = w[2 * i] * im - w[2 * i + 1] * re;
-    } else {
-      out[2 * i] = w[i] * re;
-      out[2 * i + 1] = w[i] * im;
-    }
+/// out = a · b, or conj(a) · b; or added to out.
+template <bool conjugate, bool add, class T, class A, class B>
+ADJOIN_INLINE void write(const A& a, const B& b, Complex<T> out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + block <= n; i += block) {
+    write_block<conjugate, add>(a, b, i, out, block);
+  }
+  write_block<conjugate, add>(a, b, i, out, n - i);
+}
+
+template <bool conjugate, class T, class A>
+ADJOIN_INLINE void weigh(const Weights<T>& weights, const A& a, Complex<T> out, std::int64_t n) {
+  if (weights.signs != nullptr) {
+    write<conjugate, false>(Signs<T>{weights.signs, weights.unit}, a, out, n);
+  } else if (weights.complex) {
+    write<conjugate, false>(Interleaved<T>{weights.values}, a, out, n);
+  } else {
+    write<conjugate, false>(Values<T>{weights.values}, a, out, n);
+  }
+}
+
+template <class T>
+ADJOIN_INLINE Complex<T> interleaved(T* both) {
+  return {both, both + 1, 2};
+}
+
+/// Complex numbers of a cache line.
+template <class T>
+constexpr std::int64_t line = 64 / (2 * sizeof(T));
+
+template <bool conjugate, bool add, class T>
+ADJOIN_INLINE void write_columns(const T* a, const T* b, T* out, Columns columns) {
+  for (std::int64_t row = 0; row < columns.rows; ++row) {
+    const std::int64_t start = 2 * row * columns.stride;
+    write_block<conjugate, add>(Interleaved<T>{a + start}, Interleaved<T>{b + start}, 0, interleaved(out + start),
+                                line<T>);
+  }
+}
+
+template <class T, class Factor>
+ADJOIN_INLINE void scale_columns(T* a, Factor factor, Columns columns) {
+  for (std::int64_t row = 0; row < columns.rows; ++row) {
+    const std::int64_t start = row * columns.stride;
+    T* const numbers = a + 2 * start;
+    write_block<false, false>(factor.from(start), Interleaved<T>{numbers}, 0, interleaved(numbers), line<T>);
   }
 }
 
 }  // namespace
 
-#define ADJOIN_DEFINE_KERNELS(T)                                                                                       \
-  ADJOIN_SIMD void multiply(Complex<const T> a, const T* b, T* out, std::int64_t n) {                                  \
-    a.step == 1 ? multiply<1>(a.re, a.im, b, out, n) : multiply<2>(a.re, a.im, b, out, n);                             \
-  }                                                                                                                    \
-  ADJOIN_SIMD void multiply_conjugate(const T* a, const T* b, Complex<T> out, bool assign, std::int64_t n) {           \
-    if (assign) {                                                                                                      \
-      out.step == 1 ? multiply_conjugate<1, true>(a, b, out.re, out.im, n)                                             \
-                    : multiply_conjugate<2, true>(a, b, out.re, out.im, n);                                            \
-    } else {                                                                                                           \
-      out.step == 1 ? multiply_conjugate<1, false>(a, b, out.re, out.im, n)                                            \
-                    : multiply_conjugate<2, false>(a, b, out.re, out.im, n);                                           \
-    }                                                                                                                  \
-  }                                                                                                                    \
-  ADJOIN_SIMD void multiply_in_place(T* a, const T* b, bool conjugate, std::int64_t n) {                               \
-    conjugate ? multiply_in_place<true>(a, b, n) : multiply_in_place<false>(a, b, n);                                  \
-  }                                                                                                                    \
-  ADJOIN_SIMD void scale(T* __restrict a, const T* __restrict b, std::int64_t n) {                                     \
-    for (std::int64_t i = 0; i < n; ++i) {                                                                             \
-      a[2 * i] *= b[i];                                                                                                \
-      a[2 * i + 1] *= b[i];                                                                                            \
-    }                                                                                                                  \
-  }                                                                                                                    \
-  ADJOIN_SIMD void sample(const T* weights, bool complex_weights, const T* a, Complex<T> out, std::int64_t n) {        \
-    if (complex_weights) {                                                                                             \
-      out.step == 1 ? sample<1, true>(weights, a, out.re, out.im, n) : sample<2, true>(weights, a, out.re, out.im, n); \
-    } else {                                                                                                           \
-      out.step == 1 ? sample<1, false>(weights, a, out.re, out.im, n)                                                  \
-                    : sample<2, false>(weights, a, out.re, out.im, n);                                                 \
-    }                                                                                                                  \
-  }                                                                                                                    \
-  ADJOIN_SIMD void unsample(const T* weights, bool complex_weights, Complex<const T> a, T* out, std::int64_t n) {      \
-    if (complex_weights) {                                                                                             \
-      a.step == 1 ? unsample<1, true>(weights, a.re, a.im, out, n) : unsample<2, true>(weights, a.re, a.im, out, n);   \
-    } else {                                                                                                           \
-      a.step == 1 ? unsample<1, false>(weights, a.re, a.im, out, n) : unsample<2, false>(weights, a.re, a.im, out, n); \
-    }                                                                                                                  \
+#define ADJOIN_DEFINE_KERNELS(T)                                                                             \
+  ADJOIN_SIMD void multiply(Complex<const T> a, const T* b, T* out, std::int64_t n) {                        \
+    a.step == 1 ? write<false, false>(Planes<T>{a.re, a.im}, Interleaved<T>{b}, interleaved(out), n)         \
+                : write<false, false>(Interleaved<T>{a.re}, Interleaved<T>{b}, interleaved(out), n);         \
+  }                                                                                                          \
+  ADJOIN_SIMD void multiply_conjugate(const T* a, const T* b, Complex<T> out, bool assign, std::int64_t n) { \
+    assign ? write<true, false>(Interleaved<T>{a}, Interleaved<T>{b}, out, n)                                \
+           : write<true, true>(Interleaved<T>{a}, Interleaved<T>{b}, out, n);                                \
+  }                                                                                                          \
+  ADJOIN_SIMD void scale(T* a, Weights<T> weights, std::int64_t n) {                                         \
+    weigh<false>(weights, Interleaved<T>{a}, interleaved(a), n);                                             \
+  }                                                                                                          \
+  ADJOIN_SIMD void sample(Weights<T> weights, const T* a, Complex<T> out, std::int64_t n) {                  \
+    weigh<false>(weights, Interleaved<T>{a}, out, n);                                                        \
+  }                                                                                                          \
+  ADJOIN_SIMD void unsample(Weights<T> weights, Complex<const T> a, T* out, std::int64_t n) {                \
+    a.step == 1 ? weigh<true>(weights, Planes<T>{a.re, a.im}, interleaved(out), n)                           \
+                : weigh<true>(weights, Interleaved<T>{a.re}, interleaved(out), n);                           \
+  }                                                                                                          \
+  ADJOIN_SIMD void multiply(const T* a, const T* b, T* out, Columns columns) {                               \
+    write_columns<false, false>(a, b, out, columns);                                                         \
+  }                                                                                                          \
+  ADJOIN_SIMD void multiply_conjugate(const T* a, const T* b, T* out, bool assign, Columns columns) {        \
+    assign ? write_columns<true, false>(a, b, out, columns) : write_columns<true, true>(a, b, out, columns); \
+  }                                                                                                          \
+  ADJOIN_SIMD void scale(T* a, Weights<T> weights, Columns columns) {                                        \
+    weights.signs != nullptr ? scale_columns(a, Signs<T>{weights.signs, weights.unit}, columns)              \
+                             : scale_columns(a, Values<T>{weights.values}, columns);                         \
   }
 
 ADJOIN_DEFINE_KERNELS(float)

@@ -14,19 +14,49 @@ struct Complex {
   int step;
 };
 
-#define ADJOIN_DECLARE_KERNELS(T)                                                                  \
-  /** out = a · b. */                                                                              \
-  void multiply(Complex<const T> a, const T* b, T* out, std::int64_t n);                           \
-  /** out += conj(a) · b, or out = … when `assign`. */                                             \
-  void multiply_conjugate(const T* a, const T* b, Complex<T> out, bool assign, std::int64_t n);    \
-  /** a = a · b, or conj(b) · a when `conjugate`. */                                               \
-  void multiply_in_place(T* a, const T* b, bool conjugate, std::int64_t n);                        \
-  /** a = a · b, b real. */                                                                        \
-  void scale(T* a, const T* b, std::int64_t n);                                                    \
-  /** out = weights · a; the weights are real, or interleaved complex when `complex_weights`. */   \
-  void sample(const T* weights, bool complex_weights, const T* a, Complex<T> out, std::int64_t n); \
-  /** out = conj(weights) · a. */                                                                  \
-  void unsample(const T* weights, bool complex_weights, Complex<const T> a, T* out, std::int64_t n);
+/// Factors, one for each entry of an array: `values`, interleaved when `complex`; or `unit` times `signs`, each -1, 0
+/// or 1, where these are not null. They take a quarter of the cache, and most masks are of this kind.
+template <class T>
+struct Weights {
+  const T* values;
+  bool complex;
+  const std::int8_t* signs;
+  T unit;
+};
+
+/// Those from entry i on.
+template <class T>
+Complex<T> from(Complex<T> a, std::int64_t i) {
+  return {a.re + a.step * i, a.im + a.step * i, a.step};
+}
+template <class T>
+Weights<T> from(Weights<T> w, std::int64_t i) {
+  return w.signs != nullptr ? Weights<T>{nullptr, false, w.signs + i, w.unit}
+                            : Weights<T>{w.values + (w.complex ? 2 : 1) * i, w.complex, nullptr, w.unit};
+}
+
+/// Neighbouring columns of an interleaved complex array, as many as fit a cache line: `rows` of them, `stride` complex
+/// numbers apart.
+struct Columns {
+  std::int64_t rows;
+  std::int64_t stride;
+};
+
+#define ADJOIN_DECLARE_KERNELS(T)                                                               \
+  /** out = a · b. */                                                                           \
+  void multiply(Complex<const T> a, const T* b, T* out, std::int64_t n);                        \
+  /** out += conj(a) · b, or out = … when `assign`. */                                          \
+  void multiply_conjugate(const T* a, const T* b, Complex<T> out, bool assign, std::int64_t n); \
+  /** a = a · weights, which are real. */                                                       \
+  void scale(T* a, Weights<T> weights, std::int64_t n);                                         \
+  /** out = weights · a. */                                                                     \
+  void sample(Weights<T> weights, const T* a, Complex<T> out, std::int64_t n);                  \
+  /** out = conj(weights) · a. */                                                               \
+  void unsample(Weights<T> weights, Complex<const T> a, T* out, std::int64_t n);                \
+  /** The same for columns of arrays of one layout; out may be b. */                            \
+  void multiply(const T* a, const T* b, T* out, Columns columns);                               \
+  void multiply_conjugate(const T* a, const T* b, T* out, bool assign, Columns columns);        \
+  void scale(T* a, Weights<T> weights, Columns columns);
 
 ADJOIN_DECLARE_KERNELS(float)
 ADJOIN_DECLARE_KERNELS(double)

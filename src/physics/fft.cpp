@@ -112,7 +112,7 @@ Strides strides_of(at::IntArrayRef sizes, std::int64_t row_length) {
   return strides;
 }
 
-/// A plan between real images and half spectra.
+/// A plan between real arrays and half spectra.
 Mkl::Handle make_real_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef sizes, const Strides& input,
                            const Strides& output) {
   return make_plan(mkl, dtype, sizes, [&](Mkl::Handle plan) {
@@ -121,14 +121,6 @@ Mkl::Handle make_real_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef
            mkl.set(plan, Mkl::input_strides, input.data()) == 0 &&
            mkl.set(plan, Mkl::output_strides, output.data()) == 0;
   });
-}
-
-/// The least row for `numel` complex numbers that takes an odd number of cache lines.
-std::int64_t odd_lines(std::int64_t numel, at::ScalarType dtype) {
-  constexpr std::int64_t line_bytes = 64;
-  const std::int64_t in_line = line_bytes / (at::toRealValueType(dtype) == at::kDouble ? 16 : 8);
-  const std::int64_t lines = (numel + in_line - 1) / in_line;
-  return (lines + 1 - lines % 2) * in_line;
 }
 
 void require_success(long status) {
@@ -159,56 +151,45 @@ at::Tensor backward_real(const at::Tensor& spectrum, std::int64_t rank, std::int
   return at::_fft_c2r(spectrum, trailing_axes(spectrum, rank), unnormalised, last_size);
 }
 
-std::shared_ptr<const ImageTransform> ImageTransform::make(at::IntArrayRef sizes, at::ScalarType dtype, bool padded) {
-  const auto row_length = [&](std::int64_t row) { return padded ? odd_lines(row, dtype) : row; };
+std::shared_ptr<const Transform> Transform::make(at::IntArrayRef sizes, at::ScalarType dtype) {
+  const Strides strides = strides_of(sizes, sizes.back());
   if (at::isComplexType(dtype)) {
-    const std::int64_t row = row_length(sizes.back());
-    return make_in_place(sizes, dtype, row, strides_of(sizes, row), 1, 0);
+    return make_in_place(sizes, dtype, strides, 1);
   }
   const Mkl* mkl = Mkl::find();
   if (mkl == nullptr) {
     return nullptr;
   }
-  const std::shared_ptr<ImageTransform> transform(new ImageTransform);
-  transform->row_length_ = row_length(sizes.back() / 2 + 1);
-  const Strides image = strides_of(sizes, sizes.back());
-  const Strides spectrum = strides_of(sizes, transform->row_length_);
-  transform->forward_plan_ = make_real_plan(*mkl, dtype, sizes, image, spectrum);
-  transform->backward_plan_ = make_real_plan(*mkl, dtype, sizes, spectrum, image);
+  const std::shared_ptr<Transform> transform(new Transform);
+  const Strides spectrum = strides_of(sizes, sizes.back() / 2 + 1);
+  transform->forward_plan_ = make_real_plan(*mkl, dtype, sizes, strides, spectrum);
+  transform->backward_plan_ = make_real_plan(*mkl, dtype, sizes, spectrum, strides);
   return transform->forward_plan_ != nullptr && transform->backward_plan_ != nullptr ? transform : nullptr;
 }
 
-std::shared_ptr<const ImageTransform> ImageTransform::make_leading(at::IntArrayRef sizes, at::ScalarType dtype) {
-  const std::int64_t row = odd_lines(sizes.back(), dtype);
-  return make_in_place(sizes.slice(0, sizes.size() - 1), dtype, row, strides_of(sizes, row), sizes.back(), 1);
+std::shared_ptr<const Transform> Transform::make_columns(at::IntArrayRef sizes, at::ScalarType dtype) {
+  return make_in_place(sizes.slice(0, sizes.size() - 1), dtype, strides_of(sizes, padded_row(sizes.back(), dtype)),
+                       columns_in_block(dtype));
 }
 
-std::shared_ptr<const ImageTransform> ImageTransform::make_lines(std::int64_t count, std::int64_t length,
-                                                                 at::ScalarType dtype) {
-  return make_in_place({length}, dtype, length, {0, 1}, count, length);
-}
-
-std::shared_ptr<const ImageTransform> ImageTransform::make_in_place(at::IntArrayRef sizes, at::ScalarType dtype,
-                                                                    std::int64_t row_length,
-                                                                    const std::array<long, 4>& strides,
-                                                                    std::int64_t count, std::int64_t distance) {
+std::shared_ptr<const Transform> Transform::make_in_place(at::IntArrayRef sizes, at::ScalarType dtype,
+                                                          const std::array<long, 4>& strides, std::int64_t count) {
   const Mkl* mkl = Mkl::find();
   if (mkl == nullptr) {
     return nullptr;
   }
-  const std::shared_ptr<ImageTransform> transform(new ImageTransform);
+  const std::shared_ptr<Transform> transform(new Transform);
   transform->in_place_ = true;
-  transform->row_length_ = row_length;
   transform->forward_plan_ = make_plan(*mkl, dtype, sizes, [&](Mkl::Handle plan) {
     return mkl->set(plan, Mkl::placement, Mkl::in_place) == 0 &&
            mkl->set(plan, Mkl::input_strides, strides.data()) == 0 &&
            mkl->set(plan, Mkl::number_of_transforms, static_cast<long>(count)) == 0 &&
-           mkl->set(plan, Mkl::input_distance, static_cast<long>(distance)) == 0;
+           mkl->set(plan, Mkl::input_distance, 1L) == 0;
   });
   return transform->forward_plan_ != nullptr ? transform : nullptr;
 }
 
-ImageTransform::~ImageTransform() {
+Transform::~Transform() {
   for (void** plan : {&forward_plan_, &backward_plan_}) {
     if (*plan != nullptr) {
       Mkl::find()->free(plan);
@@ -216,19 +197,27 @@ ImageTransform::~ImageTransform() {
   }
 }
 
-void ImageTransform::forward(const void* image, void* spectrum) const {
+void Transform::forward(const void* source, void* spectrum) const {
   // The interface takes no pointers to const, but sources of transforms out of place are only read.
   const Mkl& mkl = *Mkl::find();
   require_success(in_place_ ? mkl.forward(forward_plan_, spectrum)
-                            : mkl.forward(forward_plan_, const_cast<void*>(image), spectrum));
+                            : mkl.forward(forward_plan_, const_cast<void*>(source), spectrum));
 }
 
-void ImageTransform::backward(const void* spectrum, void* image) const {
+void Transform::backward(const void* spectrum, void* target) const {
   const Mkl& mkl = *Mkl::find();
   // One plan does both directions in place.
-  require_success(in_place_ ? mkl.backward(forward_plan_, image)
-                            : mkl.backward(backward_plan_, const_cast<void*>(spectrum), image));
+  require_success(in_place_ ? mkl.backward(forward_plan_, target)
+                            : mkl.backward(backward_plan_, const_cast<void*>(spectrum), target));
 }
+
+std::int64_t padded_row(std::int64_t numel, at::ScalarType dtype) {
+  const std::int64_t in_line = columns_in_block(dtype);
+  const std::int64_t lines = (numel + in_line - 1) / in_line;
+  return (lines + 1 - lines % 2) * in_line;
+}
+
+std::int64_t columns_in_block(at::ScalarType dtype) { return at::toRealValueType(dtype) == at::kDouble ? 4 : 8; }
 
 bool is_good_size(std::int64_t n) {
   for (const std::int64_t prime : {2, 3, 5, 7}) {

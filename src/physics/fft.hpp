@@ -25,45 +25,40 @@ at::Tensor forward_real(const at::Tensor& x, std::int64_t rank);
 /// `backward` of a spectrum laid out as forward_real's, for a last axis of `last_size` real values.
 at::Tensor backward_real(const at::Tensor& spectrum, std::int64_t rank, std::int64_t last_size);
 
-/// Transforms of one image after another between plain arrays on the CPU, planned once. ATen plans every call and
-/// copies its operands to other layouts; this calls the MKL that libtorch carries directly, which takes half the time.
-class ImageTransform {
+/// A transform between plain arrays on the CPU, planned once. ATen plans every call and copies its operands to other
+/// layouts; this calls the MKL that libtorch carries directly, which takes half the time.
+class Transform {
  public:
-  /// For images of `sizes` (two or three axes) and dtype float, double (half spectra as forward_real's) or a complex
-  /// one. `padded`: with rows of the spectrum as row_length() says; otherwise one behind the other. Null where libtorch
-  /// carries no MKL, as all of these.
-  static std::shared_ptr<const ImageTransform> make(at::IntArrayRef sizes, at::ScalarType dtype, bool padded = true);
-  /// The same over all axes but the last, of a complex dtype.
-  static std::shared_ptr<const ImageTransform> make_leading(at::IntArrayRef sizes, at::ScalarType dtype);
-  /// For `count` lines of `length` numbers of a complex dtype, one behind the other.
-  static std::shared_ptr<const ImageTransform> make_lines(std::int64_t count, std::int64_t length,
-                                                          at::ScalarType dtype);
-  ImageTransform(const ImageTransform&) = delete;
-  ImageTransform& operator=(const ImageTransform&) = delete;
-  ~ImageTransform();
+  /// Of arrays of `sizes` (one to three axes), rows one behind the other, and a dtype float or double (half spectra as
+  /// forward_real's) or a complex one. Null where libtorch carries no MKL.
+  static std::shared_ptr<const Transform> make(at::IntArrayRef sizes, at::ScalarType dtype);
+  /// Of a block of neighbouring columns of a complex array of `sizes` (two or three axes) in padded rows, over all axes
+  /// but the last. Null as above.
+  static std::shared_ptr<const Transform> make_columns(at::IntArrayRef sizes, at::ScalarType dtype);
+  Transform(const Transform&) = delete;
+  Transform& operator=(const Transform&) = delete;
+  ~Transform();
 
-  /// From the start of a row of the spectrum to that of the next, in complex numbers: it is longer than the row, by
-  /// numbers that are neither read nor written, since columns are quicker where rows take an odd number of cache lines.
-  std::int64_t row_length() const { return row_length_; }
-
-  // The arrays are of this transform's dtype; images of real numbers are contiguous. A real transform goes from one
-  // array to another and leaves its source alone; a complex one works in place, image and spectrum being the same
-  // array.
-  void forward(const void* image, void* spectrum) const;
-  void backward(const void* spectrum, void* image) const;
+  // The arrays are of this transform's dtype. A real transform goes from one array to another and leaves its source
+  // alone; a complex one works in place, both being the same array.
+  void forward(const void* source, void* spectrum) const;
+  void backward(const void* spectrum, void* target) const;
 
  private:
-  ImageTransform() = default;
-  /// `count` complex transforms in place, `distance` numbers apart. The strides follow the offset 0.
-  static std::shared_ptr<const ImageTransform> make_in_place(at::IntArrayRef sizes, at::ScalarType dtype,
-                                                             std::int64_t row_length,
-                                                             const std::array<long, 4>& strides, std::int64_t count,
-                                                             std::int64_t distance);
+  Transform() = default;
+  /// `count` complex transforms in place that begin one number apart. The strides follow the offset 0.
+  static std::shared_ptr<const Transform> make_in_place(at::IntArrayRef sizes, at::ScalarType dtype,
+                                                        const std::array<long, 4>& strides, std::int64_t count);
   void* forward_plan_ = nullptr;
   void* backward_plan_ = nullptr;
   bool in_place_ = false;
-  std::int64_t row_length_ = 0;
 };
+
+/// Complex numbers from the start of a row of `numel` to that of the next: an odd number of cache lines, since the
+/// columns of an array whose rows are a power of two apart share few sets of the caches.
+std::int64_t padded_row(std::int64_t numel, at::ScalarType dtype);
+/// Columns of a block, the complex numbers of a cache line. Padded rows are a multiple of them.
+std::int64_t columns_in_block(at::ScalarType dtype);
 
 /// Whether transforms of n points are quick: no prime factor above 7, but for one 11 or 13.
 bool is_good_size(std::int64_t n);

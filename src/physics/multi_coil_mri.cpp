@@ -15,6 +15,7 @@
 #include "adjoin/physics/fused.hpp"
 #include "complex_kernels.hpp"
 #include "fft.hpp"
+#include "image_transform.hpp"
 
 namespace adjoin {
 namespace {
@@ -84,6 +85,39 @@ at::Tensor phase(at::IntArrayRef sizes, std::int64_t shift, at::ScalarType dtype
   return product.to(device, dtype);
 }
 
+/// Factors by which samples are multiplied, in padded rows as the CPU kernels read them.
+class SampleFactors {
+ public:
+  SampleFactors() = default;
+  /// Keeps `values`, and, where they are real and none but -u, 0 and u, their signs and u.
+  SampleFactors(const at::Tensor& values, std::int64_t row_length)
+      : bins_(values.size(-1)), padded_(at::constant_pad_nd(values, {0, row_length - bins_}).contiguous()) {
+    if (values.is_complex() || !values.is_cpu() || records_gradient(values)) {
+      return;
+    }
+    const at::Tensor unit = padded_.abs().max();
+    const at::Tensor signs = padded_.sign();
+    if (at::equal(signs * unit, padded_)) {
+      signs_ = signs.to(at::kChar);
+      unit_ = unit.item<double>();
+    }
+  }
+  at::Tensor values() const { return padded_.narrow(-1, 0, bins_); }
+  template <class T>
+  kernels::Weights<T> weights() const {
+    if (signs_.defined()) {
+      return {nullptr, false, signs_.const_data_ptr<std::int8_t>(), static_cast<T>(unit_)};
+    }
+    return {static_cast<const T*>(padded_.const_data_ptr()), padded_.is_complex(), nullptr, T{}};
+  }
+
+ private:
+  std::int64_t bins_ = 0;
+  at::Tensor padded_;
+  at::Tensor signs_;  // undefined where the values are of another kind
+  double unit_ = 0.0;
+};
+
 }  // namespace
 
 /// Mask and coil maps with the centring of the transform folded in, for one dtype and device. With c = n / 2, the
@@ -102,19 +136,17 @@ class MultiCoilMRI::Plan {
     std::vector<std::int64_t> mask_sizes = mask.sizes().vec();
     std::ranges::copy(spatial_, mask_sizes.end() - axes_of(options));
     mask_ = mask.to(device_, real_).expand(mask_sizes).contiguous();
-    const bool even = std::ranges::all_of(spatial_, [](std::int64_t n) { return n % 2 == 0; });
-    const at::Tensor factors = phase(spatial_, 1, complex, device_) / std::sqrt(static_cast<double>(pixels_));
-    weights_ = (mask_ * (even ? at::real(factors) : factors)).contiguous();
-    normal_axes_ = axes_to_transform(mask);
-    power_ = mask_.square() / static_cast<double>(normal_pixels());
-    if (options.dynamic) {
-      maps_ = maps_.unsqueeze(2);
-    }
     if (device_.is_cpu()) {
       transform_ = fft::ImageTransform::make(spatial_, complex);
-      if (transform_ != nullptr && !plan_normal_steps(complex)) {
-        transform_ = nullptr;
-      }
+    }
+    row_length_ = transform_ ? transform_->row_length() : spatial_.back();
+    const bool even = std::ranges::all_of(spatial_, [](std::int64_t n) { return n % 2 == 0; });
+    const at::Tensor factors = phase(spatial_, 1, complex, device_) / std::sqrt(static_cast<double>(pixels_));
+    weights_ = SampleFactors(mask_ * (even ? at::real(factors) : factors), row_length_);
+    normal_axes_ = axes_to_transform(mask);
+    power_ = SampleFactors(mask_.square() / static_cast<double>(normal_pixels()), row_length_);
+    if (options.dynamic) {
+      maps_ = maps_.unsqueeze(2);
     }
   }
 
@@ -127,6 +159,8 @@ class MultiCoilMRI::Plan {
   at::IntArrayRef spatial() const { return spatial_; }
   const fft::ImageTransform& transform() const { return *transform_; }
   const std::vector<std::int64_t>& normal_axes() const { return normal_axes_; }
+  bool normal_along_rows() const { return !normal_axes_.empty() && normal_axes_.back() == axes() - 1; }
+  bool normal_along_columns() const { return !normal_axes_.empty() && normal_axes_.front() == 0; }
 
   /// Throw unless the tensor is an image or a measurement of this operator.
   void check_image(const at::Tensor& x) const { check_tensor("x", x, x.is_complex() ? 1 : 2, {}); }
@@ -149,39 +183,21 @@ class MultiCoilMRI::Plan {
   template <class T>
   struct Unit {
     const T* map;
-    const T* weights;
-    const T* power;
+    kernels::Weights<T> weights;
+    kernels::Weights<T> power;
     kernels::Complex<const T> source;
     kernels::Complex<T> target;
     bool first;  // of the coils that are added up in the target
   };
-  /// The part of an image that a coil is worked on at a time: `count` rows of `width` pixels, in an array of the coil's
-  /// own `stride` complex numbers apart.
-  struct Rows {
-    std::int64_t count;
-    std::int64_t width;
-    std::int64_t stride;
-  };
-  Rows rows() const { return {pixels_ / spatial_.back(), spatial_.back(), transform_->row_length()}; }
-  /// What the normal operator does at a time, from one pixel on: all rows, or a block of those that a transform along
-  /// them does not mix, so that the work on it stays in cache.
-  struct NormalStep {
-    std::int64_t first;
-    Rows rows;
-    const fft::ImageTransform* transform;  // null for none
-  };
-  const std::vector<NormalStep>& normal_steps() const { return normal_steps_; }
-
   enum class Space : std::uint8_t { Image, Measurement };
   /// Appends the units that lead from the contiguous `source` to `target`. `first`: whether the target is yet unset.
   template <class T>
   void append_units(const at::Tensor& source, Space source_space, const at::Tensor& target, Space target_space,
                     bool first, std::vector<Unit<T>>& units) const;
-  bool complex_weights() const { return weights_.is_complex(); }
   /// Whether the CPU kernels serve: nothing is differentiated.
   bool has_kernels_for(const at::Tensor& tensor) const {
     return transform_ != nullptr && !records_gradient(tensor) && !records_gradient(maps_) &&
-           !records_gradient(weights_);
+           !records_gradient(weights_.values());
   }
 
  private:
@@ -191,8 +207,6 @@ class MultiCoilMRI::Plan {
   /// of Cartesian MRI, a transform and its inverse cancel: told apart are the last axis and the others together.
   std::vector<std::int64_t> axes_to_transform(const at::Tensor& mask) const;
   std::int64_t normal_pixels() const;
-  /// Sets normal_steps_ and what they point to. False where a transform cannot be had.
-  bool plan_normal_steps(at::ScalarType complex);
 
   MultiCoilMRIOptions options_;
   at::ScalarType real_;
@@ -201,13 +215,11 @@ class MultiCoilMRI::Plan {
   std::int64_t pixels_;
   at::Tensor maps_;                                       // (b, N, [1,] spatial)
   at::Tensor mask_;                                       // (b, 1, [T or 1,] spatial)
-  at::Tensor weights_;                                    // mask, phase and scale; real when all sizes are even
+  SampleFactors weights_;                                 // mask, phase and scale; real when all sizes are even
   std::vector<std::int64_t> normal_axes_;                 // all, none, the last, or all but the last
-  at::Tensor power_;                                      // mask² and the scale of their transform there and back
+  SampleFactors power_;                                   // mask² and the scale of their transform there and back
   std::shared_ptr<const fft::ImageTransform> transform_;  // null where there is none
-  std::shared_ptr<const fft::ImageTransform> normal_transform_;  // of the rows of a step; null where there is none
-  std::shared_ptr<const fft::ImageTransform> rest_transform_;    // of the rows of a last, shorter step
-  std::vector<NormalStep> normal_steps_;
+  std::int64_t row_length_;                               // of its spectra
 };
 
 std::vector<std::int64_t> MultiCoilMRI::Plan::axes_to_transform(const at::Tensor& mask) const {
@@ -232,34 +244,6 @@ std::int64_t MultiCoilMRI::Plan::normal_pixels() const {
     product *= spatial_[static_cast<std::size_t>(axis)];
   }
   return product;
-}
-
-bool MultiCoilMRI::Plan::plan_normal_steps(at::ScalarType complex) {
-  constexpr std::int64_t block_bytes = std::int64_t{32} << 10;
-  const Rows all = rows();
-  const bool mixes_rows = !normal_axes_.empty() && normal_axes_.front() == 0;
-  std::int64_t block = all.count;
-  if (mixes_rows) {
-    const bool whole = static_cast<std::int64_t>(normal_axes_.size()) == axes();
-    normal_transform_ = whole ? transform_ : fft::ImageTransform::make_leading(spatial_, complex);
-  } else {
-    const std::int64_t row_bytes = all.width * static_cast<std::int64_t>(c10::elementSize(complex));
-    block = std::clamp<std::int64_t>(block_bytes / row_bytes, 1, all.count);
-    if (!normal_axes_.empty()) {
-      normal_transform_ = fft::ImageTransform::make_lines(block, all.width, complex);
-      rest_transform_ = fft::ImageTransform::make_lines(1 + (all.count - 1) % block, all.width, complex);
-    }
-  }
-  for (std::int64_t row = 0; row < all.count; row += block) {
-    const std::int64_t count = std::min(block, all.count - row);
-    const fft::ImageTransform* transform = (count == block ? normal_transform_ : rest_transform_).get();
-    if (transform == nullptr && !normal_axes_.empty()) {
-      return false;
-    }
-    const std::int64_t stride = transform == nullptr ? all.width : transform->row_length();
-    normal_steps_.push_back({row * all.width, {count, all.width, stride}, transform});
-  }
-  return true;
 }
 
 void MultiCoilMRI::Plan::check_tensor(const char* argument, const at::Tensor& tensor, std::int64_t channels,
@@ -310,12 +294,12 @@ at::Tensor split(const at::Tensor& z) { return at::stack({at::real(z), at::imag(
 }  // namespace
 
 at::Tensor MultiCoilMRI::Plan::forward(const at::Tensor& x) const {
-  const at::Tensor y = fft::forward(joined(x, true) * maps_, axes()) * weights_;
+  const at::Tensor y = fft::forward(joined(x, true) * maps_, axes()) * weights_.values();
   return x.is_complex() ? y : split(y);
 }
 
 at::Tensor MultiCoilMRI::Plan::adjoint(const at::Tensor& y) const {
-  const at::Tensor coil_images = fft::backward(joined(y, false) * weights_.conj(), axes());
+  const at::Tensor coil_images = fft::backward(joined(y, false) * weights_.values().conj(), axes());
   const at::Tensor x = (maps_.conj() * coil_images).sum(1, true);
   return y.is_complex() ? x : split(x.squeeze(1));
 }
@@ -326,7 +310,7 @@ at::Tensor MultiCoilMRI::Plan::normal(const at::Tensor& x) const {
   for (std::int64_t& axis : along) {
     axis += weighted.dim() - axes();
   }
-  const at::Tensor coil_images = fft::backward_along(fft::forward_along(weighted, along) * power_, along);
+  const at::Tensor coil_images = fft::backward_along(fft::forward_along(weighted, along) * power_.values(), along);
   const at::Tensor z = (maps_.conj() * coil_images).sum(1, true);
   return x.is_complex() ? z : split(z.squeeze(1));
 }
@@ -340,9 +324,10 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
   const std::int64_t frames = options_.dynamic ? source.size(-axes() - 1) : 1;
   const std::int64_t coil_count = coils();
   const std::int64_t mask_frames = options_.dynamic ? mask_.size(2) : 1;
+  const std::int64_t samples = pixels_ / spatial_.back() * row_length_;
   const auto* maps = static_cast<const T*>(maps_.const_data_ptr());
-  const auto* weights = static_cast<const T*>(weights_.const_data_ptr());
-  const auto* power = static_cast<const T*>(power_.const_data_ptr());
+  const auto weights = weights_.weights<T>();
+  const auto power = power_.weights<T>();
   // The part of a tensor that belongs to one item, coil and frame.
   const auto part = [&]<class U>(U* base, Space space, std::int64_t item, std::int64_t n, std::int64_t frame) {
     const std::int64_t count = space == Space::Image ? frames : coil_count * frames;
@@ -357,8 +342,8 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
       for (std::int64_t t = 0; t < frames; ++t) {
         const std::int64_t map_index = (maps_.size(0) == 1 ? 0 : b) * coil_count + n;
         const std::int64_t mask_index = (mask_.size(0) == 1 ? 0 : b) * mask_frames + (mask_frames == 1 ? 0 : t);
-        units.push_back({maps + 2 * map_index * pixels_, weights + (complex_weights() ? 2 : 1) * mask_index * pixels_,
-                         power + mask_index * pixels_, part(from, source_space, b, n, t),
+        units.push_back({maps + 2 * map_index * pixels_, kernels::from(weights, mask_index * samples),
+                         kernels::from(power, mask_index * samples), part(from, source_space, b, n, t),
                          part(to, target_space, b, n, t), first && n == 0});
       }
     }
@@ -367,87 +352,81 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
 
 namespace {
 
-/// The rows of one coil's image, reused from coil to coil so that they stay in cache.
-template <class T>
-class CoilRows {
- public:
-  template <class Rows>
-  explicit CoilRows(const Rows& rows)
-      : memory_(at::empty({2 * rows.count * rows.stride}, at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
-
-  T* data() const { return memory_.template data_ptr<T>(); }
-  /// Calls body(pixel, row) for each row and the number of its first pixel.
-  template <class Rows, class Body>
-  void for_each(const Rows& rows, std::int64_t first, const Body& body) const {
-    for (std::int64_t r = 0; r < rows.count; ++r) {
-      body(first + r * rows.width, data() + 2 * r * rows.stride);
-    }
-  }
-
- private:
-  at::Tensor memory_;
-};
-
-template <class T>
-kernels::Complex<T> from_pixel(kernels::Complex<T> image, std::int64_t pixel) {
-  return {image.re + image.step * pixel, image.im + image.step * pixel, image.step};
-}
-
 template <class T, class Plan, class Unit>
 void run_forward(const Plan& plan, const std::vector<Unit>& units) {
-  const auto rows = plan.rows();
-  const CoilRows<T> coil(rows);
-  const std::int64_t step = plan.complex_weights() ? 2 : 1;
+  const fft::ImageTransform& transform = plan.transform();
+  const std::int64_t width = transform.bins();
+  const fft::Spectrum<T> coil(transform);
   for (const Unit& unit : units) {
-    coil.for_each(rows, 0, [&](std::int64_t pixel, T* row) {
-      kernels::multiply(from_pixel(unit.source, pixel), unit.map + 2 * pixel, row, rows.width);
+    coil.for_each_row([&](std::int64_t r, T* row) {
+      kernels::multiply(kernels::from(unit.source, r * width), unit.map + 2 * r * width, row, width);
+      transform.along_row().forward(row, row);
     });
-    plan.transform().forward(coil.data(), coil.data());
-    coil.for_each(rows, 0, [&](std::int64_t pixel, const T* row) {
-      kernels::sample(unit.weights + step * pixel, plan.complex_weights(), row, from_pixel(unit.target, pixel),
-                      rows.width);
+    coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().forward(block, block); });
+    coil.for_each_row([&](std::int64_t r, const T* row) {
+      kernels::sample(kernels::from(unit.weights, r * transform.row_length()), row,
+                      kernels::from(unit.target, r * width), width);
     });
   }
 }
 
 template <class T, class Plan, class Unit>
 void run_adjoint(const Plan& plan, const std::vector<Unit>& units) {
-  const auto rows = plan.rows();
-  const CoilRows<T> coil(rows);
-  const std::int64_t step = plan.complex_weights() ? 2 : 1;
+  const fft::ImageTransform& transform = plan.transform();
+  const std::int64_t width = transform.bins();
+  const fft::Spectrum<T> coil(transform);
   for (const Unit& unit : units) {
-    coil.for_each(rows, 0, [&](std::int64_t pixel, T* row) {
-      kernels::unsample(unit.weights + step * pixel, plan.complex_weights(), from_pixel(unit.source, pixel), row,
-                        rows.width);
+    coil.for_each_row([&](std::int64_t r, T* row) {
+      kernels::unsample(kernels::from(unit.weights, r * transform.row_length()), kernels::from(unit.source, r * width),
+                        row, width);
     });
-    plan.transform().backward(coil.data(), coil.data());
-    coil.for_each(rows, 0, [&](std::int64_t pixel, const T* row) {
-      kernels::multiply_conjugate(unit.map + 2 * pixel, row, from_pixel(unit.target, pixel), unit.first, rows.width);
+    coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().backward(block, block); });
+    coil.for_each_row([&](std::int64_t r, T* row) {
+      transform.along_row().backward(row, row);
+      kernels::multiply_conjugate(unit.map + 2 * r * width, row, kernels::from(unit.target, r * width), unit.first,
+                                  width);
     });
   }
 }
 
 template <class T, class Plan, class Unit>
 void run_normal(const Plan& plan, const std::vector<Unit>& units) {
-  const auto& steps = plan.normal_steps();
-  const CoilRows<T> coil(steps.front().rows);
-  for (const auto& [first, rows, transform] : steps) {
-    const std::int64_t width = rows.width;
-    for (const Unit& unit : units) {
-      coil.for_each(rows, first, [&](std::int64_t pixel, T* row) {
-        kernels::multiply(from_pixel(unit.source, pixel), unit.map + 2 * pixel, row, width);
-      });
-      if (transform != nullptr) {
-        transform->forward(coil.data(), coil.data());
-      }
-      coil.for_each(rows, first, [&](std::int64_t pixel, T* row) { kernels::scale(row, unit.power + pixel, width); });
-      if (transform != nullptr) {
-        transform->backward(coil.data(), coil.data());
-      }
-      coil.for_each(rows, first, [&](std::int64_t pixel, const T* row) {
-        kernels::multiply_conjugate(unit.map + 2 * pixel, row, from_pixel(unit.target, pixel), unit.first, width);
-      });
+  const fft::ImageTransform& transform = plan.transform();
+  const std::int64_t width = transform.bins();
+  const fft::Spectrum<T> coil(transform);
+  const auto enter = [&](const Unit& unit, std::int64_t r, T* row) {
+    kernels::multiply(kernels::from(unit.source, r * width), unit.map + 2 * r * width, row, width);
+    if (plan.normal_along_rows()) {
+      transform.along_row().forward(row, row);
     }
+  };
+  const auto leave = [&](const Unit& unit, std::int64_t r, T* row) {
+    if (plan.normal_along_rows()) {
+      transform.along_row().backward(row, row);
+    }
+    kernels::multiply_conjugate(unit.map + 2 * r * width, row, kernels::from(unit.target, r * width), unit.first,
+                                width);
+  };
+  if (!plan.normal_along_columns()) {
+    // Rows stay apart: each is done with all coils while it is in cache.
+    for (std::int64_t r = 0; r < transform.rows(); ++r) {
+      for (const Unit& unit : units) {
+        T* const row = coil.row(0);
+        enter(unit, r, row);
+        kernels::scale(row, kernels::from(unit.power, r * transform.row_length()), width);
+        leave(unit, r, row);
+      }
+    }
+    return;
+  }
+  for (const Unit& unit : units) {
+    coil.for_each_row([&](std::int64_t r, T* row) { enter(unit, r, row); });
+    coil.for_each_block([&](std::int64_t offset, T* block) {
+      transform.along_columns().forward(block, block);
+      kernels::scale(block, kernels::from(unit.power, offset), coil.columns());
+      transform.along_columns().backward(block, block);
+    });
+    coil.for_each_row([&](std::int64_t r, T* row) { leave(unit, r, row); });
   }
 }
 

@@ -1,0 +1,88 @@
+// The discrete Fourier transform of an image on the CPU in its two stages: along the last axis, a row at a time, and
+// along the others, a block of columns at a time. What is done to the image before, between and after them is done to a
+// row or a block while it is in cache.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/ScalarType.h>
+#include <c10/util/ArrayRef.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+
+#include "complex_kernels.hpp"
+#include "fft.hpp"
+
+namespace adjoin::fft {
+
+/// The transforms of images of one size and dtype.
+class ImageTransform {
+ public:
+  /// For images of `sizes` (two or three axes) and dtype float, double (half spectra as forward_real's) or a complex
+  /// one. Null where libtorch carries no MKL.
+  static std::shared_ptr<const ImageTransform> make(at::IntArrayRef sizes, at::ScalarType dtype);
+
+  /// The rows of an image, and of its spectrum.
+  std::int64_t rows() const { return rows_; }
+  /// Numbers of a row of the spectrum, and from its start to that of the next: padded_row(bins()).
+  std::int64_t bins() const { return bins_; }
+  std::int64_t row_length() const { return row_length_; }
+
+  /// Between a row of an image, which is contiguous, and one of the spectrum; in place where images are complex.
+  const Transform& along_row() const { return *along_row_; }
+  /// Of a block of columns of the spectrum, in place.
+  const Transform& along_columns() const { return *along_columns_; }
+
+ private:
+  ImageTransform() = default;
+  std::int64_t rows_ = 1;
+  std::int64_t bins_ = 0;
+  std::int64_t row_length_ = 0;
+  std::shared_ptr<const Transform> along_row_;
+  std::shared_ptr<const Transform> along_columns_;
+};
+
+/// Memory for the spectrum of one image, reused from image to image so that it stays in cache, T the precision. What is
+/// behind the rows is zero and stays so.
+template <class T>
+class Spectrum {
+ public:
+  explicit Spectrum(const ImageTransform& transform)
+      : rows_(transform.rows()),
+        bins_(transform.bins()),
+        row_length_(transform.row_length()),
+        memory_(at::empty({2 * rows_ * row_length_}, at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {
+    for_each_row([&](std::int64_t /*r*/, T* row) { std::fill(row + 2 * bins_, row + 2 * row_length_, T(0)); });
+  }
+
+  T* data() const { return memory_.template data_ptr<T>(); }
+  T* row(std::int64_t r) const { return data() + 2 * r * row_length_; }
+  /// Of blocks of columns, and of what else has the layout of this.
+  kernels::Columns columns() const { return {rows_, row_length_}; }
+
+  /// Calls body(r, the row) for each row.
+  template <class Body>
+  void for_each_row(const Body& body) const {
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      body(r, row(r));
+    }
+  }
+  /// Calls body(offset, the block) for each block of columns, the offset the complex numbers before it.
+  template <class Body>
+  void for_each_block(const Body& body) const {
+    const std::int64_t step = columns_in_block(c10::CppTypeToScalarType<T>::value);
+    for (std::int64_t offset = 0; offset < bins_; offset += step) {
+      body(offset, data() + 2 * offset);
+    }
+  }
+
+ private:
+  std::int64_t rows_;
+  std::int64_t bins_;
+  std::int64_t row_length_;
+  at::Tensor memory_;
+};
+
+}  // namespace adjoin::fft
