@@ -53,7 +53,8 @@ using Timings = std::map<std::string, Timing>;
 Timings time_all_reduce(adjoin::Communicator& comm, std::int64_t numel, int repetitions) {
   const auto buffer = comm.reduce_buffer(numel, at::kFloat, at::kCPU);
   const at::Tensor mpi_input = at::zeros({numel});
-  at::Tensor output = at::zeros({numel});
+  const at::Tensor visible = comm.visible(numel, at::kFloat);  // where the exchange has its results
+  at::Tensor output = visible.defined() ? visible : at::zeros({numel});
   at::Tensor mpi_output = at::zeros({numel});
   const int batch = numel <= 1024 ? 1000 : 1;
   const auto to_shared = [&] { buffer->all_reduce_shared(); };

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs clang-tidy over adjoin's sources: tidy.py BUILD [PATH_PREFIX …]. Exits 1 when it finds anything.
 
-The build folder must be configured. GCC's precompiled headers are of no use to clang, so its commands run without.
+The build folder must be configured. GCC's precompiled headers and OpenMP are of no use to clang, so its commands run
+without.
 """
 import concurrent.futures
 import json
@@ -33,7 +34,7 @@ def main():
     prefixes = tuple(sys.argv[2:]) or FOLDERS
     commands = {}
     for entry in json.loads((pathlib.Path(sys.argv[1]) / "compile_commands.json").read_text(encoding="utf-8")):
-        command = re.sub(r" -Winvalid-pch| -include \S*cmake_pch\S*", "", entry["command"])
+        command = re.sub(r" -Winvalid-pch| -fopenmp| -include \S*cmake_pch\S*", "", entry["command"])
         for path in sources(entry):
             name = os.path.relpath(path, root)
             if name.startswith(prefixes):

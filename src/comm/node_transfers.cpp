@@ -23,10 +23,15 @@ constexpr std::size_t piece_bytes = std::size_t{512} << 10;
 /// Up to this size one rank's reading of all contributions is cheaper than another signal.
 constexpr std::size_t small_bytes = 8192;
 
+/// Up to this size memory of a rank's own, which stays in its caches, is cheaper than telling where visible memory is.
+constexpr std::size_t least_visible_bytes = std::size_t{256} << 10;
+
 /// Results larger than this have left the caches when they are read.
 constexpr std::size_t large_bytes = std::size_t{16} << 20;
 
 Store store_for(std::size_t bytes) { return bytes > large_bytes ? Store::streamed : Store::cached; }
+
+constexpr auto is_there = [](const std::byte* memory) { return memory != nullptr; };
 
 /// Calls `transfer(begin, count)` for the pieces of `numel` elements of `item` bytes.
 template <class Transfer>
@@ -91,20 +96,24 @@ void NodeTransfers::gather_segments(std::byte* data) {
   const Store store = store_for(std::accumulate(lengths_.begin(), lengths_.end(), std::size_t{0}));
   std::ranges::fill(seen_, nullptr);
   if (std::ranges::max(lengths_) > piece_bytes) {
-    group_->synchronize(group_->find(data));
-    for (std::size_t r = 0; r < seen_.size(); ++r) {
-      const NodeGroup::Place place = group_->told(static_cast<int>(r));
-      seen_[r] = place.window == 0 ? nullptr : group_->memory_at(static_cast<int>(r), place);
-    }
+    see(data);
   }
   gather_in_pieces(data, store);
-  if (std::ranges::any_of(seen_, [](const std::byte* memory) { return memory != nullptr; })) {
+  if (std::ranges::any_of(seen_, is_there)) {
     for_segments(data, 0, std::numeric_limits<std::size_t>::max(), [&](std::size_t r, std::span<std::byte> segment) {
       if (r != rank_ && seen_[r] != nullptr) {
         copy_bytes(segment.data(), seen_[r] + (segment.data() - data), segment.size(), store);
       }
     });
     group_->synchronize();  // nobody reads any more
+  }
+}
+
+void NodeTransfers::see(const void* own) {
+  group_->synchronize(group_->find(own));
+  for (std::size_t r = 0; r < seen_.size(); ++r) {
+    const NodeGroup::Place place = group_->told(static_cast<int>(r));
+    seen_[r] = place.window == 0 ? nullptr : group_->memory_at(static_cast<int>(r), place);
   }
 }
 
@@ -131,7 +140,7 @@ void NodeTransfers::gather_in_pieces(std::byte* data, Store store) {
 
 at::Tensor NodeTransfers::visible(std::int64_t numel, at::ScalarType dtype) {
   const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
-  if (bytes <= piece_bytes || !contributes_in_place()) {
+  if (bytes <= least_visible_bytes || !contributes_in_place()) {
     return {};
   }
   const std::shared_ptr<SharedWindow> window = group_->acquire(bytes);
@@ -235,7 +244,23 @@ void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, Contributions 
                                std::size_t numel) {
   const std::size_t item = c10::elementSize(dtype);
   const Store store = store_for(numel * item);
-  group_->synchronize();
+  see(output);
+  if (std::ranges::all_of(seen_, is_there)) {
+    auto* const to = static_cast<std::byte*>(output);
+    const Share mine = share_of(group_->rank(), numel, item);
+    reduce_arrays(dtype, op, to + mine.begin * item, sources(contributions, mine.begin * item), mine.end - mine.begin,
+                  store);
+    group_->synchronize();
+    for (int r = 0; r < group_->size(); ++r) {
+      if (r != group_->rank()) {
+        const Share theirs = share_of(r, numel, item);
+        copy_bytes(to + theirs.begin * item, seen_[static_cast<std::size_t>(r)] + theirs.begin * item,
+                   (theirs.end - theirs.begin) * item, store);
+      }
+    }
+    group_->synchronize();  // nobody reads any more
+    return;
+  }
   if (group_->size() <= 2) {
     reduce_arrays(dtype, op, output, sources(contributions, 0), numel, store);
     group_->synchronize();
@@ -297,7 +322,9 @@ bool NodeTransfers::takes_less_in_place() {
     std::ranges::nth_element(values, values.begin() + values.size() / 2);
     return values[values.size() / 2];
   };
-  return median(seconds[1]) < median(seconds[0]);
+  // Reading from the window costs more than this finds, and a rank may be disturbed: where writing in place takes
+  // longer, it is several times as long.
+  return median(seconds[1]) < 1.5 * median(seconds[0]);
 }
 
 void NodeTransfers::share(const std::byte* own, std::byte* shared, std::size_t bytes) {

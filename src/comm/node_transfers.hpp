@@ -47,7 +47,8 @@ class NodeTransfers {
   /// Where every rank has written its contribution, in memory that all see. It is read only.
   using Contributions = std::span<std::byte* const>;
 
-  /// Both, of contributions that need no way through the window.
+  /// Both, of contributions that need no way through the window. Where the outputs of all ranks are visible(), each
+  /// reduces a share to its own and copies those of the others from theirs.
   void all_reduce(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* output, std::size_t numel);
   void all_reduce_shared(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* shared,
                          std::size_t numel);
@@ -69,6 +70,9 @@ class NodeTransfers {
   /// Where the ranks lay their next piece.
   const std::vector<std::byte*>& next_places() { return places_[turn_ = 1 - turn_]; }
 
+  /// Waits for all ranks, and finds where each one's memory is that it calls this with: in seen_, null where the others
+  /// do not see it.
+  void see(const void* own);
   /// Gathers segments of lengths_[r] bytes.
   void gather_segments(std::byte* data);
   /// The same through the window, of those that no rank sees where they are.

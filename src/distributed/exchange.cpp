@@ -294,10 +294,11 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
   }
 
   const bool in_place = options.by_images && options.memory == Memory::own;
+  const std::int64_t behind = in_place ? 0 : status_elements;  // the images
   const auto make_plan = [&](const at::Tensor& like) {
     plan_reduce(what, plan, like, failure);
-    if (in_place) {
-      plan.results.provide_visible(*communicator_, numel_of(plan.sizes), plan.dtype, device_);
+    if (options.memory == Memory::own) {
+      plan.results.provide_visible(*communicator_, numel_of(plan.sizes) + behind, plan.dtype, device_);
     }
   };
   if (!plan.buffer && options.like.defined()) {
@@ -308,7 +309,6 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
   const auto place_payload = [&] {
     if (plan.buffer) {
       if (options.memory == Memory::own) {
-        const std::int64_t behind = in_place ? 0 : status_elements;
         output = plan.results.take(numel_of(plan.sizes) + behind, plan.dtype, device_);
       }
       payload = alias(in_place ? output : plan.buffer->input(), 0, plan.sizes, plan.dtype);

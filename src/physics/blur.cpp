@@ -90,7 +90,7 @@ std::array<std::int64_t, 3> planes(at::IntArrayRef sizes) {
 }
 
 /// Runs body(begin, end) on ranges of the `count` images of a batch: on as many threads as there are images for, else
-/// on this one, whose transforms are then free to use the others.
+/// on this one, and the others share its rows and columns.
 template <class Body>
 void for_image_ranges(std::int64_t count, const Body& body) {
   const std::int64_t grain = count >= at::get_num_threads() ? 1 : count;
@@ -204,13 +204,16 @@ class Blur::Plan {
   double squared_norm() const { return power().max().item<double>() * grid_points_; }
 
   // The filter's transform H / N and |H|² / N, N the number of grid points: the scale of the inverse transform is
-  // folded in. Their rows are those of the CPU's spectra, with zeros behind the bins. Kept, but for compute_power(): a
-  // sum over many blurs needs none of its terms again.
+  // folded in. Kept, but for compute_power(): a sum over many blurs needs none of its terms again.
+  /// Its rows are those of the CPU's spectra, with zeros behind the bins.
   const at::Tensor& response() const;
   const at::Tensor& power() const;
   at::Tensor compute_power() const {
-    return padded_rows((response_.defined() ? bins(response_) : compute_response()).abs().square_().mul_(grid_points_));
+    return (response_.defined() ? bins(response_) : compute_response()).abs().square_().mul_(grid_points_);
   }
+  /// In the order in which the CPU's transforms take it.
+  at::Tensor in_blocks(const at::Tensor& power) const { return transform_->in_blocks(power); }
+  std::int64_t numel_in_blocks() const { return transform_->numel_in_blocks(); }
   /// Without the zeros behind the rows, as spectrum() is.
   at::Tensor bins(const at::Tensor& factors) const { return factors.narrow(-1, 0, bins()); }
   /// The reverse.
@@ -288,6 +291,7 @@ class Blur::Plan {
   std::shared_ptr<const fft::ImageTransform> transform_;
   mutable at::Tensor response_;
   mutable at::Tensor power_;
+  mutable at::Tensor power_in_blocks_;
 };
 
 Blur::Plan::Plan(const at::Tensor& filter, const BlurOptions& options, const at::Tensor& like, at::IntArrayRef sizes,
@@ -421,7 +425,7 @@ at::Tensor Blur::Plan::convolve(const at::Tensor& x, const Window& from, Factor 
   const at::Tensor transformed = spectrum(pad(x, from.offset, room));
   const at::Tensor product = factor == Factor::Response    ? transformed * bins(response())
                              : factor == Factor::Conjugate ? transformed * bins(response()).conj()
-                                                           : transformed * bins(power());
+                                                           : transformed * power();
   at::Tensor y = image(product);
   for (std::size_t i = 0; i < axes_.size(); ++i) {
     y = y.narrow(axes_[i], to.offset[i], to.size[i]);
@@ -438,7 +442,8 @@ class Blur::Plan::Workspace {
 
   explicit Workspace(const Plan& plan)
       : plan_(plan),
-        row_(at::empty({plan.grid_.back() * plan.step()}, at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
+        row_(at::empty({at::get_num_threads() * plan.grid_.back()},
+                       at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
 
   Spectrum spectrum() const { return Spectrum(*plan_.transform_); }
 
@@ -485,10 +490,14 @@ class Blur::Plan::Workspace {
   // The transforms along a block of columns.
   void forward(T* block) const { plan_.transform_->along_columns().forward(block, block); }
   void backward(T* block) const { plan_.transform_->along_columns().backward(block, block); }
+  /// Of the block that begins at column `offset`, from `power` in blocks.
+  kernels::Weights<T> factors(const T* power, std::int64_t offset) const {
+    return {power + offset * plan_.transform_->rows(), false, nullptr, T{}};
+  }
 
  private:
   const fft::Transform& along_row() const { return plan_.transform_->along_row(); }
-  T* grid_row() const { return row_.template data_ptr<T>(); }
+  T* grid_row() const { return row_.template data_ptr<T>() + at::get_thread_num() * plan_.grid_.back(); }
   bool fills_rows(const Window& window) const { return window.size.back() == plan_.grid_.back(); }
   std::int64_t start(const Window& window) const { return window.offset.back() * plan_.step(); }
   /// The row of the image at the window that row r of the grid is; -1 for none.
@@ -501,7 +510,7 @@ class Blur::Plan::Workspace {
   }
 
   const Plan& plan_;
-  at::Tensor row_;  // of the grid
+  at::Tensor row_;  // of the grid, for each thread
 };
 
 at::Tensor Blur::Plan::convolve_with_kernels(const at::Tensor& x, const Window& from, Factor factor,
@@ -511,7 +520,10 @@ at::Tensor Blur::Plan::convolve_with_kernels(const at::Tensor& x, const Window& 
   sizes.insert(sizes.end(), to.size.begin(), to.size.end());
   const at::Tensor y = at::empty(sizes, x.options());
   const bool power = factor == Factor::Power;
-  const at::Tensor& factors = power ? this->power() : response();
+  if (power && !power_in_blocks_.defined()) {
+    power_in_blocks_ = in_blocks(compute_power());
+  }
+  const at::Tensor& factors = power ? power_in_blocks_ : response();
   with_precision_of(dtype_, [&]<class T>(T) {
     const auto* in = static_cast<const T*>(source.const_data_ptr());
     const auto* values = static_cast<const T*>(factors.const_data_ptr());
@@ -520,12 +532,13 @@ at::Tensor Blur::Plan::convolve_with_kernels(const at::Tensor& x, const Window& 
       Workspace<T> workspace(*this);
       const auto spectrum = workspace.spectrum();
       for (std::int64_t k = begin; k < end; ++k) {
-        const T* const by = values + filter_index(factors, k, x.size(1)) * (power ? 1 : 2) * spectrum_size();
+        const T* const by =
+            values + filter_index(factors, k, x.size(1)) * (power ? numel_in_blocks() : 2 * spectrum_size());
         workspace.load(in + k * array_size(from), from, spectrum);
         spectrum.for_each_block([&](std::int64_t offset, T* block) {
           workspace.forward(block);
           if (power) {
-            kernels::scale(block, {by + offset, false, nullptr, T{}}, spectrum.columns());
+            kernels::scale(block, workspace.factors(by, offset), spectrum.columns());
           } else if (factor == Factor::Conjugate) {
             kernels::multiply_conjugate(by + 2 * offset, block, block, true, spectrum.columns());
           } else {
@@ -675,7 +688,7 @@ class FusedBlurs final : public FusedStack {
         workspace.load(image<T>(source, k), window(), spectrum);
         spectrum.for_each_block([&](std::int64_t /*offset*/, T* block) { workspace.forward(block); });
         for (std::size_t i = 0; i < plans_.size(); ++i) {
-          const T* const response = factor<T>(plans_[i]->response(), 2, k);
+          const T* const response = factor<T>(plans_[i]->response(), 2 * plans_[0]->spectrum_size(), k);
           product.for_each_block([&](std::int64_t offset, T* block) {
             kernels::multiply(response + 2 * offset, spectrum.data() + 2 * offset, block, product.columns());
             workspace.backward(block);
@@ -711,7 +724,7 @@ class FusedBlurs final : public FusedStack {
       const auto spectrum = workspace.spectrum();
       for (std::int64_t k = begin; k < end; ++k) {
         for (std::size_t i = 0; i < plans_.size(); ++i) {
-          const T* const response = factor<T>(plans_[i]->response(), 2, k);
+          const T* const response = factor<T>(plans_[i]->response(), 2 * plans_[0]->spectrum_size(), k);
           workspace.load(image<T>(sources[i], k), window(), spectrum);
           spectrum.for_each_block([&](std::int64_t offset, T* block) {
             workspace.forward(block);
@@ -732,13 +745,13 @@ class FusedBlurs final : public FusedStack {
     if (!prepare(x) || normal_time_ < plans_[0]->transform_time()) {
       return {};
     }
-    return apply_normal_form(power(), x, 0, 1, out);
+    return apply_normal_form(power(x), x, 0, 1, out);
   }
 
   at::Tensor normal_form(const at::Tensor& x) override {
     const bool serves = prepare(x) && normal_time_ >= plans_[0]->transform_time() && plans_[0]->has_kernels_for(x);
     // One filter for all images, so that the sums of all stacks have one shape.
-    return serves && power().size(0) == 1 && power().size(1) == 1 ? power_ : at::Tensor();
+    return serves && power(x).size(0) == 1 && power_.size(1) == 1 ? power_ : at::Tensor();
   }
 
   at::Tensor apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
@@ -747,7 +760,7 @@ class FusedBlurs final : public FusedStack {
       return {};
     }
     if (!plans_[0]->has_kernels_for(x)) {
-      return parts == 1 ? plans_[0]->image(plans_[0]->spectrum(x) * plans_[0]->bins(form)) : at::Tensor();
+      return parts == 1 ? plans_[0]->image(plans_[0]->spectrum(x) * form) : at::Tensor();
     }
     const at::Tensor source = plain(x);
     const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
@@ -756,11 +769,11 @@ class FusedBlurs final : public FusedStack {
                [&]<class T>(Plan::Workspace<T>& workspace, std::int64_t begin, std::int64_t end) {
                  const auto spectrum = workspace.spectrum();
                  for (std::int64_t k = begin; k < end; ++k) {
-                   const T* const power = factor<T>(form, 1, k);
+                   const T* const power = factor<T>(form, plans_[0]->numel_in_blocks(), k);
                    workspace.load(image<T>(source, k), window(), spectrum);
                    spectrum.for_each_block([&](std::int64_t offset, T* block) {
                      workspace.forward(block);
-                     kernels::scale(block, {power + offset, false, nullptr, T{}}, spectrum.columns());
+                     kernels::scale(block, workspace.factors(power, offset), spectrum.columns());
                      workspace.backward(block);
                    });
                    workspace.store(spectrum, window(), image<T>(z, k));
@@ -793,13 +806,15 @@ class FusedBlurs final : public FusedStack {
     return true;
   }
 
-  const at::Tensor& power() {
+  /// Σ |H_i|² / N; in blocks where there are kernels for x.
+  const at::Tensor& power(const at::Tensor& x) {
     if (!power_.defined()) {
       power_ = plans_[0]->compute_power();
       for (std::size_t i = 1; i < plans_.size(); ++i) {
         // Not in place: filters of several items or channels enlarge the sum.
         power_ = power_ + plans_[i]->compute_power();
       }
+      power_ = plans_[0]->has_kernels_for(x) ? plans_[0]->in_blocks(power_) : power_;
     }
     return power_;
   }
@@ -813,11 +828,10 @@ class FusedBlurs final : public FusedStack {
   T* image(const at::Tensor& batch, std::int64_t k) const {
     return static_cast<T*>(batch.data_ptr()) + k * plans_[0]->array_size(window());
   }
-  /// The factors, of `parts` numbers each, for image k.
+  /// The factors for image k, which are `numel` real numbers.
   template <class T>
-  const T* factor(const at::Tensor& factors, std::int64_t parts, std::int64_t k) const {
-    return static_cast<const T*>(factors.const_data_ptr()) +
-           filter_index(factors, k, items_[1]) * parts * plans_[0]->spectrum_size();
+  const T* factor(const at::Tensor& factors, std::int64_t numel, std::int64_t k) const {
+    return static_cast<const T*>(factors.const_data_ptr()) + filter_index(factors, k, items_[1]) * numel;
   }
   /// Calls body(workspace, begin, end) for ranges of `count` images, from `start` on, of a batch like `like`.
   template <class Body>

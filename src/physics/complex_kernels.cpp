@@ -127,13 +127,30 @@ ADJOIN_INLINE void write_columns(const T* a, const T* b, T* out, Columns columns
   }
 }
 
+/// As many rows of columns as a block has numbers for. The factors are widened all at once: those of a row alone are
+/// fewer than a vector holds.
 template <class T, class Factor>
-ADJOIN_INLINE void scale_columns(T* a, Factor factor, Columns columns) {
-  for (std::int64_t row = 0; row < columns.rows; ++row) {
-    const std::int64_t start = row * columns.stride;
-    T* const numbers = a + 2 * start;
-    write_block<false, false>(factor.from(start), Interleaved<T>{numbers}, 0, interleaved(numbers), line<T>);
+ADJOIN_INLINE void scale_block(T* a, const Factor& factor, std::int64_t stride, std::int64_t rows) {
+  T factors[2 * block];
+  for (std::int64_t i = 0; i < rows * line<T>; ++i) {
+    factors[2 * i] = factor(i);
+    factors[2 * i + 1] = factors[2 * i];
   }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = 0; i < 2 * line<T>; ++i) {
+      a[2 * row * stride + i] *= factors[2 * row * line<T> + i];
+    }
+  }
+}
+
+template <class T, class Factor>
+ADJOIN_INLINE void scale_columns(T* a, const Factor& factor, Columns columns) {
+  constexpr std::int64_t step = block / line<T>;
+  std::int64_t row = 0;
+  for (; row + step <= columns.rows; row += step) {
+    scale_block(a + 2 * row * columns.stride, factor.from(row * line<T>), columns.stride, step);
+  }
+  scale_block(a + 2 * row * columns.stride, factor.from(row * line<T>), columns.stride, columns.rows - row);
 }
 
 }  // namespace

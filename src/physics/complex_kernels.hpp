@@ -56,6 +56,7 @@ struct Columns {
   /** The same for columns of arrays of one layout; out may be b. */                            \
   void multiply(const T* a, const T* b, T* out, Columns columns);                               \
   void multiply_conjugate(const T* a, const T* b, T* out, bool assign, Columns columns);        \
+  /** The same for columns; the weights of one row follow those of the one before. */           \
   void scale(T* a, Weights<T> weights, Columns columns);
 
 ADJOIN_DECLARE_KERNELS(float)

@@ -33,6 +33,7 @@ struct Mkl {
   static constexpr int input_strides = 12;
   static constexpr int output_strides = 13;
   static constexpr int input_distance = 14;
+  static constexpr int thread_limit = 27;
   static constexpr int complex_domain = 32;
   static constexpr int real_domain = 33;
   static constexpr int complex_complex = 39;
@@ -89,7 +90,8 @@ Mkl::Handle make_plan(const Mkl& mkl, at::ScalarType dtype, at::IntArrayRef size
     const auto rank = static_cast<long>(lengths.size());
     return (is_double ? mkl.create_double : mkl.create_single)(&plan, domain, rank, lengths.data());
   };
-  if (create() == 0 && set_up(plan) && mkl.commit(plan) == 0) {
+  // Callers give threads transforms of their own.
+  if (create() == 0 && mkl.set(plan, Mkl::thread_limit, 1L) == 0 && set_up(plan) && mkl.commit(plan) == 0) {
     return plan;
   }
   if (plan != nullptr) {

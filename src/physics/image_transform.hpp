@@ -3,6 +3,7 @@
 // row or a block while it is in cache.
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/ScalarType.h>
@@ -30,6 +31,12 @@ class ImageTransform {
   std::int64_t bins() const { return bins_; }
   std::int64_t row_length() const { return row_length_; }
 
+  /// Factors for the numbers of spectra, (…, the sizes of a spectrum), in the order in which blocks of columns take
+  /// them: (…, blocks, rows, columns of a block), with zeros behind the last column.
+  at::Tensor in_blocks(const at::Tensor& factors) const;
+  /// Of a spectrum's factors in blocks.
+  std::int64_t numel_in_blocks() const { return rows_ * columns_in_blocks_; }
+
   /// Between a row of an image, which is contiguous, and one of the spectrum; in place where images are complex.
   const Transform& along_row() const { return *along_row_; }
   /// Of a block of columns of the spectrum, in place.
@@ -40,6 +47,8 @@ class ImageTransform {
   std::int64_t rows_ = 1;
   std::int64_t bins_ = 0;
   std::int64_t row_length_ = 0;
+  std::int64_t axes_ = 0;
+  std::int64_t columns_in_blocks_ = 0;  // of all blocks together
   std::shared_ptr<const Transform> along_row_;
   std::shared_ptr<const Transform> along_columns_;
 };
@@ -62,23 +71,32 @@ class Spectrum {
   /// Of blocks of columns, and of what else has the layout of this.
   kernels::Columns columns() const { return {rows_, row_length_}; }
 
-  /// Calls body(r, the row) for each row.
+  /// Calls body(r, the row) for each row, on as many threads as there are.
   template <class Body>
   void for_each_row(const Body& body) const {
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      body(r, row(r));
-    }
+    at::parallel_for(0, rows_, 1 + least_numbers / row_length_, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t r = begin; r < end; ++r) {
+        body(r, row(r));
+      }
+    });
   }
-  /// Calls body(offset, the block) for each block of columns, the offset the complex numbers before it.
+  /// Calls body(offset, the block) for each block of columns, `offset` the columns before it: its factors in blocks
+  /// begin at number offset · rows. On as many threads as there are.
   template <class Body>
   void for_each_block(const Body& body) const {
-    const std::int64_t step = columns_in_block(c10::CppTypeToScalarType<T>::value);
-    for (std::int64_t offset = 0; offset < bins_; offset += step) {
-      body(offset, data() + 2 * offset);
-    }
+    const std::int64_t columns = columns_in_block(c10::CppTypeToScalarType<T>::value);
+    const std::int64_t blocks = (bins_ + columns - 1) / columns;
+    at::parallel_for(0, blocks, 1 + least_numbers / (rows_ * columns), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t b = begin; b < end; ++b) {
+        body(b * columns, data() + 2 * b * columns);
+      }
+    });
   }
 
  private:
+  /// What a thread is worth while for.
+  static constexpr std::int64_t least_numbers = 8192;
+
   std::int64_t rows_;
   std::int64_t bins_;
   std::int64_t row_length_;

@@ -85,36 +85,35 @@ at::Tensor phase(at::IntArrayRef sizes, std::int64_t shift, at::ScalarType dtype
   return product.to(device, dtype);
 }
 
-/// Factors by which samples are multiplied, in padded rows as the CPU kernels read them.
+/// Factors by which samples are multiplied.
 class SampleFactors {
  public:
   SampleFactors() = default;
-  /// Keeps `values`, and, where they are real and none but -u, 0 and u, their signs and u.
-  SampleFactors(const at::Tensor& values, std::int64_t row_length)
-      : bins_(values.size(-1)), padded_(at::constant_pad_nd(values, {0, row_length - bins_}).contiguous()) {
-    if (values.is_complex() || !values.is_cpu() || records_gradient(values)) {
+  /// `ordered`: the values in the order in which the CPU kernels read them, which get signs where the values are real
+  /// and none but -u, 0 and u.
+  SampleFactors(at::Tensor values, at::Tensor ordered) : values_(std::move(values)), ordered_(std::move(ordered)) {
+    if (ordered_.is_complex() || !ordered_.is_cpu() || records_gradient(ordered_)) {
       return;
     }
-    const at::Tensor unit = padded_.abs().max();
-    const at::Tensor signs = padded_.sign();
-    if (at::equal(signs * unit, padded_)) {
-      signs_ = signs.to(at::kChar);
+    const at::Tensor unit = ordered_.abs().max();
+    at::Tensor signs = ordered_.sign();
+    if (at::equal(signs * unit, ordered_)) {
+      ordered_ = signs.to(at::kChar);
       unit_ = unit.item<double>();
     }
   }
-  at::Tensor values() const { return padded_.narrow(-1, 0, bins_); }
+  const at::Tensor& values() const { return values_; }
   template <class T>
   kernels::Weights<T> weights() const {
-    if (signs_.defined()) {
-      return {nullptr, false, signs_.const_data_ptr<std::int8_t>(), static_cast<T>(unit_)};
+    if (ordered_.scalar_type() == at::kChar) {
+      return {nullptr, false, ordered_.const_data_ptr<std::int8_t>(), static_cast<T>(unit_)};
     }
-    return {static_cast<const T*>(padded_.const_data_ptr()), padded_.is_complex(), nullptr, T{}};
+    return {static_cast<const T*>(ordered_.const_data_ptr()), ordered_.is_complex(), nullptr, T{}};
   }
 
  private:
-  std::int64_t bins_ = 0;
-  at::Tensor padded_;
-  at::Tensor signs_;  // undefined where the values are of another kind
+  at::Tensor values_;
+  at::Tensor ordered_;
   double unit_ = 0.0;
 };
 
@@ -139,12 +138,13 @@ class MultiCoilMRI::Plan {
     if (device_.is_cpu()) {
       transform_ = fft::ImageTransform::make(spatial_, complex);
     }
-    row_length_ = transform_ ? transform_->row_length() : spatial_.back();
     const bool even = std::ranges::all_of(spatial_, [](std::int64_t n) { return n % 2 == 0; });
     const at::Tensor factors = phase(spatial_, 1, complex, device_) / std::sqrt(static_cast<double>(pixels_));
-    weights_ = SampleFactors(mask_ * (even ? at::real(factors) : factors), row_length_);
+    const at::Tensor weights = (mask_ * (even ? at::real(factors) : factors)).contiguous();
+    weights_ = SampleFactors(weights, weights);
     normal_axes_ = axes_to_transform(mask);
-    power_ = SampleFactors(mask_.square() / static_cast<double>(normal_pixels()), row_length_);
+    const at::Tensor power = mask_.square() / static_cast<double>(normal_pixels());
+    power_ = SampleFactors(power, transform_ && normal_along_columns() ? transform_->in_blocks(power) : power);
     if (options.dynamic) {
       maps_ = maps_.unsqueeze(2);
     }
@@ -219,7 +219,6 @@ class MultiCoilMRI::Plan {
   std::vector<std::int64_t> normal_axes_;                 // all, none, the last, or all but the last
   SampleFactors power_;                                   // mask² and the scale of their transform there and back
   std::shared_ptr<const fft::ImageTransform> transform_;  // null where there is none
-  std::int64_t row_length_;                               // of its spectra
 };
 
 std::vector<std::int64_t> MultiCoilMRI::Plan::axes_to_transform(const at::Tensor& mask) const {
@@ -324,7 +323,7 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
   const std::int64_t frames = options_.dynamic ? source.size(-axes() - 1) : 1;
   const std::int64_t coil_count = coils();
   const std::int64_t mask_frames = options_.dynamic ? mask_.size(2) : 1;
-  const std::int64_t samples = pixels_ / spatial_.back() * row_length_;
+  const std::int64_t powers = normal_along_columns() ? transform_->numel_in_blocks() : pixels_;
   const auto* maps = static_cast<const T*>(maps_.const_data_ptr());
   const auto weights = weights_.weights<T>();
   const auto power = power_.weights<T>();
@@ -342,8 +341,8 @@ void MultiCoilMRI::Plan::append_units(const at::Tensor& source, Space source_spa
       for (std::int64_t t = 0; t < frames; ++t) {
         const std::int64_t map_index = (maps_.size(0) == 1 ? 0 : b) * coil_count + n;
         const std::int64_t mask_index = (mask_.size(0) == 1 ? 0 : b) * mask_frames + (mask_frames == 1 ? 0 : t);
-        units.push_back({maps + 2 * map_index * pixels_, kernels::from(weights, mask_index * samples),
-                         kernels::from(power, mask_index * samples), part(from, source_space, b, n, t),
+        units.push_back({maps + 2 * map_index * pixels_, kernels::from(weights, mask_index * pixels_),
+                         kernels::from(power, mask_index * powers), part(from, source_space, b, n, t),
                          part(to, target_space, b, n, t), first && n == 0});
       }
     }
@@ -364,8 +363,7 @@ void run_forward(const Plan& plan, const std::vector<Unit>& units) {
     });
     coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().forward(block, block); });
     coil.for_each_row([&](std::int64_t r, const T* row) {
-      kernels::sample(kernels::from(unit.weights, r * transform.row_length()), row,
-                      kernels::from(unit.target, r * width), width);
+      kernels::sample(kernels::from(unit.weights, r * width), row, kernels::from(unit.target, r * width), width);
     });
   }
 }
@@ -377,8 +375,7 @@ void run_adjoint(const Plan& plan, const std::vector<Unit>& units) {
   const fft::Spectrum<T> coil(transform);
   for (const Unit& unit : units) {
     coil.for_each_row([&](std::int64_t r, T* row) {
-      kernels::unsample(kernels::from(unit.weights, r * transform.row_length()), kernels::from(unit.source, r * width),
-                        row, width);
+      kernels::unsample(kernels::from(unit.weights, r * width), kernels::from(unit.source, r * width), row, width);
     });
     coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().backward(block, block); });
     coil.for_each_row([&](std::int64_t r, T* row) {
@@ -409,21 +406,20 @@ void run_normal(const Plan& plan, const std::vector<Unit>& units) {
   };
   if (!plan.normal_along_columns()) {
     // Rows stay apart: each is done with all coils while it is in cache.
-    for (std::int64_t r = 0; r < transform.rows(); ++r) {
+    coil.for_each_row([&](std::int64_t r, T* row) {
       for (const Unit& unit : units) {
-        T* const row = coil.row(0);
         enter(unit, r, row);
-        kernels::scale(row, kernels::from(unit.power, r * transform.row_length()), width);
+        kernels::scale(row, kernels::from(unit.power, r * width), width);
         leave(unit, r, row);
       }
-    }
+    });
     return;
   }
   for (const Unit& unit : units) {
     coil.for_each_row([&](std::int64_t r, T* row) { enter(unit, r, row); });
     coil.for_each_block([&](std::int64_t offset, T* block) {
       transform.along_columns().forward(block, block);
-      kernels::scale(block, kernels::from(unit.power, offset), coil.columns());
+      kernels::scale(block, kernels::from(unit.power, offset * transform.rows()), coil.columns());
       transform.along_columns().backward(block, block);
     });
     coil.for_each_row([&](std::int64_t r, T* row) { leave(unit, r, row); });

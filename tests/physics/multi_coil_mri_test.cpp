@@ -50,6 +50,8 @@ const std::vector<Case>& cases() {
       {"slice", {}, 1, {6, 8}, {1, 3, 6, 8}, {6, 8}},
       {"odd slice", {}, 2, {1, 1, 5, 7}, {2, 5, 7}, {5, 7}},
       {"item-wise slice", {}, 2, {2, 1, 6, 5}, {2, 2, 6, 5}, {6, 5}},
+      {"wide slice", {}, 1, {6, 70}, {2, 6, 70}, {6, 70}},
+      {"odd wide slice", {}, 1, {5, 131}, {1, 5, 131}, {5, 131}},
       {"columns", {}, 2, {1, 8}, {1, 1, 4, 8}, {4, 8}},
       {"rows", {}, 1, {7, 1}, {2, 7, 6}, {7, 6}},
       {"no mask", {}, 1, {}, {4, 4, 6}, {4, 6}},
@@ -78,12 +80,18 @@ template <class Test>
 void for_every_case(const Test& test) {
   for (const Case& c : cases()) {
     for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kComplexFloat, at::kComplexDouble}) {
-      SCOPED_TRACE(c10::str(c.name, ", ", dtype));
-      at::manual_seed(2);
-      const at::Tensor mask = c.mask.empty() ? at::Tensor() : at::rand(c.mask, at::kDouble) * (at::rand(c.mask) < 0.6);
-      const at::Tensor maps = at::randn(c.maps, at::kComplexDouble);
-      test(c, at::randn(image_shape(c, at::isComplexType(dtype)), dtype), mask, maps,
-           std::make_shared<MultiCoilMRI>(mask, maps, c.options));
+      for (const bool density : {false, true}) {  // a mask of any numbers in place of zeros and ones
+        SCOPED_TRACE(c10::str(c.name, density ? ", density, " : ", ", dtype));
+        at::manual_seed(2);
+        at::Tensor mask;
+        if (!c.mask.empty()) {
+          mask = (at::rand(c.mask) < 0.6).to(at::kDouble);
+          mask = density ? mask * at::rand(c.mask, at::kDouble) : mask;
+        }
+        const at::Tensor maps = at::randn(c.maps, at::kComplexDouble);
+        test(c, at::randn(image_shape(c, at::isComplexType(dtype)), dtype), mask, maps,
+             std::make_shared<MultiCoilMRI>(mask, maps, c.options));
+      }
     }
   }
 }
