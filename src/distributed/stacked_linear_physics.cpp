@@ -316,9 +316,9 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
                                                                                 const Params& params) const {
   LeastSquaresProblem<ShardedTensorList> problem;
   problem.y = sharded(part, weight_);
-  problem.A = [this, part, &params](const at::Tensor& x) {
+  problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const at::Tensor& x) {
     const auto step = [&] {
-      TensorList Ax = local_.A(x, params);
+      TensorList Ax = local_.A_reusing(*kept, x, params);
       for (std::size_t k = 0; k < Ax.size(); ++k) {
         check(Ax[k].sizes() == part[k].sizes(), "y: entry ", local_indices()[k], " must have the shape of A x, ",
               Ax[k].sizes(), ", got ", part[k].sizes());

@@ -191,6 +191,14 @@ TensorList StackedLinearPhysics::A_into(const TensorList& out, const at::Tensor&
   return each(size(), [&](std::size_t i) { return operators_[i]->A(x, params); });
 }
 
+TensorList StackedLinearPhysics::A_reusing(TensorList& kept, const at::Tensor& x, const Params& params) const {
+  const bool free = std::ranges::all_of(kept, [](const at::Tensor& t) {
+    return t.defined() && t.use_count() == 1 && t.has_storage() && t.storage().use_count() == 1;
+  });
+  kept = A_into(free ? kept : TensorList(), x, params);
+  return kept;
+}
+
 TensorList StackedLinearPhysics::forward(const at::Tensor& x, const Params& params) const {
   check_image("forward", "x", x);
   return each(size(), [&](std::size_t i) { return operators_[i]->forward(x, params); });
@@ -311,7 +319,8 @@ LeastSquaresProblem<ShardedTensorList> StackedLinearPhysics::least_squares_probl
                                                                                    const at::Tensor& image,
                                                                                    const Params& params) const {
   LeastSquaresProblem<ShardedTensorList> problem{
-      .A = [this, &params](const at::Tensor& x) { return as_vector(A(x, params)); },
+      .A = [this, &params, kept = std::make_shared<TensorList>()](
+               const at::Tensor& x) { return as_vector(A_reusing(*kept, x, params)); },
       .A_adjoint = [this, &params](const ShardedTensorList& v) { return A_adjoint(v.local, params); },
       .A_adjoint_A = [this, &params](const at::Tensor& x) { return A_adjoint_A(x, params); },
       .y = as_vector(y),

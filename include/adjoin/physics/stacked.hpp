@@ -60,6 +60,8 @@ class StackedLinearPhysics {
   TensorList A(const at::Tensor& x, const Params& params = {}) const;
   /// A x, each result written into that of `out` where it may be, as in FusedStack; returns where the results are.
   TensorList A_into(const TensorList& out, const at::Tensor& x, const Params& params = {}) const;
+  /// The same into the tensors of `kept` where nobody else holds them; the results are then kept there.
+  TensorList A_reusing(TensorList& kept, const at::Tensor& x, const Params& params = {}) const;
   TensorList forward(const at::Tensor& x, const Params& params = {}) const;
   /// Σ A_iᵀ y_i, times 1/n for mean reduction; likewise A_vjp, A_adjoint_A and the inner adjoint of A_A_adjoint.
   at::Tensor A_adjoint(const TensorList& y, const Params& params = {}) const;
