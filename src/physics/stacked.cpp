@@ -53,7 +53,7 @@ class Sum {
     const bool in_place = c10::promoteTypes(sum_.scalar_type(), term.scalar_type()) == sum_.scalar_type() &&
                           !records_gradients(sum_) && !records_gradients(term);
     if (in_place && owned_) {
-      sum_.add_(term);
+      adjoin::axpy(Scalars(1, 1.0), term, sum_);
     } else if (in_place && fits(out_, sum_.sizes(), sum_.options())) {
       at::add_out(out_, sum_, term);
       sum_ = out_;

@@ -107,6 +107,27 @@ TEST_P(VisibleMemory, IsReducedLikeAnyOther) {
   EXPECT_TRUE(at::equal(buffer, at::full_like(buffer, 0.5 * size * (size + 1))));
 }
 
+// Contributions of whole numbers, whose sums are exact in any order. The sum is changed at once, while slower ranks may
+// still be reading, and the last one is still held; in some rounds ranks have memory that others do not see.
+TEST_P(VisibleMemory, TakesSumsOfContributionsAndIsThenThisRanksOwn) {
+  const auto buffer = comm->reduce_buffer(numel, at::kFloat, at::kCPU);
+  const std::vector<at::Tensor> results = {memory(), memory()};
+  const at::Tensor pattern = at::arange(numel, at::kFloat).remainder(1000);
+  for (int round = 0; round < 12; ++round) {
+    buffer->input().copy_(pattern * (rank + 1) + round);
+    const bool seen = round % 3 != 2 || rank == 0;
+    at::Tensor now = seen ? results[static_cast<std::size_t>(round % 2)] : at::empty({numel});
+    const at::Tensor& before = results[static_cast<std::size_t>(1 - round % 2)];
+    now.fill_(-1);
+    buffer->all_reduce(now);
+    EXPECT_TRUE(at::equal(now, pattern * (0.5 * size * (size + 1)) + size * round)) << round;
+    if (round > 1) {
+      EXPECT_TRUE(at::equal(before, at::full_like(before, -2 - rank))) << round;
+    }
+    now.fill_(-2 - rank);
+  }
+}
+
 TEST_P(VisibleMemory, OutlivesItsCommunicator) {
   const at::Tensor kept = memory();
   kept.fill_(rank);
