@@ -52,7 +52,7 @@ if(TorchWheel_FOUND AND NOT TARGET torch::torch)
   # library of libtorch's own threads, whose number is then one.
   file(GLOB _torch_openmp "${TORCH_ROOT}/lib/libgomp*.so*")
   if(_torch_openmp)
-    target_compile_options(torch::torch INTERFACE -fopenmp)
+    target_compile_options(torch::torch INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fopenmp>)
     target_link_libraries(torch::torch INTERFACE "${_torch_openmp}")
   endif()
   add_library(torch::python INTERFACE IMPORTED)

@@ -1,6 +1,7 @@
 #include "adjoin/physics/blur.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -251,6 +252,26 @@ TEST(Blur, ServesShapesAndTypesInTurn) {
       EXPECT_LT(blur.adjointness_test(x), 1e-5);
     }
   }
+}
+
+// Fewer images than threads, so that these share the rows and columns of each.
+TEST(Blur, ResultsDoNotDependOnThreads) {
+  const int threads = at::get_num_threads();
+  for (const Padding padding : {Padding::Circular, Padding::Valid, Padding::Replicate}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kComplexDouble}) {
+      const Blur blur(at::rand({1, 1, 5, 7}), {.padding = padding, .method = ConvolutionMethod::Fft});
+      const at::Tensor x = at::randn({1, 2, 150, 202}, dtype);
+      at::set_num_threads(1);
+      const at::Tensor y = blur.A(x);
+      const at::Tensor back = blur.A_adjoint(y);
+      const at::Tensor normal = blur.A_adjoint_A(x);
+      at::set_num_threads(3);
+      EXPECT_TRUE(at::equal(blur.A(x), y)) << to_string(padding) << ' ' << dtype;
+      EXPECT_TRUE(at::equal(blur.A_adjoint(y), back)) << to_string(padding) << ' ' << dtype;
+      EXPECT_TRUE(at::equal(blur.A_adjoint_A(x), normal)) << to_string(padding) << ' ' << dtype;
+    }
+  }
+  at::set_num_threads(threads);
 }
 
 TEST(Blur, CircularNormIsTheLargestFrequencyResponse) {

@@ -1,6 +1,7 @@
 #include "adjoin/physics/multi_coil_mri.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -147,6 +148,24 @@ TEST(MultiCoilMRI, DifferentiablePathEqualsTheKernels) {
     const at::Tensor normal = mri->A_adjoint_A(leaf);
     EXPECT_LT(relative_difference(normal.detach(), mri->A_adjoint_A(x)), 0.1 * precision(x));
   });
+}
+
+TEST(MultiCoilMRI, ResultsDoNotDependOnThreads) {
+  const int threads = at::get_num_threads();
+  const at::Tensor maps = at::randn({3, 150, 200}, at::kComplexFloat);
+  for (const at::Tensor& mask : {at::rand({150, 200}).lt(0.3), at::rand({150, 1}).lt(0.3), at::rand({200}).lt(0.3)}) {
+    const MultiCoilMRI mri(mask, maps);
+    const at::Tensor x = at::randn({1, 2, 150, 200});
+    at::set_num_threads(1);
+    const at::Tensor y = mri.A(x);
+    const at::Tensor back = mri.A_adjoint(y);
+    const at::Tensor normal = mri.A_adjoint_A(x);
+    at::set_num_threads(3);
+    EXPECT_TRUE(at::equal(mri.A(x), y));
+    EXPECT_TRUE(at::equal(mri.A_adjoint(y), back));
+    EXPECT_TRUE(at::equal(mri.A_adjoint_A(x), normal));
+  }
+  at::set_num_threads(threads);
 }
 
 TEST(MultiCoilMRI, ReadsStridedAndConjugatedTensors) {
