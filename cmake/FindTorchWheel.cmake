@@ -48,8 +48,8 @@ if(TorchWheel_FOUND AND NOT TARGET torch::torch)
     target_link_libraries(torch::torch INTERFACE
       -Wl,--no-as-needed "${TORCH_ROOT}/lib/libtorch_cuda.so" "${TORCH_ROOT}/lib/libc10_cuda.so" -Wl,--as-needed)
   endif()
-  # at::parallel_for is a template, which shares loops among threads only where it is compiled for OpenMP; with the
-  # library of libtorch's own threads, whose number is then one.
+  # at::parallel_for is a template, which shares loops among threads only where it is compiled for OpenMP; with libtorch's
+  # own library, so that there is one pool of threads.
   file(GLOB _torch_openmp "${TORCH_ROOT}/lib/libgomp*.so*")
   if(_torch_openmp)
     target_compile_options(torch::torch INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fopenmp>)

@@ -8,13 +8,6 @@
 
 namespace adjoin {
 
-namespace {
-
-/// Up to this size contributions and results are cheaper in memory of each rank's own, which stays in its caches.
-constexpr std::size_t private_bytes = std::size_t{256} << 10;
-
-}  // namespace
-
 NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes,
                                    std::int64_t numel, at::ScalarType dtype)
     : ReduceBuffer(communicator), transfers_(transfers), across_nodes_(std::move(across_nodes)) {

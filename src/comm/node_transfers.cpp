@@ -23,9 +23,6 @@ constexpr std::size_t piece_bytes = std::size_t{512} << 10;
 /// Up to this size one rank's reading of all contributions is cheaper than another signal.
 constexpr std::size_t small_bytes = 8192;
 
-/// Up to this size memory of a rank's own, which stays in its caches, is cheaper than telling where visible memory is.
-constexpr std::size_t least_visible_bytes = std::size_t{256} << 10;
-
 /// Results larger than this have left the caches when they are read.
 constexpr std::size_t large_bytes = std::size_t{16} << 20;
 
@@ -140,7 +137,7 @@ void NodeTransfers::gather_in_pieces(std::byte* data, Store store) {
 
 at::Tensor NodeTransfers::visible(std::int64_t numel, at::ScalarType dtype) {
   const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
-  if (bytes <= least_visible_bytes || !contributes_in_place()) {
+  if (bytes <= private_bytes || !contributes_in_place()) {
     return {};
   }
   const std::shared_ptr<SharedWindow> window = group_->acquire(bytes);
@@ -186,8 +183,11 @@ void NodeTransfers::reduce_shares(at::ScalarType dtype, ReduceOp op, std::span<c
     return std::pair(share.begin * item, (share.end - share.begin) * item);
   };
   const auto [offset, bytes] = range(group_->rank());
-  reduce_arrays(dtype, op, output + offset, sources, bytes / item);
-  writer_.write(places[rank_] + offset, output + offset, bytes);
+  const bool in_place = places[rank_] == output;
+  reduce_arrays(dtype, op, output + offset, sources, bytes / item, in_place ? store : Store::cached);
+  if (!in_place) {
+    writer_.write(places[rank_] + offset, output + offset, bytes);
+  }
   group_->synchronize();
   for (int r = 0; r < group_->size(); ++r) {
     if (r != group_->rank()) {
@@ -246,18 +246,8 @@ void NodeTransfers::all_reduce(at::ScalarType dtype, ReduceOp op, Contributions 
   const Store store = store_for(numel * item);
   see(output);
   if (std::ranges::all_of(seen_, is_there)) {
-    auto* const to = static_cast<std::byte*>(output);
-    const Share mine = share_of(group_->rank(), numel, item);
-    reduce_arrays(dtype, op, to + mine.begin * item, sources(contributions, mine.begin * item), mine.end - mine.begin,
-                  store);
-    group_->synchronize();
-    for (int r = 0; r < group_->size(); ++r) {
-      if (r != group_->rank()) {
-        const Share theirs = share_of(r, numel, item);
-        copy_bytes(to + theirs.begin * item, seen_[static_cast<std::size_t>(r)] + theirs.begin * item,
-                   (theirs.end - theirs.begin) * item, store);
-      }
-    }
+    const std::size_t offset = share_of(group_->rank(), numel, item).begin * item;
+    reduce_shares(dtype, op, sources(contributions, offset), seen_, static_cast<std::byte*>(output), numel, store);
     group_->synchronize();  // nobody reads any more
     return;
   }

@@ -20,6 +20,9 @@ namespace adjoin {
 /// The segment of `rank`, as a tensor of `numel` elements which keeps the window out of the pool.
 at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std::int64_t numel, at::ScalarType dtype);
 
+/// Up to this size contributions and results are cheaper in memory of each rank's own, which stays in its caches.
+constexpr std::size_t private_bytes = std::size_t{256} << 10;
+
 /// Takes the data through a window, piece by piece. Pieces lie in two places in turn: a rank that arrives with one has
 /// finished reading the one before. The window so stays small, and the pieces mostly in the caches.
 class NodeTransfers {
@@ -96,8 +99,8 @@ class NodeTransfers {
   std::span<const void* const> sources(Contributions contributions, std::size_t offset);
   /// The same, but this rank's contribution is `own`.
   std::span<const void* const> sources(Contributions contributions, const std::byte* own, std::size_t offset);
-  /// `output` ← this rank's share of the reduction, from its place to its end; laid into `places`, too; then, when all
-  /// have done so, that of the others from there.
+  /// `output` ← this rank's share of the reduction, from its place to its end; laid into `places`, too, unless they are
+  /// the ranks' outputs themselves; then, when all have done so, that of the others from there.
   void reduce_shares(at::ScalarType dtype, ReduceOp op, std::span<const void* const> sources,
                      const std::vector<std::byte*>& places, std::byte* output, std::size_t numel, Store store);
 
@@ -110,7 +113,7 @@ class NodeTransfers {
   std::optional<bool> contributes_in_place_;
   // Kept from call to call, to spare the allocation.
   std::vector<const void*> sources_;
-  std::vector<const std::byte*> seen_;
+  std::vector<std::byte*> seen_;
   std::vector<std::size_t> lengths_;
 };
 

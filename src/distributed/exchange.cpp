@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "adjoin/core/serialize.hpp"
+#include "adjoin/core/sole_holder.hpp"
 #include "adjoin/physics/fused.hpp"
 
 namespace adjoin {
@@ -193,8 +194,7 @@ void ResultPool::provide_visible(Communicator& communicator, std::int64_t numel,
 at::Tensor ResultPool::take(std::int64_t numel, at::ScalarType dtype, at::Device device) {
   for (const std::vector<at::Tensor>* tensors : {&visible_, &held_}) {
     for (const at::Tensor& held : *tensors) {
-      if (held.storage().use_count() == 1 && held.use_count() == 1 && held.numel() == numel &&
-          held.scalar_type() == dtype && held.device() == device) {
+      if (is_sole_holder(held) && held.numel() == numel && held.scalar_type() == dtype && held.device() == device) {
         return held;
       }
     }

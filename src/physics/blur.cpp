@@ -492,7 +492,7 @@ class Blur::Plan::Workspace {
   void backward(T* block) const { plan_.transform_->along_columns().backward(block, block); }
   /// Of the block that begins at column `offset`, from `power` in blocks.
   kernels::Weights<T> factors(const T* power, std::int64_t offset) const {
-    return {power + offset * plan_.transform_->rows(), false, nullptr, T{}};
+    return {power + offset * plan_.transform_->rows()};
   }
 
  private:

@@ -114,16 +114,12 @@ ADJOIN_INLINE Complex<T> interleaved(T* both) {
   return {both, both + 1, 2};
 }
 
-/// Complex numbers of a cache line.
-template <class T>
-constexpr std::int64_t line = 64 / (2 * sizeof(T));
-
 template <bool conjugate, bool add, class T>
 ADJOIN_INLINE void write_columns(const T* a, const T* b, T* out, Columns columns) {
   for (std::int64_t row = 0; row < columns.rows; ++row) {
     const std::int64_t start = 2 * row * columns.stride;
     write_block<conjugate, add>(Interleaved<T>{a + start}, Interleaved<T>{b + start}, 0, interleaved(out + start),
-                                line<T>);
+                                columns_in_block<T>);
   }
 }
 
@@ -132,25 +128,25 @@ ADJOIN_INLINE void write_columns(const T* a, const T* b, T* out, Columns columns
 template <class T, class Factor>
 ADJOIN_INLINE void scale_block(T* a, const Factor& factor, std::int64_t stride, std::int64_t rows) {
   T factors[2 * block];
-  for (std::int64_t i = 0; i < rows * line<T>; ++i) {
+  for (std::int64_t i = 0; i < rows * columns_in_block<T>; ++i) {
     factors[2 * i] = factor(i);
     factors[2 * i + 1] = factors[2 * i];
   }
   for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t i = 0; i < 2 * line<T>; ++i) {
-      a[2 * row * stride + i] *= factors[2 * row * line<T> + i];
+    for (std::int64_t i = 0; i < 2 * columns_in_block<T>; ++i) {
+      a[2 * row * stride + i] *= factors[2 * row * columns_in_block<T> + i];
     }
   }
 }
 
 template <class T, class Factor>
 ADJOIN_INLINE void scale_columns(T* a, const Factor& factor, Columns columns) {
-  constexpr std::int64_t step = block / line<T>;
+  constexpr std::int64_t step = block / columns_in_block<T>;
   std::int64_t row = 0;
   for (; row + step <= columns.rows; row += step) {
-    scale_block(a + 2 * row * columns.stride, factor.from(row * line<T>), columns.stride, step);
+    scale_block(a + 2 * row * columns.stride, factor.from(row * columns_in_block<T>), columns.stride, step);
   }
-  scale_block(a + 2 * row * columns.stride, factor.from(row * line<T>), columns.stride, columns.rows - row);
+  scale_block(a + 2 * row * columns.stride, factor.from(row * columns_in_block<T>), columns.stride, columns.rows - row);
 }
 
 }  // namespace

@@ -19,9 +19,9 @@ struct Complex {
 template <class T>
 struct Weights {
   const T* values;
-  bool complex;
-  const std::int8_t* signs;
-  T unit;
+  bool complex = false;
+  const std::int8_t* signs = nullptr;
+  T unit = T(0);
 };
 
 /// Those from entry i on.
@@ -32,11 +32,14 @@ Complex<T> from(Complex<T> a, std::int64_t i) {
 template <class T>
 Weights<T> from(Weights<T> w, std::int64_t i) {
   return w.signs != nullptr ? Weights<T>{nullptr, false, w.signs + i, w.unit}
-                            : Weights<T>{w.values + (w.complex ? 2 : 1) * i, w.complex, nullptr, w.unit};
+                            : Weights<T>{w.values + (w.complex ? 2 : 1) * i, w.complex};
 }
 
-/// Neighbouring columns of an interleaved complex array, as many as fit a cache line: `rows` of them, `stride` complex
-/// numbers apart.
+/// Columns of a block: the complex numbers of a cache line.
+template <class T>
+constexpr std::int64_t columns_in_block = 64 / (2 * sizeof(T));
+
+/// A block of neighbouring columns of an interleaved complex array: `rows` of them, `stride` complex numbers apart.
 struct Columns {
   std::int64_t rows;
   std::int64_t stride;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "complex_kernels.hpp"
 #include "load_symbol.hpp"
 
 namespace adjoin::fft {
@@ -219,7 +220,10 @@ std::int64_t padded_row(std::int64_t numel, at::ScalarType dtype) {
   return (lines + 1 - lines % 2) * in_line;
 }
 
-std::int64_t columns_in_block(at::ScalarType dtype) { return at::toRealValueType(dtype) == at::kDouble ? 4 : 8; }
+std::int64_t columns_in_block(at::ScalarType dtype) {
+  return at::toRealValueType(dtype) == at::kDouble ? kernels::columns_in_block<double>
+                                                   : kernels::columns_in_block<float>;
+}
 
 bool is_good_size(std::int64_t n) {
   for (const std::int64_t prime : {2, 3, 5, 7}) {

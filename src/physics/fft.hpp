@@ -57,7 +57,7 @@ class Transform {
 /// Complex numbers from the start of a row of `numel` to that of the next: an odd number of cache lines, since the
 /// columns of an array whose rows are a power of two apart share few sets of the caches.
 std::int64_t padded_row(std::int64_t numel, at::ScalarType dtype);
-/// Columns of a block, the complex numbers of a cache line. Padded rows are a multiple of them.
+/// kernels::columns_in_block. Padded rows are a multiple of it.
 std::int64_t columns_in_block(at::ScalarType dtype);
 
 /// Whether transforms of n points are quick: no prime factor above 7, but for one 11 or 13.

@@ -25,7 +25,7 @@ std::shared_ptr<const ImageTransform> ImageTransform::make(at::IntArrayRef sizes
 at::Tensor ImageTransform::in_blocks(const at::Tensor& factors) const {
   const at::Tensor rows = factors.flatten(-axes_, -2);
   const at::Tensor padded = at::constant_pad_nd(rows, {0, columns_in_blocks_ - bins_});
-  const std::int64_t columns = columns_in_block(at::toComplexType(factors.scalar_type()));
+  const std::int64_t columns = columns_in_block(factors.scalar_type());
   return padded.unflatten(-1, {columns_in_blocks_ / columns, columns}).movedim(-2, -3).contiguous();
 }
 

@@ -84,7 +84,7 @@ class Spectrum {
   /// begin at number offset · rows. On as many threads as there are.
   template <class Body>
   void for_each_block(const Body& body) const {
-    const std::int64_t columns = columns_in_block(c10::CppTypeToScalarType<T>::value);
+    constexpr std::int64_t columns = kernels::columns_in_block<T>;
     const std::int64_t blocks = (bins_ + columns - 1) / columns;
     at::parallel_for(0, blocks, 1 + least_numbers / (rows_ * columns), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t b = begin; b < end; ++b) {

@@ -108,7 +108,7 @@ class SampleFactors {
     if (ordered_.scalar_type() == at::kChar) {
       return {nullptr, false, ordered_.const_data_ptr<std::int8_t>(), static_cast<T>(unit_)};
     }
-    return {static_cast<const T*>(ordered_.const_data_ptr()), ordered_.is_complex(), nullptr, T{}};
+    return {static_cast<const T*>(ordered_.const_data_ptr()), ordered_.is_complex()};
   }
 
  private:

@@ -11,6 +11,7 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/operator_failure.hpp"
+#include "adjoin/core/sole_holder.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/adjointness.hpp"
 #include "adjoin/physics/least_squares_problem.hpp"
@@ -192,9 +193,8 @@ TensorList StackedLinearPhysics::A_into(const TensorList& out, const at::Tensor&
 }
 
 TensorList StackedLinearPhysics::A_reusing(TensorList& kept, const at::Tensor& x, const Params& params) const {
-  const bool free = std::ranges::all_of(kept, [](const at::Tensor& t) {
-    return t.defined() && t.use_count() == 1 && t.has_storage() && t.storage().use_count() == 1;
-  });
+  const bool free = std::ranges::all_of(
+      kept, [](const at::Tensor& t) { return t.defined() && t.has_storage() && is_sole_holder(t); });
   kept = A_into(free ? kept : TensorList(), x, params);
   return kept;
 }
