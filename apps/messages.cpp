@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "adjoin/distributed/stacked_linear_physics.hpp"
-#include "adjoin/physics/matrix.hpp"
+#include "adjoin/operators/matrix.hpp"
 #include "commands.hpp"
 
 namespace adjoin {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
-#include "staging.hpp"  // of the library itself, as it waits for a device
+#include "comm/backend/staging.hpp"  // of the library itself, as it waits for a device
 
 namespace adjoin::benchmark {
 

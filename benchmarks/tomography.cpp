@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "adjoin/physics/tomography.hpp"
+#include "adjoin/operators/tomography/tomography.hpp"
 
 namespace {
 

@@ -5,13 +5,13 @@
 #include <array>
 #include <memory>
 
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
+#include "adjoin/operators/diagonal.hpp"
+#include "adjoin/operators/function.hpp"
+#include "adjoin/operators/mri/multi_coil_mri.hpp"
+#include "adjoin/operators/tomography/tomography.hpp"
 #include "adjoin/physics/algebra.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/diagonal.hpp"
-#include "adjoin/physics/function.hpp"
-#include "adjoin/physics/kernels.hpp"
-#include "adjoin/physics/multi_coil_mri.hpp"
-#include "adjoin/physics/tomography.hpp"
 
 namespace adjoin::benchmark {
 

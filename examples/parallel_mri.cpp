@@ -19,10 +19,10 @@
 #include "adjoin/core/psnr.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/models/dncnn.hpp"
+#include "adjoin/operators/mri/multi_coil_mri.hpp"
+#include "adjoin/operators/split.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "adjoin/optim/distribute.hpp"
-#include "adjoin/physics/multi_coil_mri.hpp"
-#include "adjoin/physics/split.hpp"
 #include "bart.hpp"
 #include "example.hpp"
 

@@ -3,8 +3,8 @@
 #include <iostream>
 
 #include "adjoin/distributed/stacked_linear_physics.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/kernels.hpp"
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
 
 int main() {
   adjoin::DistributedContext context;  // finds MPI, or runs alone

@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/kernels.hpp"
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
 #include "adjoin/physics/noise.hpp"
 
 namespace adjoin::example {

@@ -15,11 +15,11 @@
 
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/io/hdf5.hpp"
+#include "adjoin/operators/split.hpp"
+#include "adjoin/operators/tomography/tomography.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "adjoin/optim/distribute.hpp"
 #include "adjoin/optim/total_variation.hpp"
-#include "adjoin/physics/split.hpp"
-#include "adjoin/physics/tomography.hpp"
 #include "example.hpp"
 
 namespace {

@@ -7,9 +7,11 @@ import sys
 # What each room may include besides itself.
 MAY_USE = {
     "core": set(),
-    "comm": {"core"},
+    "kernels": {"core"},
+    "comm": {"core", "kernels"},
     "solvers": {"core"},
     "physics": {"core", "solvers"},
+    "operators": {"core", "solvers", "physics", "kernels"},
     "distributed": {"core", "comm", "solvers", "physics"},
     "optim": {"core", "comm", "solvers", "physics", "distributed"},
     "io": {"core"},
@@ -38,14 +40,17 @@ def violations(root):
                     yield f"{here}: relative include {name}"
                 if name == "mpi.h" and room != "comm":
                     yield f"{here}: only the room comm may include {name}"
-                if not name.startswith("adjoin/"):
+                parts = pathlib.PurePosixPath(name).parts
+                public = parts[0] == "adjoin"
+                target = room_of(parts[1:] if public else parts)
+                if target not in MAY_USE:  # of a library, or in no room
                     continue
-                target = room_of(pathlib.PurePosixPath(name).parts[1:])
                 if target != room and target not in MAY_USE[room]:
                     yield f"{here}: {room} may not include {name}"
-                if not (root / "include" / name).exists():
-                    if not (root / "src" / pathlib.PurePosixPath(name).relative_to("adjoin")).exists():
-                        yield f"{here}: {name} does not exist"
+                if not public and folder.name == "adjoin":
+                    yield f"{here}: a public header may not include the private {name}"
+                if not (root / ("include" if public else "src") / name).exists():
+                    yield f"{here}: {name} does not exist"
 
 
 def main():

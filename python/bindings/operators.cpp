@@ -1,13 +1,13 @@
 // The operators, and what they are made from.
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/diagonal.hpp"
-#include "adjoin/physics/downsampling.hpp"
-#include "adjoin/physics/inpainting.hpp"
-#include "adjoin/physics/kernels.hpp"
-#include "adjoin/physics/matrix.hpp"
-#include "adjoin/physics/multi_coil_mri.hpp"
-#include "adjoin/physics/split.hpp"
-#include "adjoin/physics/tomography.hpp"
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
+#include "adjoin/operators/diagonal.hpp"
+#include "adjoin/operators/downsampling.hpp"
+#include "adjoin/operators/inpainting.hpp"
+#include "adjoin/operators/matrix.hpp"
+#include "adjoin/operators/mri/multi_coil_mri.hpp"
+#include "adjoin/operators/split.hpp"
+#include "adjoin/operators/tomography/tomography.hpp"
 #include "casters.hpp"
 
 namespace adjoin::python {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
-#include "staging.hpp"
+#include "comm/backend/staging.hpp"
 
 namespace adjoin {
 

@@ -1,4 +1,4 @@
-#include "convolution.hpp"
+#include "models/convolution.hpp"
 
 #include <ATen/ATen.h>
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
-#include "convolution.hpp"
+#include "models/convolution.hpp"
 
 namespace adjoin {
 

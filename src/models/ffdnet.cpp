@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
-#include "convolution.hpp"
+#include "models/convolution.hpp"
 
 namespace adjoin {
 

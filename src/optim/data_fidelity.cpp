@@ -9,7 +9,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/vector_space.hpp"
-#include "elementwise.hpp"
+#include "optim/elementwise.hpp"
 
 namespace adjoin {
 

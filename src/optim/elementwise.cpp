@@ -1,4 +1,4 @@
-#include "elementwise.hpp"
+#include "optim/elementwise.hpp"
 
 #include <ATen/ATen.h>
 

@@ -14,7 +14,7 @@
 #include "adjoin/core/psnr.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/progress.hpp"
-#include "elementwise.hpp"
+#include "optim/elementwise.hpp"
 
 namespace adjoin {
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
-#include "elementwise.hpp"
+#include "optim/elementwise.hpp"
 
 namespace adjoin {
 

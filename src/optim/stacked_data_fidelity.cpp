@@ -11,7 +11,7 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/operator_failure.hpp"
 #include "adjoin/distributed/autograd.hpp"
-#include "elementwise.hpp"
+#include "optim/elementwise.hpp"
 
 namespace adjoin {
 

@@ -8,7 +8,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/vector_space.hpp"
-#include "tv_kernels.hpp"
+#include "optim/tv_kernels.hpp"
 
 namespace adjoin {
 

@@ -1,4 +1,4 @@
-#include "tv_kernels.hpp"
+#include "optim/tv_kernels.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "tv_rows.hpp"
+#include "optim/tv_rows.hpp"
 
 namespace adjoin::tv {
 

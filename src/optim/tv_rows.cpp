@@ -1,4 +1,4 @@
-#include "tv_rows.hpp"
+#include "optim/tv_rows.hpp"
 
 #include <cmath>
 

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "adjoin/core/errors.hpp"
-#include "elementwise.hpp"
+#include "optim/elementwise.hpp"
 
 namespace adjoin {
 

@@ -8,7 +8,7 @@
 
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/solver.hpp"
-#include "batch_status.hpp"
+#include "solvers/batch_status.hpp"
 
 namespace adjoin {
 

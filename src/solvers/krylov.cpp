@@ -8,8 +8,8 @@
 #include <tuple>
 #include <utility>
 
-#include "batch_status.hpp"
-#include "precision.hpp"
+#include "solvers/batch_status.hpp"
+#include "solvers/precision.hpp"
 
 namespace adjoin {
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
-#include "precision.hpp"
+#include "solvers/precision.hpp"
 
 namespace adjoin {
 

@@ -8,9 +8,9 @@
 #include <limits>
 
 #include "adjoin/core/errors.hpp"
-#include "batch_status.hpp"
-#include "bidiagonalization.hpp"
-#include "precision.hpp"
+#include "solvers/batch_status.hpp"
+#include "solvers/bidiagonalization.hpp"
+#include "solvers/precision.hpp"
 
 namespace adjoin {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "adjoin/core/errors.hpp"
-#include "batch_status.hpp"
+#include "solvers/batch_status.hpp"
 
 namespace adjoin {
 

@@ -1,5 +1,5 @@
 // Memory shared between processes without MPI, and what happens when one of them ends.
-#include "node.hpp"
+#include "comm/shared_memory/node.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "adjoin/core/errors.hpp"
-#include "node_group.hpp"
+#include "comm/shared_memory/group.hpp"
 
 namespace adjoin::test {
 

@@ -2,12 +2,12 @@
 #include <functional>
 
 #include "adjoin/models/dncnn.hpp"
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "adjoin/optim/distribute.hpp"
 #include "adjoin/optim/total_variation.hpp"
 #include "adjoin/optim/wavelet.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/kernels.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test {

@@ -7,14 +7,14 @@
 #include <utility>
 
 #include "adjoin/distributed/processing.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/diagonal.hpp"
-#include "adjoin/physics/downsampling.hpp"
-#include "adjoin/physics/function.hpp"
-#include "adjoin/physics/inpainting.hpp"
-#include "adjoin/physics/kernels.hpp"
-#include "adjoin/physics/multi_coil_mri.hpp"
-#include "adjoin/physics/tomography.hpp"
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
+#include "adjoin/operators/diagonal.hpp"
+#include "adjoin/operators/downsampling.hpp"
+#include "adjoin/operators/function.hpp"
+#include "adjoin/operators/inpainting.hpp"
+#include "adjoin/operators/mri/multi_coil_mri.hpp"
+#include "adjoin/operators/tomography/tomography.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test {

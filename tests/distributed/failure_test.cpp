@@ -1,7 +1,7 @@
 // A failure on one rank is the same error on every rank, at that call, and the next call works.
 #include <limits>
 
-#include "adjoin/physics/function.hpp"
+#include "adjoin/operators/function.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test::failure_test {

@@ -1,7 +1,7 @@
 // Blurs whose normal operators add up to one that the ranks compute together.
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
 #include "adjoin/physics/algebra.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/kernels.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test::joint_normal_test {

@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "adjoin/physics/function.hpp"
+#include "adjoin/operators/function.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test {

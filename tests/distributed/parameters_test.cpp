@@ -3,7 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "adjoin/distributed/processing.hpp"
-#include "adjoin/physics/function.hpp"
+#include "adjoin/operators/function.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test::parameters_test {

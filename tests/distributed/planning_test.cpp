@@ -1,5 +1,5 @@
 // Shapes and dtypes may change between calls, on all ranks or on some: all ranks plan anew together.
-#include "adjoin/physics/function.hpp"
+#include "adjoin/operators/function.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test::planning_test {

@@ -11,7 +11,7 @@
 
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
-#include "adjoin/physics/matrix.hpp"
+#include "adjoin/operators/matrix.hpp"
 
 namespace adjoin::test {
 

@@ -1,10 +1,10 @@
 // Plug-and-play with a denoiser in tiles: equal to one process, with one message for the physics and one for the tiles.
 #include <functional>
 
+#include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/blur/kernels.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "adjoin/optim/distribute.hpp"
-#include "adjoin/physics/blur.hpp"
-#include "adjoin/physics/kernels.hpp"
 #include "optim/support.hpp"
 
 namespace adjoin::test {

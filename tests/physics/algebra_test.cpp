@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/physics/matrix.hpp"
+#include "adjoin/operators/matrix.hpp"
 #include "dense.hpp"
 
 namespace adjoin {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "adjoin/core/vector_space.hpp"
-#include "adjoin/physics/function.hpp"
+#include "adjoin/operators/function.hpp"
 
 namespace adjoin::testing {
 

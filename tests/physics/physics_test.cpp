@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/physics/function.hpp"
+#include "adjoin/operators/function.hpp"
 #include "dense.hpp"
 
 namespace adjoin::physics_test {

@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/physics/matrix.hpp"
+#include "adjoin/operators/matrix.hpp"
 #include "dense.hpp"
 
 namespace adjoin::stacked_test {

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-namespace adjoin {
+#include "adjoin/core/reduce_op.hpp"
 
-enum class ReduceOp : std::uint8_t { sum, product, min, max };
+namespace adjoin {
 
 /// A started collective. It owns what it needs, and its destructor waits. Move-only.
 class Pending {

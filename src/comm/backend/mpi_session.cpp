@@ -1,0 +1,25 @@
+#include <mpi.h>
+
+#include "adjoin/comm/mpi.hpp"
+#include "adjoin/core/errors.hpp"
+#include "comm/backend/mpi_support.hpp"
+
+namespace adjoin {
+
+MpiSession::MpiSession() {
+  int initialized = 0;
+  mpi::check_code(MPI_Initialized(&initialized), "MPI_Initialized");
+  if (initialized == 0) {
+    int provided = 0;
+    mpi::check_code(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+    owner_ = true;
+  }
+}
+
+MpiSession::~MpiSession() {
+  if (owner_ && mpi::is_active()) {
+    MPI_Finalize();
+  }
+}
+
+}  // namespace adjoin

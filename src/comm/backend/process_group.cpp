@@ -1,0 +1,472 @@
+#include "adjoin/comm/process_group.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <numeric>
+#include <optional>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <utility>
+
+#include "adjoin/comm/single.hpp"
+#include "adjoin/core/errors.hpp"
+#include "comm/backend/private_reduce_buffer.hpp"
+#include "comm/backend/staged_reduce_buffer.hpp"
+#include "comm/shared_memory/group.hpp"
+#include "comm/shared_memory/node.hpp"
+#include "comm/shared_memory/reduce_buffer.hpp"
+#include "comm/shared_memory/transfers.hpp"
+
+namespace adjoin {
+
+namespace {
+
+/// What `call` returns; what it throws as CommunicationError.
+template <class Call>
+auto guarded(const char* what, const Call& call) {
+  try {
+    return call();
+  } catch (const c10::Error& e) {
+    throw CommunicationError(c10::str("torch.distributed: ", what, ": ", e.what_without_backtrace()));
+  } catch (const std::exception& e) {
+    throw CommunicationError(c10::str("torch.distributed: ", what, ": ", e.what()));
+  }
+}
+
+/// Started operations of a backend, with the memory that they use, and what makes their results the caller's.
+class GroupWork : public Pending::Work {
+ public:
+  using Finish = std::function<void()>;
+
+  GroupWork(const char* what, std::vector<at::Tensor> tensors, Finish finish = {})
+      : what_(what), tensors_(std::move(tensors)), finish_(std::move(finish)) {}
+
+  void add(c10::intrusive_ptr<c10d::Work> work) { works_.push_back(std::move(work)); }
+
+  bool test() override {
+    if (!std::ranges::all_of(works_, [](const auto& work) { return work->isCompleted(); })) {
+      return false;
+    }
+    wait();
+    return true;
+  }
+
+  void wait() override {
+    for (const auto& work : works_) {
+      guarded(what_, [&] { return work->wait(); });
+    }
+    if (finish_) {
+      const c10::NoGradGuard no_grad;
+      finish_();
+    }
+  }
+
+ private:
+  const char* what_;
+  std::vector<at::Tensor> tensors_;
+  Finish finish_;
+  std::vector<c10::intrusive_ptr<c10d::Work>> works_;
+};
+
+/// The memory of the contiguous `tensor` as bytes: what a backend moves, whatever the dtype.
+at::Tensor as_bytes(const at::Tensor& tensor) {
+  return at::from_blob(tensor.mutable_data_ptr(), {static_cast<std::int64_t>(tensor.nbytes())},
+                       tensor.options().dtype(at::kByte));
+}
+
+c10d::ReduceOp::RedOpType backend_op(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::product:
+      return c10d::ReduceOp::PRODUCT;
+    case ReduceOp::min:
+      return c10d::ReduceOp::MIN;
+    case ReduceOp::max:
+      return c10d::ReduceOp::MAX;
+    default:
+      return c10d::ReduceOp::SUM;
+  }
+}
+
+/// A tensor that every backend can reduce, whose reduction by `op` is that of `tensor`: memory of its own, or that of
+/// `tensor` seen as another dtype.
+struct Reducible {
+  at::Tensor tensor;
+  c10d::ReduceOp::RedOpType op;
+};
+
+Reducible as_reducible(const at::Tensor& tensor, ReduceOp op) {
+  switch (tensor.scalar_type()) {
+    case at::kBool:
+      return {tensor.view(at::kByte),
+              op == ReduceOp::sum || op == ReduceOp::max ? c10d::ReduceOp::MAX : c10d::ReduceOp::MIN};
+    case at::kShort:
+      return {tensor.to(at::kInt), backend_op(op)};
+    case at::kHalf:
+    case at::kBFloat16:
+      // Accelerators have both; on the host they are combined in single precision.
+      return {tensor.is_cpu() ? tensor.to(at::kFloat) : tensor, backend_op(op)};
+    case at::kComplexHalf:
+    case at::kComplexFloat:
+    case at::kComplexDouble:
+      return as_reducible(at::view_as_real(tensor), op);
+    default:
+      return {tensor, backend_op(op)};
+  }
+}
+
+/// A name that processes have in common exactly when they run on one node and see the same processes.
+std::string node_name() {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  std::string boot;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+  std::array<char, 256> processes{};
+  const auto length = readlink("/proc/self/ns/pid", processes.data(), processes.size());
+  return c10::str(host.data(), ' ', boot, ' ',
+                  std::string(processes.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))));
+}
+
+class ProcessGroupCommunicator : public Communicator {
+ public:
+  ProcessGroupCommunicator(ProcessGroupPtr group, ProcessGroupOptions options)
+      : options_(std::move(options)), group_(std::move(group)), rank_(group_->getRank()), size_(group_->getSize()) {
+    find_devices();
+    const std::vector<std::string> names = all_gather_bytes(node_name());
+    const std::string& mine = names[static_cast<std::size_t>(rank_)];
+    local_size_ = static_cast<int>(std::ranges::count(names, mine));
+    local_rank_ = static_cast<int>(std::count(names.begin(), names.begin() + rank_, mine));
+    if (options_.shared_memory && size_ > 1 && local_size_ == size_) {
+      share_memory();
+    }
+    reset_counters();
+  }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  int local_rank() const override { return local_rank_; }
+  int local_size() const override { return local_size_; }
+
+  std::string description() const override {
+    return c10::str("torch.distributed (", group_->getBackendName(), "), ", size_, size_ == 1 ? " rank" : " ranks",
+                    transfers_ ? ", shared memory" : "");
+  }
+
+  std::unique_ptr<Communicator> split(int color, int key) override {
+    check(color >= 0, "split: color must not be negative, got ", color);
+    const at::Tensor mine = at::tensor({color, key}, at::kInt);
+    const at::Tensor all = all_gather(mine);
+    std::vector<int> members;
+    for (int r = 0; r < size_; ++r) {
+      if (all[r][0].item<int>() == color) {
+        members.push_back(r);
+      }
+    }
+    std::ranges::stable_sort(members, {}, [&](int r) { return all[r][1].item<int>(); });
+    if (members.size() == 1) {
+      return make_single_communicator();
+    }
+    if (static_cast<int>(members.size()) == size_ && std::ranges::is_sorted(members)) {
+      return std::make_unique<ProcessGroupCommunicator>(group_, options_);
+    }
+    check(options_.new_group != nullptr, "split: ProcessGroupOptions::new_group must be given to make smaller groups");
+    return std::make_unique<ProcessGroupCommunicator>(options_.new_group(members), options_);
+  }
+
+ protected:
+  /// The group moves host memory always, by way of the accelerator if need be.
+  bool reaches(at::Device device) const override {
+    return device.is_cpu() || std::ranges::find(accelerators_, device.type()) != accelerators_.end();
+  }
+
+  void all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
+    if (transfers_ && tensor.is_cpu()) {
+      transfers_->all_reduce(tensor.scalar_type(), op, tensor.const_data_ptr(), tensor.mutable_data_ptr(),
+                             static_cast<std::size_t>(tensor.numel()));
+    } else {
+      start_all_reduce_impl(tensor, op).wait();
+    }
+  }
+
+  void all_reduce_values_impl(std::span<double> values, ReduceOp op) override {
+    if (transfers_) {
+      transfers_->all_reduce(at::kDouble, op, values.data(), values.data(), values.size());
+    } else {
+      at::Tensor tensor = at::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}, at::kDouble);
+      all_reduce_impl(tensor, op);
+    }
+  }
+
+  Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
+    const c10::NoGradGuard no_grad;
+    if (tensor.is_complex() && op == ReduceOp::product) {
+      return start_complex_product(tensor);
+    }
+    Reducible reducible = as_reducible(tensor, op);
+    reducible.tensor = on_backend(reducible.tensor);
+    GroupWork::Finish finish;
+    if (!reducible.tensor.is_alias_of(tensor)) {
+      finish = [tensor, result = reducible.tensor] {
+        (tensor.is_complex() ? at::view_as_real(tensor) : tensor).copy_(result);
+      };
+    }
+    auto work = std::make_unique<GroupWork>("all_reduce", std::vector{tensor, reducible.tensor}, std::move(finish));
+    std::vector<at::Tensor> tensors = {reducible.tensor};
+    c10d::AllreduceOptions options;
+    options.reduceOp = reducible.op;
+    guarded("all_reduce", [&] { work->add(backend_of(reducible.tensor)->allreduce(tensors, options)); });
+    return Pending(std::move(work));
+  }
+
+  void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
+    if (transfers_ && buffer.is_cpu()) {
+      transfers_->all_gather(buffer, counts);
+    } else {
+      start_all_gather_v_impl(buffer, counts).wait();
+    }
+  }
+
+  /// Backends gather equal parts. Unequal ones are padded, or broadcast one by one where that moves much less.
+  Pending start_all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
+    const c10::NoGradGuard no_grad;
+    const std::int64_t longest = std::ranges::max(counts);
+    const bool equal = longest * size_ == buffer.numel();
+    if (!equal && longest * size_ > 2 * buffer.numel()) {
+      return start_broadcasts(buffer, counts);
+    }
+    const auto begin = std::accumulate(counts.begin(), counts.begin() + rank_, std::int64_t{0});
+    const at::Tensor flat = buffer.view({-1});
+    at::Tensor mine = at::empty({longest}, buffer.options());
+    const std::int64_t count = counts[static_cast<std::size_t>(rank_)];
+    mine.narrow(0, 0, count).copy_(flat.narrow(0, begin, count));
+    mine.narrow(0, count, longest - count).zero_();
+    mine = on_backend(mine);
+    const bool in_place = equal && mine.device() == buffer.device();
+    const at::Tensor all = in_place ? flat : at::empty({size_ * longest}, mine.options());
+    GroupWork::Finish finish;
+    if (!in_place) {
+      finish = [flat, all, counts, longest] {
+        std::int64_t offset = 0;
+        for (std::size_t r = 0; r < counts.size(); ++r) {
+          flat.narrow(0, offset, counts[r]).copy_(all.narrow(0, static_cast<std::int64_t>(r) * longest, counts[r]));
+          offset += counts[r];
+        }
+      };
+    }
+    auto work = std::make_unique<GroupWork>("all_gather", std::vector{mine, all}, std::move(finish));
+    at::Tensor input = as_bytes(mine);
+    at::Tensor output = as_bytes(all);
+    guarded("all_gather", [&] { work->add(backend_of(mine)->_allgather_base(output, input)); });
+    return Pending(std::move(work));
+  }
+
+  void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) override {
+    // Not every backend has more than this.
+    const c10::NoGradGuard no_grad;
+    at::Tensor reduced = input.clone(at::MemoryFormat::Contiguous);
+    all_reduce_impl(reduced, op);
+    output.copy_(reduced.narrow(0, rank_ * output.size(0), output.size(0)));
+  }
+
+  void broadcast_impl(at::Tensor& tensor, int root) override {
+    if (transfers_ && tensor.is_cpu()) {
+      transfers_->broadcast(tensor, root);
+    } else {
+      start_broadcast_impl(tensor, root).wait();
+    }
+  }
+
+  Pending start_broadcast_impl(at::Tensor& tensor, int root) override {
+    const c10::NoGradGuard no_grad;
+    const at::Tensor moved = on_backend(tensor);
+    GroupWork::Finish finish;
+    if (!moved.is_same(tensor)) {
+      finish = [tensor, moved] { tensor.copy_(moved); };
+    }
+    auto work = std::make_unique<GroupWork>("broadcast", std::vector{tensor, moved}, std::move(finish));
+    add_broadcast(*work, moved, root);
+    return Pending(std::move(work));
+  }
+
+  void barrier_impl() override {
+    // A value that returns to the host: it tells the host, not only a stream, that all have come.
+    double value = 0.0;
+    all_reduce_values_impl({&value, 1}, ReduceOp::sum);
+  }
+
+  std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
+                                                   at::Device device) override;
+
+  at::Tensor visible_impl(std::int64_t numel, at::ScalarType dtype) override {
+    return transfers_ ? transfers_->visible(numel, dtype) : at::Tensor();
+  }
+
+ private:
+  void find_devices() {
+    check(group_->hasBackends(), "make_process_group_communicator: group has no backends; was it destroyed?");
+    bool has_host = false;
+    for (const at::Device device : group_->getDeviceTypes()) {
+      if (device.is_cpu()) {
+        has_host = true;
+      } else if (group_->getBackend(device.type())->getBackendName() != "gloo") {
+        accelerators_.push_back(device.type());  // Gloo takes tensors of an accelerator in some calls only
+      }
+    }
+    if (!has_host) {
+      const std::optional<at::Device> bound = group_->getBoundDeviceId();
+      host_goes_by_ = bound ? *bound : c10::impl::VirtualGuardImpl(accelerators_.front()).getDevice();
+    }
+  }
+
+  /// Sets up shared memory, or leaves all as it is where the ranks cannot see each other's.
+  void share_memory() {
+    auto all_gather = [this](const at::Tensor& mine) {
+      at::Tensor all = at::empty({size_, mine.numel()}, mine.options());
+      all[rank_].copy_(mine);
+      start_all_gather_v_impl(all, std::vector<std::int64_t>(static_cast<std::size_t>(size_), mine.numel())).wait();
+      return all;
+    };
+    transfers_ = NodeTransfers::make(
+        NodeGroup::make(std::make_unique<Node>(rank_, size_, std::move(all_gather), options_.timeout)));
+  }
+
+  /// `tensor`, or a copy where a backend takes it.
+  at::Tensor on_backend(const at::Tensor& tensor) const {
+    return host_goes_by_ && tensor.is_cpu() ? tensor.to(*host_goes_by_) : tensor;
+  }
+
+  c10::intrusive_ptr<c10d::Backend> backend_of(const at::Tensor& tensor) const {
+    return group_->getBackend(tensor.device().type());
+  }
+
+  void add_broadcast(GroupWork& work, const at::Tensor& tensor, int root) const {
+    std::vector<at::Tensor> tensors = {as_bytes(tensor)};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    guarded("broadcast", [&] { work.add(backend_of(tensor)->broadcast(tensors, options)); });
+  }
+
+  Pending start_broadcasts(const at::Tensor& buffer, const std::vector<std::int64_t>& counts) const {
+    const at::Tensor moved = on_backend(buffer.view({-1}));
+    GroupWork::Finish finish;
+    if (moved.device() != buffer.device()) {
+      finish = [buffer, moved] { buffer.copy_(moved.view(buffer.sizes())); };
+    }
+    auto work = std::make_unique<GroupWork>("broadcast", std::vector{buffer, moved}, std::move(finish));
+    std::int64_t begin = 0;
+    for (int root = 0; root < size_; ++root) {
+      const std::int64_t count = counts[static_cast<std::size_t>(root)];
+      if (count > 0) {
+        add_broadcast(*work, moved.narrow(0, begin, count), root);
+      }
+      begin += count;
+    }
+    return Pending(std::move(work));
+  }
+
+  /// No backend multiplies complex numbers: they are gathered and multiplied here.
+  Pending start_complex_product(const at::Tensor& tensor) {
+    const bool half = tensor.scalar_type() == at::kComplexHalf;
+    const at::Tensor factor = tensor.view({-1}).to(half ? at::kComplexFloat : tensor.scalar_type());
+    at::Tensor factors = at::empty({size_, tensor.numel()}, factor.options());
+    factors[rank_].copy_(factor);
+    Pending gathered =
+        start_all_gather_v_impl(factors, std::vector<std::int64_t>(static_cast<std::size_t>(size_), tensor.numel()));
+    return Pending(std::make_unique<ProductWork>(std::move(gathered), factors, tensor));
+  }
+
+  /// A gather of factors, whose product goes to a tensor.
+  class ProductWork : public Pending::Work {
+   public:
+    ProductWork(Pending gathered, at::Tensor factors, at::Tensor product)
+        : gathered_(std::move(gathered)), factors_(std::move(factors)), product_(std::move(product)) {}
+
+    bool test() override {
+      if (!gathered_.test()) {
+        return false;
+      }
+      wait();
+      return true;
+    }
+
+    void wait() override {
+      gathered_.wait();
+      const c10::NoGradGuard no_grad;
+      product_.copy_(factors_.prod(0).view(product_.sizes()));
+    }
+
+   private:
+    Pending gathered_;
+    at::Tensor factors_;
+    at::Tensor product_;
+  };
+
+  ProcessGroupOptions options_;
+  ProcessGroupPtr group_;
+  int rank_;
+  int size_;
+  int local_rank_ = 0;
+  int local_size_ = 1;
+  /// Those that the group has backends for.
+  std::vector<at::DeviceType> accelerators_;
+  /// The accelerator that takes host memory to the group, where this has no backend for the host.
+  std::optional<at::Device> host_goes_by_;
+  /// Null where host memory goes through the group.
+  std::unique_ptr<NodeTransfers> transfers_;
+};
+
+/// Ordinary memory, whose copy the group reduces.
+class GroupReduceBuffer : public ReduceBuffer {
+ public:
+  using Reduce = std::function<void(at::Tensor&, ReduceOp)>;
+
+  GroupReduceBuffer(Communicator& communicator, Reduce reduce, std::int64_t numel, at::ScalarType dtype,
+                    at::Device device)
+      : ReduceBuffer(communicator),
+        reduce_(std::move(reduce)),
+        input_(at::empty({numel}, at::TensorOptions(dtype).device(device))) {}
+
+  const at::Tensor& input() const override { return input_; }
+
+ protected:
+  void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
+    const c10::NoGradGuard no_grad;
+    output.copy_(input_.view(output.sizes()));
+    reduce_(output, op);
+  }
+
+ private:
+  Reduce reduce_;
+  at::Tensor input_;
+};
+
+std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
+                                                                           at::Device device) {
+  if (size_ == 1) {
+    return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
+  }
+  const GroupReduceBuffer::Reduce reduce = [this](at::Tensor& tensor, ReduceOp op) { all_reduce_impl(tensor, op); };
+  if (reaches(device) && !device.is_cpu()) {
+    return std::make_unique<GroupReduceBuffer>(*this, reduce, numel, dtype, device);
+  }
+  if (transfers_) {
+    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, AcrossNodes(), numel, dtype);
+  }
+  return make_host_reduce_buffer<GroupReduceBuffer>(device, *this, reduce, numel, dtype, at::kCPU);
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_process_group_communicator(ProcessGroupPtr group,
+                                                              const ProcessGroupOptions& options) {
+  check(group.defined(), "make_process_group_communicator: group must not be null");
+  check(options.timeout > std::chrono::milliseconds(0),
+        "make_process_group_communicator: timeout must be positive, got ", options.timeout.count(), " ms");
+  return std::make_unique<ProcessGroupCommunicator>(std::move(group), options);
+}
+
+}  // namespace adjoin

@@ -1,0 +1,40 @@
+#include "comm/backend/staging.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+namespace adjoin {
+
+bool is_dense(const at::Tensor& tensor) { return tensor.is_contiguous() && !tensor.is_conj() && !tensor.is_neg(); }
+
+void synchronize_stream(at::Device device) {
+  if (!device.is_cpu()) {
+    c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
+  }
+}
+
+at::Tensor host_like(const at::Tensor& tensor) {
+  return at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(tensor.is_cuda()));
+}
+
+at::Tensor stage(const at::Tensor& tensor, bool reachable) {
+  if (reachable && is_dense(tensor)) [[likely]] {
+    synchronize_stream(tensor.device());
+    return tensor;
+  }
+  const c10::NoGradGuard no_grad;
+  at::Tensor staged = reachable ? at::empty(tensor.sizes(), tensor.options()) : host_like(tensor);
+  staged.copy_(tensor);
+  synchronize_stream(staged.device());
+  return staged;
+}
+
+void unstage(const at::Tensor& staged, at::Tensor& tensor) {
+  if (!staged.is_same(tensor)) {
+    const c10::NoGradGuard no_grad;
+    tensor.copy_(staged);
+  }
+}
+
+}  // namespace adjoin

@@ -1,0 +1,111 @@
+#include "comm/shared_memory/reduce_buffer.hpp"
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <numeric>
+#include <utility>
+
+namespace adjoin {
+
+NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes,
+                                   std::int64_t numel, at::ScalarType dtype)
+    : ReduceBuffer(communicator), transfers_(transfers), across_nodes_(std::move(across_nodes)) {
+  const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
+  const NodeGroup& group = transfers_.group();
+  if (bytes > private_bytes && group.size() > 1 && transfers_.contributes_in_place()) {
+    if (const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(bytes)) {
+      for (int r = 0; r < group.size(); ++r) {
+        contributions_.push_back(window->segment(r));
+      }
+      input_ = tensor_in(window, group.rank(), numel, dtype);
+      return;
+    }
+  }
+  input_ = at::empty({numel}, dtype);
+}
+
+void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
+  const auto numel = static_cast<std::size_t>(input_.numel());
+  if (contributions_.empty()) {
+    transfers_.all_reduce(input_.scalar_type(), op, input_.const_data_ptr(), output.mutable_data_ptr(), numel);
+  } else {
+    transfers_.all_reduce(input_.scalar_type(), op, contributions_, output.mutable_data_ptr(), numel);
+  }
+  if (across_nodes_) {
+    if (transfers_.group().rank() == 0) {
+      across_nodes_(output.mutable_data_ptr(), input_.numel(), input_.scalar_type(), op);
+    }
+    transfers_.broadcast(output, 0);
+  }
+}
+
+bool NodeReduceBuffer::shares_results() {
+  if (input_.nbytes() <= private_bytes || across_nodes_ || transfers_.group().size() < 2) {
+    return false;
+  }
+  if (!shared_results_[0].defined()) {
+    // A result in the segment of one rank, the next in that of another.
+    const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes());
+    for (int r = 0; window && r < 2; ++r) {
+      shared_results_[static_cast<std::size_t>(r)] = tensor_in(window, r, input_.numel(), input_.scalar_type());
+    }
+  }
+  return shared_results_[0].defined();
+}
+
+// A rank that writes to a result's memory again has passed the first signal of that reduction, which every rank gives
+// when it no longer reads the result before the last.
+const at::Tensor& NodeReduceBuffer::next_shared_result() {
+  next_shared_ = 1 - next_shared_;
+  return shared_results_[next_shared_];
+}
+
+const at::Tensor& NodeReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
+  if (!shares_results()) {
+    return ReduceBuffer::all_reduce_shared_impl(op);
+  }
+  const at::Tensor& result = next_shared_result();
+  const auto numel = static_cast<std::size_t>(input_.numel());
+  if (contributions_.empty()) {
+    transfers_.all_reduce_shared(input_.scalar_type(), op, input_.const_data_ptr(), result.mutable_data_ptr(), numel);
+  } else {
+    transfers_.all_reduce_shared(input_.scalar_type(), op, contributions_, result.mutable_data_ptr(), numel);
+  }
+  return result;
+}
+
+void NodeReduceBuffer::all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) {
+  if (across_nodes_) {
+    ReduceBuffer::all_gather_impl(output, counts);
+    return;
+  }
+  transfers_.all_gather(output, counts);
+  reduce_tail(counts);
+}
+
+const at::Tensor& NodeReduceBuffer::all_gather_shared_impl(const std::vector<std::int64_t>& counts) {
+  if (!shares_results()) {
+    return ReduceBuffer::all_gather_shared_impl(counts);
+  }
+  const at::Tensor& result = next_shared_result();
+  const Part part = own_part(counts);
+  const auto item = static_cast<std::int64_t>(input_.element_size());
+  transfers_.share(static_cast<const std::byte*>(input_.const_data_ptr()) + part.begin * item,
+                   static_cast<std::byte*>(result.mutable_data_ptr()) + part.begin * item,
+                   static_cast<std::size_t>(part.count * item));
+  reduce_tail(counts);
+  return result;
+}
+
+void NodeReduceBuffer::reduce_tail(const std::vector<std::int64_t>& counts) {
+  const std::int64_t parts = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  if (parts < input_.numel()) {
+    void* const tail =
+        static_cast<std::byte*>(input_.mutable_data_ptr()) + parts * static_cast<std::int64_t>(input_.element_size());
+    transfers_.all_reduce(input_.scalar_type(), ReduceOp::sum, tail, tail,
+                          static_cast<std::size_t>(input_.numel() - parts));
+  }
+}
+
+}  // namespace adjoin

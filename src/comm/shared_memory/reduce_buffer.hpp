@@ -1,0 +1,51 @@
+// Reduce buffers among the ranks of a node.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "adjoin/comm/communicator.hpp"
+#include "comm/shared_memory/transfers.hpp"
+
+namespace adjoin {
+
+/// Combines host memory in place with that of the other nodes; called by one rank of each node.
+using AcrossNodes = std::function<void(void* values, std::int64_t numel, at::ScalarType dtype, ReduceOp op)>;
+
+/// Reduced through the node's window, or, where writing there costs little, from contributions that lie there.
+class NodeReduceBuffer : public ReduceBuffer {
+ public:
+  /// `across_nodes` is empty where all ranks share one node.
+  NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes, std::int64_t numel,
+                   at::ScalarType dtype);
+
+  const at::Tensor& input() const override { return input_; }
+
+ protected:
+  void all_reduce_impl(at::Tensor& output, ReduceOp op) override;
+  const at::Tensor& all_reduce_shared_impl(ReduceOp op) override;
+  void all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) override;
+  const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts) override;
+
+ private:
+  /// Whether results are large enough to share, and there is memory for two in turn; the same on every rank.
+  bool shares_results();
+  const at::Tensor& next_shared_result();
+  /// Adds up what lies behind the parts, over the ranks.
+  void reduce_tail(const std::vector<std::int64_t>& counts);
+
+  NodeTransfers& transfers_;
+  AcrossNodes across_nodes_;
+  at::Tensor input_;
+  /// Of every rank, where all see them; otherwise empty.
+  std::vector<std::byte*> contributions_;
+  std::array<at::Tensor, 2> shared_results_;
+  std::size_t next_shared_ = 0;
+};
+
+}  // namespace adjoin

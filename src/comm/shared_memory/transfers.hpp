@@ -1,0 +1,120 @@
+// Collectives of any size among the ranks of a node, on memory of each rank's own.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "adjoin/comm/communicator.hpp"
+#include "comm/shared_memory/group.hpp"
+#include "comm/shared_memory/window_writer.hpp"
+
+namespace adjoin {
+
+/// The segment of `rank`, as a tensor of `numel` elements which keeps the window out of the pool.
+at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std::int64_t numel, at::ScalarType dtype);
+
+/// Up to this size contributions and results are cheaper in memory of each rank's own, which stays in its caches.
+constexpr std::size_t private_bytes = std::size_t{256} << 10;
+
+/// Takes the data through a window, piece by piece. Pieces lie in two places in turn: a rank that arrives with one has
+/// finished reading the one before. The window so stays small, and the pieces mostly in the caches.
+class NodeTransfers {
+ public:
+  /// Null on every rank when `group` is or when there is no memory. `in_place`: what contributes_in_place() is to say,
+  /// the same on every rank. Collective.
+  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group, std::optional<bool> in_place = {});
+
+  NodeGroup& group() const { return *group_; }
+
+  /// `buffer`, contiguous, holds a segment of each rank, one after the other, of `counts[r]` elements; each rank has
+  /// filled its own.
+  void all_gather(at::Tensor& buffer, const std::vector<std::int64_t>& counts);
+
+  /// Every rank's `tensor`, contiguous, becomes that of `root`.
+  void broadcast(at::Tensor& tensor, int root);
+
+  /// `output` ← reduction of the `numel` elements of every rank's `own`, the same bits on every rank. The two may be
+  /// the same memory.
+  void all_reduce(at::ScalarType dtype, ReduceOp op, const void* own, void* output, std::size_t numel);
+
+  /// The same into memory that all ranks see, of which each writes a share. Nobody may read it meanwhile.
+  void all_reduce_shared(at::ScalarType dtype, ReduceOp op, const void* own, void* shared, std::size_t numel);
+
+  /// Where every rank has written its contribution, in memory that all see. It is read only.
+  using Contributions = std::span<std::byte* const>;
+
+  /// Both, of contributions that need no way through the window. Where the outputs of all ranks are visible(), each
+  /// reduces a share to its own and copies those of the others from theirs.
+  void all_reduce(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* output, std::size_t numel);
+  void all_reduce_shared(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* shared,
+                         std::size_t numel);
+
+  /// Memory of this rank's own that the others see; undefined on every rank where writing it would take longer or there
+  /// is none. Collective.
+  at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
+
+  /// Whether it takes a rank less to write its contribution to memory that others have read than to memory of its own
+  /// and from there into the window; the same on every rank. Collective; measured at the first call, if ever.
+  bool contributes_in_place();
+
+  /// Copies `own` to this rank's place in memory that all ranks see, and returns when all have. Nobody may read what
+  /// lies there meanwhile, but others may until they call this.
+  void share(const std::byte* own, std::byte* shared, std::size_t bytes);
+
+ private:
+  NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window, std::optional<bool> in_place);
+  /// Where the ranks lay their next piece.
+  const std::vector<std::byte*>& next_places() { return places_[turn_ = 1 - turn_]; }
+
+  /// Waits for all ranks, and finds where each one's memory is that it calls this with: in seen_, null where the others
+  /// do not see it.
+  void see(const void* own);
+  /// Gathers segments of lengths_[r] bytes.
+  void gather_segments(std::byte* data);
+  /// The same through the window, of those that no rank sees where they are.
+  void gather_in_pieces(std::byte* data, Store store);
+  /// Calls `transfer(r, segment)` for the bytes [begin, begin + most) of each rank's segment, as far as it has them.
+  template <class Transfer>
+  void for_segments(std::byte* data, std::size_t begin, std::size_t most, const Transfer& transfer) const;
+
+  bool takes_less_in_place();
+
+  /// Elements [begin, end) of a piece.
+  struct Share {
+    std::size_t begin;
+    std::size_t end;
+  };
+  /// The part of a piece that `rank` reduces.
+  Share share_of(int rank, std::size_t numel, std::size_t item) const;
+  /// Lays all of `own` but this rank's share into `places`, then waits for the others.
+  void contribute(const std::vector<std::byte*>& places, const std::byte* own, std::size_t numel, std::size_t item);
+  /// What lies at `contributions`, in the order of the ranks, from byte `offset` on.
+  std::span<const void* const> sources(Contributions contributions, std::size_t offset);
+  /// The same, but this rank's contribution is `own`.
+  std::span<const void* const> sources(Contributions contributions, const std::byte* own, std::size_t offset);
+  /// `output` ← this rank's share of the reduction, from its place to its end; laid into `places`, too, unless they are
+  /// the ranks' outputs themselves; then, when all have done so, that of the others from there.
+  void reduce_shares(at::ScalarType dtype, ReduceOp op, std::span<const void* const> sources,
+                     const std::vector<std::byte*>& places, std::byte* output, std::size_t numel, Store store);
+
+  std::unique_ptr<NodeGroup> group_;
+  std::shared_ptr<SharedWindow> window_;
+  WindowWriter writer_;
+  std::size_t rank_;
+  std::size_t turn_ = 0;
+  std::array<std::vector<std::byte*>, 2> places_;
+  std::optional<bool> contributes_in_place_;
+  // Kept from call to call, to spare the allocation.
+  std::vector<const void*> sources_;
+  std::vector<std::byte*> seen_;
+  std::vector<std::size_t> lengths_;
+};
+
+}  // namespace adjoin

@@ -1,0 +1,32 @@
+#include "kernels/image_transform.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/util/accumulate.h>
+
+#include <vector>
+
+namespace adjoin::fft {
+
+std::shared_ptr<const ImageTransform> ImageTransform::make(at::IntArrayRef sizes, at::ScalarType dtype) {
+  const std::shared_ptr<ImageTransform> result(new ImageTransform);
+  result->rows_ = c10::multiply_integers(sizes.slice(0, sizes.size() - 1));
+  result->bins_ = at::isComplexType(dtype) ? sizes.back() : sizes.back() / 2 + 1;
+  result->row_length_ = padded_row(result->bins_, dtype);
+  result->axes_ = static_cast<std::int64_t>(sizes.size());
+  const std::int64_t columns = columns_in_block(dtype);
+  result->columns_in_blocks_ = (result->bins_ + columns - 1) / columns * columns;
+  std::vector<std::int64_t> spectrum = sizes.vec();
+  spectrum.back() = result->bins_;
+  result->along_row_ = Transform::make(sizes.slice(sizes.size() - 1), dtype);
+  result->along_columns_ = Transform::make_columns(spectrum, at::toComplexType(dtype));
+  return result->along_row_ != nullptr && result->along_columns_ != nullptr ? result : nullptr;
+}
+
+at::Tensor ImageTransform::in_blocks(const at::Tensor& factors) const {
+  const at::Tensor rows = factors.flatten(-axes_, -2);
+  const at::Tensor padded = at::constant_pad_nd(rows, {0, columns_in_blocks_ - bins_});
+  const std::int64_t columns = columns_in_block(factors.scalar_type());
+  return padded.unflatten(-1, {columns_in_blocks_ / columns, columns}).movedim(-2, -3).contiguous();
+}
+
+}  // namespace adjoin::fft
