@@ -193,8 +193,12 @@ class Tomography(LinearPhysics):
     """
     def __init__(self, angles: torch.Tensor, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], detectors: int = 0, spacing: float = 1.0, shift: float = 0.0) -> None:
         ...
-    def fbp(self, y: torch.Tensor, filter: str = 'ramp') -> torch.Tensor:
-        ...
+    def fbp(self, y: torch.Tensor, filter: str = 'ramp', padding: str = 'zeros') -> torch.Tensor:
+        """
+        Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann. Angles may
+        be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end within
+        the detector as those of a cylinder. Warns where directions are missing or the detector is too short.
+        """
     def split(self, n: int) -> list[LinearPhysics]:
         ...
     @property

@@ -9,6 +9,7 @@
 #include "adjoin/operators/split.hpp"
 #include "adjoin/operators/tomography/tomography.hpp"
 #include "casters.hpp"
+#include "warnings.hpp"
 
 namespace adjoin::python {
 
@@ -114,11 +115,16 @@ void bind_operators(py::module_& m) {
       .def_property_readonly("image_size", &Tomography::image_size)
       .def(
           "fbp",
-          [](const Tomography& t, const at::Tensor& y, const std::string& filter) {
-            const py::gil_scoped_release release;
-            return t.fbp(y, fbp_filter_from_string(filter));
+          [](const Tomography& t, const at::Tensor& y, const std::string& filter, const std::string& padding) {
+            const FbpOptions options{fbp_filter_from_string(filter), fbp_padding_from_string(padding)};
+            return with_warnings([&] { return t.fbp(y, options); });
           },
-          py::arg("y"), py::arg("filter") = "ramp")
+          py::arg("y"), py::arg("filter") = "ramp", py::arg("padding") = "zeros",
+          "Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann. Angles "
+          "may\n"
+          "be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end "
+          "within\n"
+          "the detector as those of a cylinder. Warns where directions are missing or the detector is too short.")
       .def("split", [](const Tomography& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"));
 
   m.def(

@@ -3,16 +3,15 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <numeric>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/physics/fused.hpp"
 #include "kernels/parallel_beam.hpp"
+#include "operators/tomography/sinogram_filter.hpp"
 
 namespace adjoin {
 
@@ -27,9 +26,6 @@ constexpr std::array<std::pair<FbpFilter, std::string_view>, 5> filter_names = {
                                                                                  {FbpFilter::Cosine, "cosine"},
                                                                                  {FbpFilter::Hamming, "hamming"},
                                                                                  {FbpFilter::Hann, "hann"}}};
-
-/// Gaps between neighbouring angles that exceed the median by this factor are where no angle was measured.
-constexpr double missing_gap = 4.0;
 
 bool has_kernels(const at::Tensor& tensor) {
   const auto dtype = tensor.scalar_type();
@@ -82,62 +78,6 @@ void append_measured(std::span<const View> views, T* data, std::vector<Measured<
   }
 }
 
-/// Radians of the half-circle that each angle (degrees) stands for.
-std::vector<double> quadrature_weights(const std::vector<double>& angles) {
-  const std::size_t n = angles.size();
-  std::vector<double> turned(n);
-  std::ranges::transform(angles, turned.begin(), [](double a) { return a - 180.0 * std::floor(a / 180.0); });
-  std::vector<std::size_t> order(n);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::sort(order, {}, [&](std::size_t i) { return turned[i]; });
-  std::vector<double> gaps(n);  // after each angle in order, the last one's leading round to the first
-  std::vector<double> distinct;
-  for (std::size_t i = 0; i < n; ++i) {
-    gaps[i] = i + 1 < n ? turned[order[i + 1]] - turned[order[i]] : 180.0 + turned[order[0]] - turned[order[i]];
-    if (gaps[i] > 1e-6) {
-      distinct.push_back(gaps[i]);
-    }
-  }
-  const auto middle = distinct.begin() + static_cast<std::ptrdiff_t>(distinct.size() / 2);
-  std::ranges::nth_element(distinct, middle);
-  std::vector<double> weights(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    const double gap = gaps[i] > missing_gap * *middle ? *middle : gaps[i];
-    const double half = gap / 2.0 * std::numbers::pi / 180.0;
-    weights[order[i]] += half;
-    weights[order[(i + 1) % n]] += half;
-  }
-  return weights;
-}
-
-/// The ramp filter |f| with a window, at the frequencies of a real transform of length n, for cells `spacing` apart.
-/// The ramp is the transform of its band-limited kernel (Kak and Slaney, eq. 61), which gets the mean right.
-at::Tensor ramp_filter(std::int64_t n, double spacing, FbpFilter filter) {
-  at::Tensor kernel = at::zeros({n}, at::kDouble);
-  auto* values = kernel.data_ptr<double>();
-  values[0] = 0.25;
-  for (std::int64_t k = 1; k <= n / 2; k += 2) {
-    const double pi_k = std::numbers::pi * static_cast<double>(k);
-    values[k] = values[n - k] = -1.0 / (pi_k * pi_k);
-  }
-  at::Tensor ramp = at::real(at::fft_rfft(kernel)) / spacing;
-  const at::Tensor frequency = at::arange(n / 2 + 1, at::kDouble) / static_cast<double>(n);
-  const at::Tensor turn = std::numbers::pi * frequency;
-  switch (filter) {
-    case FbpFilter::RamLak:
-      return ramp;
-    case FbpFilter::SheppLogan:
-      return ramp * at::sinc(frequency);
-    case FbpFilter::Cosine:
-      return ramp * turn.cos();
-    case FbpFilter::Hamming:
-      return ramp * (0.54 + 0.46 * (2.0 * turn).cos());
-    case FbpFilter::Hann:
-      return ramp * (0.5 + 0.5 * (2.0 * turn).cos());
-  }
-  return ramp;
-}
-
 }  // namespace
 
 FbpFilter fbp_filter_from_string(std::string_view name) {
@@ -148,6 +88,11 @@ FbpFilter fbp_filter_from_string(std::string_view name) {
   }
   throw InvalidArgument(
       c10::str("filter: must be ram_lak (or ramp), shepp_logan, cosine, hamming or hann, got '", name, "'"));
+}
+
+FbpPadding fbp_padding_from_string(std::string_view name) {
+  check(name == "zeros" || name == "extrapolate", "padding: must be zeros or extrapolate, got '", name, "'");
+  return name == "zeros" ? FbpPadding::Zeros : FbpPadding::Extrapolate;
 }
 
 std::string_view to_string(FbpFilter filter) { return filter_names[static_cast<std::size_t>(filter)].second; }
@@ -256,13 +201,18 @@ Tomography::Tomography(const at::Tensor& angles, std::array<std::int64_t, 2> ima
   }
   const at::Tensor degrees = angles.detach().to(at::kCPU, at::kDouble).contiguous();
   angles_.assign(degrees.const_data_ptr<double>(), degrees.const_data_ptr<double>() + degrees.numel());
+  for (const double angle : angles_) {
+    check(std::isfinite(angle), "Tomography: angles must be finite, got ", angle);
+  }
+  sinogram_filter_ = std::make_shared<const SinogramFilter>(angles_, image_size_, options_);
+  const TomographyOptions& filtered = sinogram_filter_->detector();
   std::vector<View> joseph;
   std::vector<View> interpolating;
   for (const double angle : angles_) {
-    check(std::isfinite(angle), "Tomography: angles must be finite, got ", angle);
-    joseph.push_back(parallel_beam::joseph_view(angle * std::numbers::pi / 180.0, size, options_.detectors,
-                                                options_.spacing, options_.shift));
-    interpolating.push_back(parallel_beam::interpolating(joseph.back()));
+    const double radians = angle * std::numbers::pi / 180.0;
+    joseph.push_back(parallel_beam::joseph_view(radians, size, options_.detectors, options_.spacing, options_.shift));
+    interpolating.push_back(parallel_beam::interpolating(
+        parallel_beam::joseph_view(radians, size, filtered.detectors, filtered.spacing, filtered.shift)));
   }
   line_integrals_ = std::make_shared<const Beam>(size, std::move(joseph));
   interpolation_ = std::make_shared<const Beam>(size, std::move(interpolating));
@@ -298,22 +248,13 @@ at::Tensor Tomography::image_like(const at::Tensor& y) const {
   return at::empty(with_last_two(y, image_size_[0], image_size_[1]), y.options());
 }
 
-at::Tensor Tomography::fbp(const at::Tensor& y, FbpFilter filter) const {
+at::Tensor Tomography::fbp(const at::Tensor& y, const FbpOptions& options) const {
   check_tensor("fbp", "y", y);
   check_measurement("fbp", y);
-  if (y.is_complex()) {
-    return at::complex(fbp(at::real(y), filter), fbp(at::imag(y), filter));
-  }
-  // Long enough that the ends of a row do not see each other.
-  std::int64_t n = 64;
-  while (n < 2 * options_.detectors) {
-    n *= 2;
-  }
-  const at::Tensor weights =
-      at::outer(at::tensor(quadrature_weights(angles_), at::kDouble), ramp_filter(n, options_.spacing, filter))
-          .to(y.options());
-  const at::Tensor filtered = at::fft_irfft(at::fft_rfft(y, n) * weights, n).narrow(-1, 0, options_.detectors);
-  return Beam::apply(interpolation_, filtered, Beam::Direction::Backproject);
+  const auto filtered = [&](const at::Tensor& part) {
+    return Beam::apply(interpolation_, (*sinogram_filter_)(part, options), Beam::Direction::Backproject);
+  };
+  return y.is_complex() ? at::complex(filtered(at::real(y)), filtered(at::imag(y))) : filtered(y);
 }
 
 /// Angles of several operators on images of one size, computed together.

@@ -30,6 +30,21 @@ enum class FbpFilter : std::uint8_t { RamLak, SheppLogan, Cosine, Hamming, Hann 
 FbpFilter fbp_filter_from_string(std::string_view name);
 std::string_view to_string(FbpFilter filter);
 
+/// How filtered backprojection continues projections beyond the detector: by zeros, right where the object ends before,
+/// or as those of a cylinder about the axis, fitted to the last cells of each projection (after J. Hsieh et al., "A
+/// novel reconstruction algorithm to extend the CT scan field-of-view", Med. Phys. 31, 2004): exact for a cylinder, an
+/// estimate for other objects, and not linear in the data.
+enum class FbpPadding : std::uint8_t { Zeros, Extrapolate };
+/// "zeros" or "extrapolate". Throws InvalidArgument naming these.
+FbpPadding fbp_padding_from_string(std::string_view name);
+
+struct FbpOptions {
+  FbpFilter filter = FbpFilter::RamLak;
+  FbpPadding padding = FbpPadding::Zeros;
+};
+
+class SinogramFilter;
+
 /// Line integrals, in pixel lengths, along parallel rays: images (B, C, H, W) give sinograms (B, C, angles, detectors),
 /// and volumes (B, C, D, H, W) give (B, C, D, angles, detectors), slice by slice, the axis of rotation along D.
 ///
@@ -58,10 +73,18 @@ class Tomography final : public LinearPhysics {
   const TomographyOptions& options() const { return options_; }
 
   /// Filtered backprojection (A. C. Kak, M. Slaney, "Principles of computerized tomographic imaging", 1988, section
-  /// 3.3): an approximate inverse for angles that cover 180° densely. Shapes as of the adjoint; differentiable. Each
-  /// angle counts as much as the gap to its neighbours; gaps over 4 times the median are missing, not integrated over.
+  /// 3.3): an approximate inverse for angles that cover 180° densely. Shapes as of the adjoint; differentiable.
   /// (A_dagger is the least-squares solution instead, and iterates.)
-  at::Tensor fbp(const at::Tensor& y, FbpFilter filter = FbpFilter::RamLak) const;
+  ///
+  /// Angles may be in any order and unevenly spaced, repeat each other, and go round several times: each direction
+  /// counts for the angle nearest to it, so that views that agree to within noise share one weight. Where the axis is
+  /// off the middle of the detector and the angles cover 360°, the rays that one half alone sees count twice: the
+  /// detector needs to reach over the object on one side only.
+  ///
+  /// Warns (TORCH_WARN) where the image cannot be right: when up to three gaps between the angles are over four times
+  /// as wide as every other gap (nothing is put into such a missing wedge, and values are too small), and when the
+  /// projections do not end within the detector.
+  at::Tensor fbp(const at::Tensor& y, const FbpOptions& options = {}) const;
 
   /// Fuses operators on images of one size: their angles are computed together.
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
@@ -82,6 +105,7 @@ class Tomography final : public LinearPhysics {
   std::array<std::int64_t, 2> image_size_;
   TomographyOptions options_;
   std::shared_ptr<const Beam> line_integrals_;
+  std::shared_ptr<const SinogramFilter> sinogram_filter_;
   std::shared_ptr<const Beam> interpolation_;
 };
 
