@@ -78,7 +78,6 @@ endfunction()
 # adjoin_python_test(NAME command…): a command that finds the package adjoin as built here.
 function(adjoin_python_test name)
   add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-  set(path "${PROJECT_BINARY_DIR}/python:${PROJECT_SOURCE_DIR}/tests/python/environment")
   set_tests_properties(${name} PROPERTIES TIMEOUT 600
-                       ENVIRONMENT "${adjoin_test_environment};PYTHONPATH=${path};PYTHONDONTWRITEBYTECODE=1")
+                       ENVIRONMENT "${adjoin_test_environment};PYTHONPATH=${PROJECT_BINARY_DIR}/python;PYTHONDONTWRITEBYTECODE=1")
 endfunction()

@@ -1,9 +1,10 @@
 """Runs deepinv's own tests of its distributed module, unchanged, on adjoin in its place.
 
-    python scripts/deepinv_tests.py [pytest arguments]
+    python scripts/deepinv_tests.py [--release 0.5.0] [pytest arguments]
 
-The tests come from the installed wheel of deepinv. They start processes of their own, which run this file, too, and so
-find adjoin installed. By default those that download weights are left out.
+The tests come from the wheel of the installed deepinv, or of a release that is installed for this. They start processes
+of their own, which run this file, too, and so find adjoin installed. DRUNet, whose weights they would download, has random
+ones.
 """
 
 import multiprocessing
@@ -12,9 +13,29 @@ import sys
 import types
 from typing import Any
 
+from deepinv_releases import restart_with
+
+if __name__ == "__main__" and "--release" in sys.argv:
+    restart_with(sys.argv[sys.argv.index("--release") + 1])
+
 import adjoin.deepinv
+import deepinv
+import torch
 
 adjoin.deepinv.install()
+
+
+_make_drunet = deepinv.models.DRUNet.__init__
+
+
+def _make_random_drunet(self: Any, *args: Any, **kwargs: Any) -> None:
+    """The weights of all processes are alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _make_drunet(self, *args, **{**kwargs, "pretrained": None})
+
+
+deepinv.models.DRUNet.__init__ = _make_random_drunet
 
 
 class Installed:
@@ -24,23 +45,23 @@ class Installed:
     """
 
     def pytest_report_header(self) -> str:
-        import deepinv.distributed
-
-        return f"deepinv.distributed is {deepinv.distributed.DistributedStackedLinearPhysics.__module__}"
+        stack = deepinv.distributed.distribute.__module__
+        return f"deepinv {deepinv.__version__}, whose distribute is that of {stack}"
 
     def pytest_itemcollected(self, item: Any) -> None:
-        item.module.run_distributed_test.__defaults__ = (None, 60.0)  # seconds a rank, instead of 12
+        item.module.run_distributed_test.__defaults__ = (None, 120.0)  # seconds a rank, instead of 12
         item.module.mp = types.SimpleNamespace(get_context=lambda method: multiprocessing.get_context("forkserver"))
 
 
 def main(arguments: list[str]) -> int:
-    import deepinv
     import pytest
 
+    if "--release" in arguments:
+        place = arguments.index("--release")
+        del arguments[place : place + 2]
     multiprocessing.set_forkserver_preload(["adjoin.deepinv"])
     tests = pathlib.Path(deepinv.__file__).parent / "tests" / "test_distributed.py"
-    selection = [] if "-k" in arguments else ["-k", "not drunet"]
-    return int(pytest.main([str(tests), "-p", "no:cacheprovider", *selection, *arguments], plugins=[Installed()]))
+    return int(pytest.main([str(tests), "-p", "no:cacheprovider", *arguments], plugins=[Installed()]))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ install_python_packages() {
   # Scripts in a virtual environment name its folder, so a moved checkout needs a new one.
   local stamp wanted python
   stamp=.venv/adjoin-setup
-  wanted="$PWD $(cat scripts/requirements.txt scripts/setup.sh | sha256sum)"
+  wanted="$PWD $(cat scripts/requirements.txt scripts/setup.sh scripts/sitecustomize.py | sha256sum)"
   if [ -x .venv/bin/mpicxx ] && [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ]; then
     return
   fi
@@ -84,6 +84,11 @@ install_python_packages() {
   fi
   echo "setup: installing torch, Open MPI and the build tools into .venv (some minutes the first time)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
+  # deepinv imports torchvision, which from PyPI fits the CUDA build of torch alone.
+  local site
+  site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  rm -f "$site/sitecustomize.py"
+  .venv/bin/python -c 'import torchvision' 2>/dev/null || cp scripts/sitecustomize.py "$site/"
   echo "$wanted" >"$stamp"
 }
 

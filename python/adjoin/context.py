@@ -69,7 +69,7 @@ def _init_process_group(backend: str) -> None:
     _meetings[names] = meeting, count + 1
 
 
-def _operation(op: Any) -> str:
+def reduction_name(op: Any) -> str:
     """"sum", "mean", …, of a name or a ``torch.distributed.ReduceOp``."""
     name = str(op).rsplit(".", 1)[-1].lower()
     return {"avg": "mean"}.get(name, name)
@@ -201,7 +201,7 @@ class DistributedContext:
     def all_reduce(self, tensor: torch.Tensor, op: Any = "sum") -> torch.Tensor:
         """Replaces ``tensor`` by its reduction over the ranks: "sum", "mean", "product", "min", "max", or a
         ``torch.distributed.ReduceOp``."""
-        name = _operation(op)
+        name = reduction_name(op)
         self.communicator.all_reduce(tensor, "sum" if name == "mean" else name)
         if name == "mean":
             tensor /= self.world_size

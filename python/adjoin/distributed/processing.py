@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from adjoin import _adjoin
 from adjoin.context import DistributedContext
 from adjoin.distributed.strategies import StrategyAdapter
+from adjoin.errors import InvalidArgument
 from adjoin.operators import parameters_of
 
 __all__ = ["DistributedProcessing"]
@@ -24,11 +26,18 @@ def _sizes(value: int | Sequence[int] | None) -> list[int]:
 class _Call:
     """A processor with the positional arguments of the call; C++ holds this and not the object that holds it."""
 
-    def __init__(self, processor: Callable[..., torch.Tensor]) -> None:
+    def __init__(
+        self, processor: Callable[..., torch.Tensor], checkpointed: Callable[[], bool], options: dict[str, Any]
+    ) -> None:
         self.processor = processor
         self.arguments: tuple[Any, ...] = ()
+        self.checkpointed = checkpointed
+        self.options = options
 
     def __call__(self, tiles: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        if torch.is_grad_enabled() and self.checkpointed():
+            result: torch.Tensor = checkpoint(self.processor, tiles, *self.arguments, **self.options, **kwargs)
+            return result
         return self.processor(tiles, *self.arguments, **kwargs)
 
 
@@ -48,6 +57,9 @@ class DistributedProcessing:
         dimension), ``pad_mode`` ("reflect", "replicate", "circular", "constant", "none") and, for "basic",
         ``num_splits``.
     :param max_batch_size: how many tiles the processor gets at once; None: one on the CPU, else all.
+    :param checkpoint_batches: whether what the processor needs for its derivatives is computed again in the backward
+        pass instead of being kept: "always", "never", or "auto", where a rank has more than one batch of tiles.
+    :param checkpoint_use_reentrant, checkpoint_preserve_rng_state: as of ``torch.utils.checkpoint.checkpoint``.
 
     >>> with DistributedContext(device_mode="cpu") as ctx:
     ...     double = DistributedProcessing(ctx, lambda x: 2 * x, strategy_kwargs={"patch_size": 4, "overlap": 1})
@@ -63,14 +75,25 @@ class DistributedProcessing:
         strategy: Any = None,
         strategy_kwargs: dict[str, Any] | None = None,
         max_batch_size: int | None = None,
-        **kwargs: Any,
+        checkpoint_batches: str = "auto",
+        checkpoint_use_reentrant: bool = False,
+        checkpoint_preserve_rng_state: bool = True,
     ) -> None:
+        if checkpoint_batches not in ("auto", "always", "never"):
+            raise InvalidArgument(
+                f"checkpoint_batches: must be 'auto', 'always' or 'never', got {checkpoint_batches!r}"
+            )
         self.ctx = ctx
         self.processor = processor
         self.max_batch_size = max_batch_size
+        self.checkpoint_batches = checkpoint_batches
         if isinstance(processor, torch.nn.Module):
             processor.to(ctx.device)
-        self._call = _Call(processor)
+        self._call = _Call(
+            processor,
+            self._checkpointed,
+            {"use_reentrant": checkpoint_use_reentrant, "preserve_rng_state": checkpoint_preserve_rng_state},
+        )
         options = dict(strategy_kwargs or {})
         named = strategy is None or isinstance(strategy, str)
         self._tiles = _adjoin.DistributedProcessing(
@@ -87,6 +110,14 @@ class DistributedProcessing:
             custom=None if named else self._custom(strategy),
         )
         self._tiles.set_parameters(parameters_of([processor]))
+
+    def _checkpointed(self) -> bool:
+        """Whether the processor's intermediate results are to be dropped, asked while it works on an image's tiles."""
+        if self.checkpoint_batches != "auto":
+            return self.checkpoint_batches == "always"
+        tiles = len(self._tiles.local_indices)
+        at_once = self.max_batch_size or (1 if self.ctx.device.type == "cpu" else tiles)
+        return tiles > at_once
 
     @staticmethod
     def _custom(strategy: Any) -> Callable[[list[int]], StrategyAdapter]:

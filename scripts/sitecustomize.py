@@ -1,7 +1,7 @@
-"""Lets torchvision, which deepinv imports, load beside the CPU build of torch.
+"""Lets torchvision, which deepinv imports, load beside the CPU build of torch: scripts/setup.sh puts this file into .venv.
 
 PyPI has torchvision's operators for the CUDA build only; without them its import fails, where it describes two of them.
-Declaring these two is enough, as nothing here uses them. Found through PYTHONPATH by every process that a test starts.
+Declaring these two is enough, as nothing here uses them.
 """
 
 import sys
