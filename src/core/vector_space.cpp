@@ -370,24 +370,47 @@ std::vector<Scalars> dots(std::initializer_list<VectorPair<TensorList>> pairs, s
   return dots_of(pairs, items);
 }
 
+bool same_space(const MeasurementSpace& a, const MeasurementSpace& b) {
+  return &a == &b || (a.weight == b.weight && a.total == b.total && a.indices == b.indices &&
+                      (a.reducer == nullptr) == (b.reducer == nullptr));
+}
+
+namespace {
+
+const MeasurementSpace& common_space(const char* operation, const ShardedTensorList& a, const ShardedTensorList& b) {
+  check(a.space != nullptr && b.space != nullptr, operation, ": sharded lists must be those that a stack has made");
+  const auto described = [](const MeasurementSpace& space) {
+    return c10::str(space.indices.size(), " of ", space.total, " tensors here, weight ", space.weight);
+  };
+  if (!same_space(*a.space, *b.space)) [[unlikely]] {
+    check(false, operation, ": vectors must be of one space of measurements, got ", described(*a.space), " and ",
+          described(*b.space));
+  }
+  return *a.space;
+}
+
+}  // namespace
+
 std::vector<Scalars> dots(std::initializer_list<VectorPair<ShardedTensorList>> pairs, std::int64_t items) {
   std::vector<Scalars> results;
   Scalars message;
   const ShardedTensorList& first = *pairs.begin()->first;
   c10::SmallVector<VectorPair<TensorList>, 4> locals;
   for (const auto& [a, b] : pairs) {
+    common_space("dot", first, *a);
+    common_space("dot", first, *b);
     locals.push_back({&a->local, &b->local});
   }
   for (const Scalars& local : dots_of(locals, items)) {
     message.append(local.begin(), local.end());
   }
-  if (first.reducer) {
-    first.reducer->sum({message.data(), message.size()});
+  if (first.space->reducer) {
+    first.space->reducer->sum({message.data(), message.size()});
   }
   for (std::size_t k = 0; k < pairs.size(); ++k) {
     Scalars result;
     for (std::size_t i = 0; i < static_cast<std::size_t>(items); ++i) {
-      result.push_back(first.weight * message[k * static_cast<std::size_t>(items) + i]);
+      result.push_back(first.space->weight * message[k * static_cast<std::size_t>(items) + i]);
     }
     results.push_back(std::move(result));
   }
@@ -431,18 +454,21 @@ void axpby(const Scalars& alpha, const TensorList& x, const Scalars& beta, Tenso
 }
 
 void axpby(const Scalars& alpha, const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y) {
+  common_space("axpby", x, y);
   axpby(alpha, x.local, beta, y.local);
 }
 
 void axpy(const Scalars& alpha, const at::Tensor& x, at::Tensor& y) { adjoin::axpby(alpha, x, ones(alpha.size()), y); }
 void axpy(const Scalars& alpha, const TensorList& x, TensorList& y) { adjoin::axpby(alpha, x, ones(alpha.size()), y); }
 void axpy(const Scalars& alpha, const ShardedTensorList& x, ShardedTensorList& y) {
+  common_space("axpy", x, y);
   adjoin::axpy(alpha, x.local, y.local);
 }
 
 void xpby(const at::Tensor& x, const Scalars& beta, at::Tensor& y) { adjoin::axpby(ones(beta.size()), x, beta, y); }
 void xpby(const TensorList& x, const Scalars& beta, TensorList& y) { adjoin::axpby(ones(beta.size()), x, beta, y); }
 void xpby(const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y) {
+  common_space("xpby", x, y);
   adjoin::xpby(x.local, beta, y.local);
 }
 

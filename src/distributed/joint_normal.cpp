@@ -4,29 +4,36 @@
 
 namespace adjoin {
 
-bool JointNormal::is_current(const StackedLinearPhysics& local, const at::Tensor& x, const Params& params) const {
-  if (!agreed_once_ || never_) {
-    return agreed_once_;
+bool JointNormal::ForCall::is_current() const {
+  if (!joint_.fusable_) {  // whatever the image, this rank has no form
+    return true;
   }
-  const bool same_image = x.defined() ? x.scalar_type() == dtype_ && x.sizes() == at::IntArrayRef(sizes_)
-                                      : dtype_ == at::ScalarType::Undefined;
-  return same_image && params.empty() != has_params_ && local.version() == version_;
+  const bool same_image = x_.defined()
+                              ? x_.scalar_type() == joint_.dtype_ && x_.sizes() == at::IntArrayRef(joint_.sizes_)
+                              : joint_.dtype_ == at::ScalarType::Undefined;
+  return same_image && params_.empty() != joint_.has_params_ && local_.version() == joint_.version_;
 }
 
-void JointNormal::agree(Exchange& exchange, const StackedLinearPhysics& local, const at::Tensor& x,
-                        const Params& params) {
-  at::Tensor mine = exchange.deferring([&] { return local.normal_form(x, params); }, [] { return at::Tensor(); });
-  agreed_once_ = true;
-  never_ = x.defined() && params.empty() && !mine.defined();
-  version_ = local.version();
-  has_params_ = !params.empty();
-  sizes_ = x.defined() ? x.sizes().vec() : std::vector<std::int64_t>();
-  dtype_ = x.defined() ? x.scalar_type() : at::ScalarType::Undefined;
-  form_.reset();
-  if (exchange.agree_min(mine.defined() ? 1.0 : 0.0) > 0.0) {
+void JointNormal::ForCall::make() {
+  bool fusable = false;
+  const auto own_form = [&] {
+    fusable = local_.is_fused();
+    return local_.normal_form(x_, params_);
+  };
+  const at::Tensor mine = exchange_.deferring(own_form, [] { return at::Tensor(); });
+  const bool all = exchange_.agree_min(mine.defined() ? 1.0 : 0.0) > 0.0;
+  at::Tensor sum;
+  if (all) {
     ReducePlan once;
-    form_ = exchange.reduce("A_adjoint_A", once, [&](const at::Tensor& /*out*/) { return mine; });
+    sum = exchange_.reduce("A_adjoint_A", once, [&](const at::Tensor& /*out*/) { return mine; });
   }
+  joint_.made_ = true;
+  joint_.form_ = sum;
+  joint_.fusable_ = fusable;
+  joint_.version_ = local_.version();
+  joint_.has_params_ = !params_.empty();
+  joint_.sizes_ = x_.defined() ? x_.sizes().vec() : std::vector<std::int64_t>();
+  joint_.dtype_ = x_.defined() ? x_.scalar_type() : at::ScalarType::Undefined;
 }
 
 }  // namespace adjoin

@@ -35,7 +35,6 @@ DistributedStackedLinearPhysics::DistributedStackedLinearPhysics(DistributedCont
                                                                  const DistributedOptions& options)
     : DistributedStackedPhysics(context, num_operators, options),
       reduction_(options.reduction),
-      weight_(options.reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators) : 1.0),
       local_(make_operators<LinearPhysics>(factory, options.factory_kwargs, "a linear operator"),
              {.reduction = Reduction::sum, .fuse = options.fuse}) {}
 
@@ -58,13 +57,14 @@ TensorList DistributedStackedLinearPhysics::local_part(const char* argument, con
 }
 
 TensorList DistributedStackedLinearPhysics::local_part(const char* argument, const ShardedTensorList& y) const {
-  check(y.total == num_operators() && y.indices == local_indices(), argument, ": must be sharded as this stack, over ",
-        num_operators(), " operators, got a list of ", y.total);
+  check(y.space != nullptr && y.space->total == num_operators() && y.space->indices == local_indices(), argument,
+        ": must be sharded as this stack, over ", num_operators(), " operators, got a list of ",
+        y.space == nullptr ? 0 : y.space->total);
   return local_part(argument, y.local);
 }
 
 ShardedTensorList DistributedStackedLinearPhysics::shard(const TensorList& y) const {
-  return sharded(local_part("y", y), weight_);
+  return sharded(local_part("y", y));
 }
 
 TensorList DistributedStackedLinearPhysics::gather(const ShardedTensorList& y) const {
@@ -94,13 +94,13 @@ at::Tensor DistributedStackedLinearPhysics::local_vjp(const at::Tensor& x, const
 // The sum times the weight of the measurement space; in place where the sum lies in `out`, never in an operator's own
 // tensor.
 at::Tensor DistributedStackedLinearPhysics::weighted(const at::Tensor& sum, const at::Tensor& out) const {
-  if (!sum.defined() || weight_ == 1.0) {
+  if (!sum.defined() || weight() == 1.0) {
     return sum;
   }
   if (out.defined() && sum.const_data_ptr() == out.const_data_ptr()) {
-    return at::Tensor(out).mul_(weight_);
+    return at::Tensor(out).mul_(weight());
   }
-  return sum * weight_;
+  return sum * weight();
 }
 
 // `part(out)` computes this rank's sum, in `out` where that is defined and fits.
@@ -136,7 +136,7 @@ at::Tensor DistributedStackedLinearPhysics::adjoint_with_gradients(const std::fu
   const auto forward = [&] { return std::vector<at::Tensor>{adjoint()}; };
   const auto backward = [this, whole, params = options.params,
                          keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
-    return (A(gradients[0], {.gather = whole, .params = params}) * weight_).tensors();
+    return (A(gradients[0], {.gather = whole, .params = params}) * weight()).tensors();
   };
   return differentiable(y.tensors(), forward, backward)[0];
 }
@@ -233,23 +233,12 @@ at::Tensor DistributedStackedLinearPhysics::normal_into(Exchange::Memory memory,
                ? local_.apply_normal_form(joint_normal_.form(), x, rank(), context_.size(), out)
                : local_.A_adjoint_A_sum(x, out, options.params);
   };
-  if (!options.gather || exchange_->alone()) {
-    return sum_over_ranks("A_adjoint_A", options.gather, part, memory);
+  if (!options.gather) {
+    return sum_over_ranks("A_adjoint_A", false, part, memory);
   }
-  if (!joint_normal_.agreed_once()) {
-    joint_normal_.agree(*exchange_, local_, x, options.params);
-  }
-  while (true) {
-    bool stale = !joint_normal_.is_current(local_, x, options.params);
-    const auto current_part = [&](const at::Tensor& out) { return stale ? at::Tensor() : weighted(part(out), out); };
-    at::Tensor sum =
-        exchange_->reduce("A_adjoint_A", image_plan_, current_part,
-                          {.memory = memory, .stale = &stale, .like = x, .by_images = joint_normal_.form().defined()});
-    if (!stale) {
-      return sum;
-    }
-    joint_normal_.agree(*exchange_, local_, x, options.params);
-  }
+  JointNormal::ForCall joint(joint_normal_, *exchange_, local_, x, options.params);
+  return exchange_->reduce("A_adjoint_A", image_plan_, [&](const at::Tensor& out) { return weighted(part(out), out); },
+                           {.memory = memory, .agreement = &joint, .like = x});
 }
 
 TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, const CallOptions& options) const {
@@ -257,7 +246,7 @@ TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, con
 }
 
 ShardedTensorList DistributedStackedLinearPhysics::A_A_adjoint(const ShardedTensorList& y, const Params& params) const {
-  return sharded(A(A_adjoint(y, {.params = params}), {.gather = false, .params = params}), weight_);
+  return sharded(A(A_adjoint(y, {.params = params}), {.gather = false, .params = params}));
 }
 
 template <class Part>
@@ -296,8 +285,8 @@ TensorList DistributedStackedLinearPhysics::A_adjoint_A_each(const at::Tensor& x
 // ---- Solves ------------------------------------------------------------------------------------------------------
 
 // The progress bar is rank 0's. A monitor may ask to stop on one rank only: then all stop, at the price of one small
-// message an iteration.
-DaggerOptions DistributedStackedLinearPhysics::for_this_rank(const DaggerOptions& options) const {
+// message an iteration of this solve of all ranks.
+DaggerOptions DistributedStackedLinearPhysics::with_common_monitor(const DaggerOptions& options) const {
   DaggerOptions own = options;
   own.verbose = options.verbose && rank() == 0;
   if (options.monitor) {
@@ -315,7 +304,7 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
                                                                                 const at::Tensor& image,
                                                                                 const Params& params) const {
   LeastSquaresProblem<ShardedTensorList> problem;
-  problem.y = sharded(part, weight_);
+  problem.y = sharded(part);
   problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const at::Tensor& x) {
     const auto step = [&] {
       TensorList Ax = local_.A_reusing(*kept, x, params);
@@ -325,7 +314,7 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
       }
       return Ax;
     };
-    return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }), weight_);
+    return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }));
   };
   problem.A_adjoint = [this, &params](const ShardedTensorList& v) {
     return adjoint_into(Exchange::Memory::shared, v, {.params = params});
@@ -343,13 +332,13 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
 
 template <class Y>
 at::Tensor DistributedStackedLinearPhysics::dagger(const Y& y, const DistributedDaggerOptions& options) const {
-  const DaggerOptions own = for_this_rank({.solver = options.solver,
-                                           .max_iter = options.max_iter,
-                                           .tol = options.tol,
-                                           .verbose = options.verbose,
-                                           .init = options.init,
-                                           .params = options.params,
-                                           .monitor = options.monitor});
+  DaggerOptions own{.solver = options.solver,
+                    .max_iter = options.max_iter,
+                    .tol = options.tol,
+                    .verbose = options.verbose && rank() == 0,
+                    .init = options.init,
+                    .params = options.params,
+                    .monitor = options.monitor};
   if (options.local_only) {
     const double share = static_cast<double>(local_.size()) / static_cast<double>(num_operators());
     const auto part = [&](const at::Tensor& /*out*/) {
@@ -369,7 +358,7 @@ at::Tensor DistributedStackedLinearPhysics::dagger(const Y& y, const Distributed
     check_options(own);
     part = local_part("A_dagger: y", y);
   });
-  return solve_least_squares(problem(part, own.init.value_or(at::Tensor()), own.params), own);
+  return solve_least_squares(problem(part, own.init.value_or(at::Tensor()), own.params), with_common_monitor(own));
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_dagger(const TensorList& y,
@@ -393,7 +382,7 @@ at::Tensor DistributedStackedLinearPhysics::prox(const at::Tensor& z, const Y& y
     check_tensor("prox_l2: z", z);
     part = local_part("prox_l2: y", y);
   });
-  return solve_prox_l2(problem(part, z, options.params), z, gamma, for_this_rank(options));
+  return solve_prox_l2(problem(part, z, options.params), z, gamma, with_common_monitor(options));
 }
 
 at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const TensorList& y, double gamma,
@@ -414,7 +403,7 @@ SqnormBounds DistributedStackedLinearPhysics::local_bounds(const at::Tensor& x0,
   SqnormOptions own = options;
   own.verbose = options.verbose && rank() == 0;
   const SqnormBounds bounds = local_.sqnorm_bounds(x0, own);
-  return {weight_ * bounds.lower, weight_ * bounds.upper};
+  return {weight() * bounds.lower, weight() * bounds.upper};
 }
 
 SqnormBounds DistributedStackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
@@ -455,7 +444,7 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
 double DistributedStackedLinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t seed,
                                                          const Params& params) const {
   const c10::NoGradGuard no_grad;
-  ShardedTensorList Au = sharded({}, weight_);
+  ShardedTensorList Au = sharded({});
   exchange_->agree("adjointness_test", c10::str("seed ", seed, ", u ", layout(u)), [&] {
     check_tensor("adjointness_test: u", u);
     Au.local = local_.A(u, params);

@@ -54,7 +54,11 @@ DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context
       sharding_(agreed_sharding(context, num_operators, options)),
       dtype_(options.dtype),
       gather_strategy_(options.gather_strategy),
-      exchange_(std::make_shared<Exchange>(context.shared_communicator(), context.device(), local_indices())) {}
+      exchange_(std::make_shared<Exchange>(context.shared_communicator(), context.device(), local_indices())),
+      space_(std::make_shared<MeasurementSpace>(
+          local_indices(), num_operators,
+          options.reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators) : 1.0,
+          exchange_->alone() ? nullptr : exchange_)) {}
 
 DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators,
                                                      const PhysicsFactory& factory, const DistributedOptions& options)
@@ -219,14 +223,6 @@ at::Tensor DistributedStackedPhysics::local_step_of(Step step, std::size_t posit
 
 at::Tensor DistributedStackedPhysics::local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const {
   return local_->A_vjp(x, v, params);
-}
-
-ShardedTensorList DistributedStackedPhysics::sharded(TensorList local, double weight) const {
-  return {.local = std::move(local),
-          .indices = local_indices(),
-          .total = num_operators(),
-          .weight = weight,
-          .reducer = exchange_->alone() ? nullptr : exchange_};
 }
 
 void DistributedStackedPhysics::check_tensor(const char* argument, const at::Tensor& tensor) const {

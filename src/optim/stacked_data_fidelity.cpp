@@ -339,8 +339,9 @@ double DistributedDataFidelity::weight() const {
 TensorList DistributedDataFidelity::local_part(const TensorList& y) const { return stack_.shard(y).local; }
 
 TensorList DistributedDataFidelity::local_part(const ShardedTensorList& y) const {
-  check(y.total == stack_.num_operators() && y.indices == stack_.local_indices(),
-        "y: must be sharded as the stack, over ", stack_.num_operators(), " operators, got a list of ", y.total);
+  check(y.space != nullptr && y.space->total == stack_.num_operators() && y.space->indices == stack_.local_indices(),
+        "y: must be sharded as the stack, over ", stack_.num_operators(), " operators, got a list of ",
+        y.space == nullptr ? 0 : y.space->total);
   return local_part(y.local);
 }
 

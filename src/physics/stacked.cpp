@@ -152,6 +152,13 @@ StackedLinearPhysics::StackedLinearPhysics(std::vector<LinearPhysicsPtr> operato
     return typeid(one) == typeid(first);
   };
   options_.fuse = options_.fuse && !operators_.empty() && std::ranges::all_of(operators_, same_type);
+  MeasurementSpace space;
+  space.total = static_cast<std::int64_t>(size());
+  for (std::int64_t i = 0; i < space.total; ++i) {
+    space.indices.push_back(i);
+  }
+  space.weight = weight();
+  space_ = std::make_shared<const MeasurementSpace>(std::move(space));
 }
 
 StackedLinearPhysics::StackedLinearPhysics(StackedLinearPhysics&&) noexcept = default;
@@ -307,11 +314,7 @@ double StackedLinearPhysics::weight() const {
 
 // Measurements under the inner product of this stack.
 ShardedTensorList StackedLinearPhysics::as_vector(TensorList y) const {
-  ShardedTensorList vector;
-  vector.local = std::move(y);
-  vector.total = static_cast<std::int64_t>(size());
-  vector.weight = weight();
-  return vector;
+  return {.local = std::move(y), .space = space_};
 }
 
 // An image known beforehand spares an application of the adjoint.

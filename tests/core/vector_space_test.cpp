@@ -256,13 +256,8 @@ class TwinRanks : public ScalarSum {
 };
 
 ShardedTensorList sharded(TensorList local, std::shared_ptr<ScalarSum> reducer, double weight) {
-  ShardedTensorList result;
-  result.local = std::move(local);
-  result.indices = {0, 3};
-  result.total = 4;
-  result.weight = weight;
-  result.reducer = std::move(reducer);
-  return result;
+  return {.local = std::move(local),
+          .space = std::make_shared<MeasurementSpace>(std::vector<std::int64_t>{0, 3}, 4, weight, std::move(reducer))};
 }
 
 TEST(Sharded, InnerProductIsGlobalAndWeighted) {
@@ -294,6 +289,24 @@ TEST(Sharded, RankWithoutEntriesTakesPartInTheSum) {
   EXPECT_EQ(ranks->length, 3U);
 }
 
+TEST(Sharded, VectorsOfUnlikeSpacesAreRefused) {
+  const auto ranks = std::make_shared<TwinRanks>(2.0);
+  const TensorList local = {at::ones({2}), at::ones({3})};
+  const ShardedTensorList a = sharded(local, ranks, 1.0);
+  ShardedTensorList b = sharded(local, ranks, 0.25);
+  EXPECT_THROW(adjoin::dot(a, b), InvalidArgument);
+  EXPECT_THROW(adjoin::axpy({2.0}, a, b), InvalidArgument);
+  EXPECT_THROW(adjoin::xpby(a, {2.0}, b), InvalidArgument);
+  EXPECT_THROW(adjoin::axpby({1.0}, a, {2.0}, b), InvalidArgument);
+  EXPECT_THROW(adjoin::dots({{&a, &a}, {&b, &b}}), InvalidArgument);
+  ShardedTensorList elsewhere = {
+      .local = local, .space = std::make_shared<MeasurementSpace>(std::vector<std::int64_t>{1, 3}, 4, 1.0, ranks)};
+  EXPECT_THROW(adjoin::dot(a, elsewhere), InvalidArgument);
+  EXPECT_THROW(adjoin::dot(a, ShardedTensorList{.local = local, .space = nullptr}), InvalidArgument);
+  const ShardedTensorList alike = sharded(local, ranks, 1.0);
+  expect_near(adjoin::dot(a, alike)[0], 10.0, 1e-13);
+}
+
 TEST(Sharded, ArithmeticIsLocalAndKeepsTheLayout) {
   const auto ranks = std::make_shared<TwinRanks>(2.0);
   const ShardedTensorList x = sharded({at::ones({2}), at::ones({3})}, ranks, 0.5);
@@ -305,10 +318,7 @@ TEST(Sharded, ArithmeticIsLocalAndKeepsTheLayout) {
   EXPECT_TRUE(at::equal(x.local[1], at::ones({3})));
   const ShardedTensorList copy = adjoin::clone(y);
   EXPECT_FALSE(copy.local[0].is_alias_of(y.local[0]));
-  EXPECT_EQ(copy.indices, x.indices);
-  EXPECT_EQ(copy.total, 4);
-  EXPECT_EQ(copy.weight, 0.5);
-  EXPECT_EQ(copy.reducer, x.reducer);
+  EXPECT_EQ(copy.space, x.space);
   EXPECT_EQ(ranks->calls, 0);
 }
 

@@ -303,6 +303,43 @@ TEST(SolveOptions, ThatDifferBetweenRanksOrAreInvalidFailEverywhere) {
   (void)stack.A_dagger(y, options);
 }
 
+// Ranks own unlike numbers of operators, so their own solves are not as many.
+TEST(SolveOptions, AMonitorOfLocalSolvesEndsTheSolveThatItWatches) {
+  DistributedContext context;
+  const DistributedStackedLinearPhysics stack(context, n, matrices(at::kDouble));
+  const TensorList y = stack.A(random_image(at::kDouble, 1));
+  const auto with_monitor = [&](const Monitor& monitor) {
+    return stack.A_dagger(y, {.max_iter = 7, .tol = 0.0, .monitor = monitor, .local_only = true});
+  };
+  std::size_t solves = 0;
+  int largest = 0;
+  const at::Tensor whole = with_monitor([&](const IterationInfo& info) {
+    solves += info.iteration == 1 ? 1 : 0;
+    largest = std::max(largest, info.iteration);
+    return true;
+  });
+  EXPECT_EQ(solves, stack.local_indices().size());
+  EXPECT_GE(largest, stack.local_indices().empty() ? 0 : 3);
+  expect_near(whole, stack.A_dagger(y, {.max_iter = 7, .tol = 0.0}), 1e-12);
+  largest = 0;
+  (void)with_monitor([&](const IterationInfo& info) {
+    largest = std::max(largest, info.iteration);
+    return info.iteration < 2;
+  });
+  EXPECT_EQ(largest, stack.local_indices().empty() ? 0 : 2);
+  EXPECT_EQ(expect_failure_everywhere(context,
+                                      [&] {
+                                        (void)with_monitor([&](const IterationInfo& info) -> bool {
+                                          if (context.rank() == 0 && info.iteration == 2) {
+                                            throw std::runtime_error("the monitor tripped");
+                                          }
+                                          return true;
+                                        });
+                                      })
+                .reason,
+            "the monitor tripped");
+}
+
 TEST(SolveOptions, AMonitorThatStopsOrThrowsOnOneRankStopsAll) {
   DistributedContext context;
   const DistributedStackedLinearPhysics stack(context, n, matrices(at::kDouble));

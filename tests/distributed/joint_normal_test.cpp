@@ -116,6 +116,26 @@ TEST_F(JointNormals, LargeResultsMayBeKeptAndChanged) {
   }
 }
 
+// An image that an operator refuses, or a first one, leaves the messages of later calls as they were.
+TEST_F(JointNormals, RefusedImagesLeaveLaterCallsAsTheyWere) {
+  const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
+  const auto messages = [&] {
+    for (int call = 0; call < 3; ++call) {
+      (void)stack.A_adjoint_A(x);
+    }
+    context.communicator().reset_counters();
+    expect_near(stack.A_adjoint_A(x), whole().A_adjoint_A(x), 1e-13);
+    return std::pair(context.communicator().counters().gathers, context.communicator().counters().reductions);
+  };
+  const at::Tensor smaller_than_the_kernels = at::ones({1, 3, 3, 3}, at::kDouble);
+  EXPECT_THROW((void)stack.A_adjoint_A(smaller_than_the_kernels), Error);
+  const auto fresh = messages();
+  EXPECT_THROW((void)stack.A_adjoint_A(smaller_than_the_kernels), Error);
+  EXPECT_THROW((void)stack.A_adjoint_A(context.rank() == 0 ? smaller_than_the_kernels : x), Error);
+  EXPECT_EQ(messages(), fresh);
+  EXPECT_EQ(fresh, std::pair(std::int64_t{context.size() > 1 ? 1 : 0}, std::int64_t{0}));  // each rank's images
+}
+
 TEST_F(JointNormals, BadImagesAreTheSameErrorOnEveryRankAndTheNextCallWorks) {
   const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
   (void)stack.A_adjoint_A(x);

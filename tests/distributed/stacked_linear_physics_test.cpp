@@ -146,6 +146,26 @@ TEST_P(DistributedStack, AdjointIsTrueToTheInnerProductOfTheMeasurements) {
   EXPECT_NEAR(stack.adjointness_test(x), reference.adjointness_test(x), tol);
 }
 
+// ⟨A_sharded u, v⟩ = ⟨u, Aᵀ v⟩, whichever way the sharded lists were made.
+TEST_P(DistributedStack, ShardedMeasurementsAreInOneSpaceWhoseInnerProductMakesTheAdjointTrue) {
+  const ShardedTensorList v = sharded_y();
+  const c10::complex<double> expected = adjoin::dot(x, stack.A_adjoint(v))[0];
+  const auto expect_product = [&](const ShardedTensorList& Ax) {
+    const c10::complex<double> product = adjoin::dot(Ax, v)[0];
+    EXPECT_NEAR(product.real(), expected.real(), tol * std::abs(expected));
+    EXPECT_NEAR(product.imag(), expected.imag(), tol * std::abs(expected));
+  };
+  expect_product(stack.A_sharded(x));
+  expect_product(stack.forward_sharded(x));
+  expect_product(stack.shard(stack.A(x)));
+  ShardedTensorList sum = stack.A_sharded(x);
+  adjoin::axpy({2.0}, stack.A_A_adjoint(v), sum);
+  const ShardedTensorList unweighted = DistributedStackedLinearPhysics(context, n, matrices(dtype)).A_sharded(x);
+  if (reduction == Reduction::mean) {
+    EXPECT_THROW((void)adjoin::dot(unweighted, v), InvalidArgument);
+  }
+}
+
 TEST_P(DistributedStack, GatherAndShardAreInverse) { expect_near(stack.gather(sharded_y()), y, 0.0); }
 
 TEST_P(DistributedStack, ResultsStayAsTheyAreWhenFurtherCallsFollow) {

@@ -113,7 +113,7 @@ TEST_P(KrylovTest, EveryKindOfVectorGivesTheSameSolution) {
   const auto split = [](const at::Tensor& v) { return testing::blocks(v, {7, 12, 11}); };
   const auto H_list = [&](const TensorList& x) { return split(at::matmul(H_, at::cat(x.tensors()))); };
   const auto reducer = std::make_shared<CountingSum>();
-  const auto H_sharded = [&](const ShardedTensorList& x) { return sharded(H_list(x.local), reducer, x.weight); };
+  const auto H_sharded = [&](const ShardedTensorList& x) { return sharded(H_list(x.local), reducer, x.space->weight); };
   const SolverOptions options{.tol = 1e-11};
 
   const at::Tensor x = solve(GetParam(), map_of(H_), b_, options).x;

@@ -67,15 +67,14 @@ class CountingSum : public ScalarSum {
 };
 
 inline ShardedTensorList sharded(TensorList local, std::shared_ptr<ScalarSum> reducer = nullptr, double weight = 1.0) {
-  ShardedTensorList result;
-  result.total = static_cast<std::int64_t>(local.size());
-  for (std::int64_t i = 0; i < result.total; ++i) {
-    result.indices.push_back(i);
+  MeasurementSpace space;
+  space.total = static_cast<std::int64_t>(local.size());
+  for (std::int64_t i = 0; i < space.total; ++i) {
+    space.indices.push_back(i);
   }
-  result.local = std::move(local);
-  result.weight = weight;
-  result.reducer = std::move(reducer);
-  return result;
+  space.weight = weight;
+  space.reducer = std::move(reducer);
+  return {.local = std::move(local), .space = std::make_shared<const MeasurementSpace>(std::move(space))};
 }
 
 }  // namespace adjoin::testing

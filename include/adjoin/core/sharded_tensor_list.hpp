@@ -22,19 +22,29 @@ class ScalarSum {
   virtual void sum(std::span<c10::complex<double>> values) = 0;
 };
 
-/// The part of a distributed list of tensors that this rank owns. Its inner product is global:
-/// ⟨a, b⟩ = weight · Σ_ranks Σ_i ⟨a_i, b_i⟩, so solvers need not know that it is distributed.
-struct ShardedTensorList {
-  /// The owned tensors, in ascending order of their global index.
-  TensorList local;
-  /// Global index of each owned tensor.
+/// The space of the measurements of a stack: how they are spread over ranks, and their inner product,
+/// ⟨a, b⟩ = weight · Σ_ranks Σ_i ⟨a_i, b_i⟩. A stack makes one, for all its measurements.
+struct MeasurementSpace {
+  /// Global indices of the tensors that this rank owns, ascending.
   std::vector<std::int64_t> indices;
   /// Number of tensors on all ranks.
   std::int64_t total = 0;
-  /// Weight of the inner product: 1, or 1/total for a stack with mean reduction.
+  /// 1, or 1/total for a stack with mean reduction.
   double weight = 1.0;
   /// Sums over the ranks; null when this rank owns everything.
   std::shared_ptr<ScalarSum> reducer;
+};
+
+/// Whether vectors of the two spaces may be combined: they are spread alike, with inner products of one weight.
+bool same_space(const MeasurementSpace& a, const MeasurementSpace& b);
+
+/// The part of a distributed list of tensors that this rank owns. Its inner product is global, so solvers need not know
+/// that it is distributed.
+struct ShardedTensorList {
+  /// The owned tensors, in ascending order of their global index.
+  TensorList local;
+  /// Never null in a list that a stack has made.
+  std::shared_ptr<const MeasurementSpace> space;
 };
 
 }  // namespace adjoin

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "adjoin/core/tensor_list.hpp"
-#include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/exchange/exchange.hpp"
 #include "adjoin/distributed/parameters.hpp"
 
 namespace adjoin {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/exchange/exchange.hpp"
 #include "adjoin/physics/stacked.hpp"
 
 namespace adjoin {
@@ -15,20 +15,34 @@ namespace adjoin {
 /// the whole stack. The ranks then need not each work on the whole image: each computes its part of the result.
 class JointNormal {
  public:
-  /// Whether what was agreed holds for this call on this rank. Never before the first agreement.
-  bool is_current(const StackedLinearPhysics& local, const at::Tensor& x, const Params& params) const;
-  bool agreed_once() const { return agreed_once_; }
-  /// Finds out whether all ranks have a form for x, and adds the forms up. Collective.
-  void agree(Exchange& exchange, const StackedLinearPhysics& local, const at::Tensor& x, const Params& params);
   /// The sum of the forms; undefined where there is none.
   const at::Tensor& form() const { return form_; }
 
+  /// What the ranks must agree on for one call: whether all of them have a form for x, and the sum. An image that an
+  /// operator refuses leaves what was agreed on as it was.
+  class ForCall : public Agreement {
+   public:
+    ForCall(JointNormal& joint, Exchange& exchange, const StackedLinearPhysics& local, const at::Tensor& x,
+            const Params& params)
+        : joint_(joint), exchange_(exchange), local_(local), x_(x), params_(params) {}
+    bool made() const override { return joint_.made_; }
+    bool is_current() const override;
+    void make() override;
+    bool by_images() const override { return joint_.form_.defined(); }
+
+   private:
+    JointNormal& joint_;
+    Exchange& exchange_;
+    const StackedLinearPhysics& local_;
+    const at::Tensor& x_;
+    const Params& params_;
+  };
+
  private:
-  bool agreed_once_ = false;
-  /// This rank's operators have no form that adds up: it never asks to agree anew.
-  bool never_ = false;
+  bool made_ = false;
   at::Tensor form_;
-  // What was agreed about, on this rank.
+  // What it was agreed for, on this rank.
+  bool fusable_ = true;
   std::int64_t version_ = 0;
   bool has_params_ = false;
   std::vector<std::int64_t> sizes_;

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/exchange/exchange.hpp"
 
 namespace adjoin {
 

@@ -12,7 +12,7 @@
 
 #include "adjoin/core/params.hpp"
 #include "adjoin/distributed/context.hpp"
-#include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/exchange/exchange.hpp"
 #include "adjoin/distributed/parameters.hpp"
 #include "adjoin/distributed/stacked_physics.hpp"
 #include "adjoin/distributed/tiling.hpp"

@@ -20,6 +20,8 @@ struct DistributedDaggerOptions {
   bool verbose = false;
   std::optional<at::Tensor> init = {};
   Params params = {};
+  /// Returning false on one rank ends the solve on all. With local_only every operator's own solve calls it, on the
+  /// rank that owns the operator, and ends by itself.
   Monitor monitor = {};
   /// true: (1/n) Σ A_i† y_i, every rank solving for its own operators alone: cheap, one reduction, and only an
   /// approximation of the pseudoinverse. false: the exact least-squares solution of minimum norm.
@@ -124,11 +126,12 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor prox(const at::Tensor& z, const Y& y, double gamma, const DaggerOptions& options) const;
   LeastSquaresProblem<ShardedTensorList> problem(const TensorList& part, const at::Tensor& image,
                                                  const Params& params) const;
-  DaggerOptions for_this_rank(const DaggerOptions& options) const;
+  DaggerOptions with_common_monitor(const DaggerOptions& options) const;
   SqnormBounds local_bounds(const at::Tensor& x0, const SqnormOptions& options) const;
 
+  double weight() const { return space_->weight; }
+
   Reduction reduction_;
-  double weight_;  // of the measurement space: 1 or 1/n
   StackedLinearPhysics local_;
   mutable JointNormal joint_normal_;
   mutable ReducePlan image_plan_;  // every reduction to an image shares it

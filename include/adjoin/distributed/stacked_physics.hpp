@@ -13,7 +13,7 @@
 #include "adjoin/core/sharded_tensor_list.hpp"
 #include "adjoin/distributed/autograd.hpp"
 #include "adjoin/distributed/context.hpp"
-#include "adjoin/distributed/exchange.hpp"
+#include "adjoin/distributed/exchange/exchange.hpp"
 #include "adjoin/distributed/parameters.hpp"
 #include "adjoin/distributed/sharding.hpp"
 #include "adjoin/physics/stacked.hpp"
@@ -95,7 +95,8 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   virtual at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const;
   /// Σ J_i(x)ᵀ v_i over this rank's operators; undefined where there are none.
   virtual at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const;
-  ShardedTensorList sharded(TensorList local, double weight = 1.0) const;
+  /// This rank's measurements as a vector of the stack's space.
+  ShardedTensorList sharded(TensorList local) const { return {.local = std::move(local), .space = space_}; }
 
   /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
   void check_tensor(const char* argument, const at::Tensor& tensor) const;
@@ -109,6 +110,7 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   std::optional<at::ScalarType> dtype_;
   GatherStrategy gather_strategy_;
   std::shared_ptr<Exchange> exchange_;
+  std::shared_ptr<const MeasurementSpace> space_;
   Parameters parameters_;
 
  private:

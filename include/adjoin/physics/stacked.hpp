@@ -83,6 +83,8 @@ class StackedLinearPhysics {
                        const Params& params = {}) const;
   at::Tensor A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out = {}, const Params& params = {}) const;
 
+  /// Whether the operators have a fused form.
+  bool is_fused() const { return fused() != nullptr; }
   /// The fused form of the normal operator that adds up over stacks, and a part of what such a sum gives: as in
   /// FusedStack. Undefined where the operators have none for x; then there is no part either, but InvalidArgument.
   at::Tensor normal_form(const at::Tensor& x, const Params& params = {}) const;
@@ -115,6 +117,7 @@ class StackedLinearPhysics {
 
   std::vector<LinearPhysicsPtr> operators_;
   StackOptions options_;
+  std::shared_ptr<const MeasurementSpace> space_;
   mutable std::unique_ptr<FusedStack> fused_;
   mutable std::vector<std::int64_t> fused_versions_;
 };
