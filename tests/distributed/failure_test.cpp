@@ -306,7 +306,12 @@ TEST(SolveOptions, ThatDifferBetweenRanksOrAreInvalidFailEverywhere) {
 // Ranks own unlike numbers of operators, so their own solves are not as many.
 TEST(SolveOptions, AMonitorOfLocalSolvesEndsTheSolveThatItWatches) {
   DistributedContext context;
-  const DistributedStackedLinearPhysics stack(context, n, matrices(at::kDouble));
+  const DistributedStackedLinearPhysics stack(
+      context, n, [](std::int64_t index, at::Device, const Params&) -> PhysicsPtr {  // none has a closed form
+        const at::Tensor weights = random_image(at::kDouble, 30 + static_cast<std::uint64_t>(index));
+        const auto weigh = [weights](const at::Tensor& t) { return t * weights; };
+        return make_function(weigh, weigh);
+      });
   const TensorList y = stack.A(random_image(at::kDouble, 1));
   const auto with_monitor = [&](const Monitor& monitor) {
     return stack.A_dagger(y, {.max_iter = 7, .tol = 0.0, .monitor = monitor, .local_only = true});
