@@ -76,6 +76,7 @@ TensorList Exchange::gather(GatherPlan& plan, const Sharding& sharding, GatherSt
   if (alone()) {
     return run_alone([&] { return all({}); });
   }
+  plan.agreed = plan.agreed && plan.strategy == strategy;
   switch (strategy) {
     case GatherStrategy::naive:
       return gather_naive(sharding, all);
@@ -240,6 +241,7 @@ void Exchange::plan_gather(GatherPlan& plan, const Sharding& sharding, GatherStr
     plan.results.provide_visible(*communicator_);
   }
   plan.agreed = true;
+  plan.strategy = strategy;
 }
 
 }  // namespace adjoin

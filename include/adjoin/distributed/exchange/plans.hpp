@@ -46,6 +46,8 @@ struct GatherPlan {
     std::int64_t nbytes = 0;
   };
   bool agreed = false;
+  /// What it is laid out for.
+  GatherStrategy strategy = GatherStrategy::concatenated;
   /// By global index.
   std::vector<Entry> entries;
   /// Offset of each status header: one a rank, or one an operator (broadcast).
