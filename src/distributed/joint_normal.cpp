@@ -5,7 +5,7 @@
 namespace adjoin {
 
 bool JointNormal::ForCall::is_current() const {
-  if (!joint_.fusable_) {  // whatever the image, this rank has no form
+  if (!joint_.possible_) {
     return true;
   }
   const bool same_image = x_.defined()
@@ -15,22 +15,25 @@ bool JointNormal::ForCall::is_current() const {
 }
 
 void JointNormal::ForCall::make() {
-  bool fusable = false;
+  enum Have : std::uint8_t { no_forms, none_for_this_image, a_form };
+  Have have = none_for_this_image;
+  const std::int64_t version = local_.version();
   const auto own_form = [&] {
-    fusable = local_.is_fused();
-    return local_.normal_form(x_, params_);
+    at::Tensor form = local_.normal_form(x_, params_);
+    have = form.defined() ? a_form : (local_.has_normal_forms() ? none_for_this_image : no_forms);
+    return form;
   };
   const at::Tensor mine = exchange_.deferring(own_form, [] { return at::Tensor(); });
-  const bool all = exchange_.agree_min(mine.defined() ? 1.0 : 0.0) > 0.0;
+  const auto least = static_cast<Have>(exchange_.agree_min(have));
   at::Tensor sum;
-  if (all) {
+  if (least == a_form) {
     ReducePlan once;
     sum = exchange_.reduce("A_adjoint_A", once, [&](const at::Tensor& /*out*/) { return mine; });
   }
   joint_.made_ = true;
   joint_.form_ = sum;
-  joint_.fusable_ = fusable;
-  joint_.version_ = local_.version();
+  joint_.possible_ = least != no_forms;
+  joint_.version_ = version;
   joint_.has_params_ = !params_.empty();
   joint_.sizes_ = x_.defined() ? x_.sizes().vec() : std::vector<std::int64_t>();
   joint_.dtype_ = x_.defined() ? x_.scalar_type() : at::ScalarType::Undefined;

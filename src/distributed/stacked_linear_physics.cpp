@@ -168,9 +168,11 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint(const ShardedTensorList& y
 }
 
 at::Tensor DistributedStackedLinearPhysics::adjoint_into(Exchange::Memory memory, const ShardedTensorList& y,
-                                                         const CallOptions& options) const {
+                                                         const CallOptions& options, const at::Tensor& image) const {
   const auto part = [&](const at::Tensor& out) {
-    return local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, options.params);
+    const TensorList own = local_part("A_adjoint: y", y);
+    return image.defined() ? local_.A_adjoint_for_sum(own, image, out, options.params)
+                           : local_.A_adjoint_sum(own, out, options.params);
   };
   return sum_over_ranks("A_adjoint", options.gather, part, memory);
 }
@@ -301,7 +303,7 @@ DaggerOptions DistributedStackedLinearPhysics::with_common_monitor(const DaggerO
 // Failures of the local steps are thrown on every rank by the next reduction. `image` gives the shape of the image, if
 // it is known. The solvers only read what the maps return, and are done with it at the second application after.
 LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(const TensorList& part,
-                                                                                const at::Tensor& image,
+                                                                                at::Tensor image,
                                                                                 const Params& params) const {
   LeastSquaresProblem<ShardedTensorList> problem;
   problem.y = sharded(part);
@@ -316,16 +318,16 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
     };
     return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }));
   };
-  problem.A_adjoint = [this, &params](const ShardedTensorList& v) {
-    return adjoint_into(Exchange::Memory::shared, v, {.params = params});
+  if (!image.defined()) {
+    problem.A_adjoint_y = image = A_adjoint(problem.y, {.params = params});
+  }
+  problem.A_adjoint = [this, &params, image](const ShardedTensorList& v) {
+    return in_space_of(image, adjoint_into(Exchange::Memory::shared, v, {.params = params}, image));
   };
   problem.A_adjoint_A = [this, &params](const at::Tensor& x) {
-    return normal_into(Exchange::Memory::shared, x, {.params = params});
+    return in_space_of(x, normal_into(Exchange::Memory::shared, x, {.params = params}));
   };
-  if (!image.defined()) {
-    problem.A_adjoint_y = A_adjoint(problem.y, {.params = params});
-  }
-  const auto items = common_items(image.defined() ? image : problem.A_adjoint_y, part);
+  const auto items = common_items(image, part);
   problem.items = static_cast<std::int64_t>(exchange_->agree_min(static_cast<double>(items)));
   return problem;
 }
@@ -436,7 +438,7 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
     check_tensor("compute_sqnorm: x0", x0);
   });
   const auto normal = [&](const at::Tensor& x) {
-    return normal_into(Exchange::Memory::shared, x, {.params = options.params});
+    return in_space_of(x, normal_into(Exchange::Memory::shared, x, {.params = options.params}));
   };
   return estimate_sqnorm(normal, x0, own);
 }
@@ -453,7 +455,7 @@ double DistributedStackedLinearPhysics::adjointness_test(const at::Tensor& u, st
   for (std::size_t k = 0; k < local_.size(); ++k) {
     v.local[k] = adjoin::randn_like(Au.local[k], seed + static_cast<std::uint64_t>(local_indices()[k]));
   }
-  return adjoint_mismatch(u, Au, v, A_adjoint(v, {.params = params}));
+  return adjoint_mismatch(u, Au, v, adjoint_into(Exchange::Memory::own, v, {.params = params}, u));
 }
 
 }  // namespace adjoin

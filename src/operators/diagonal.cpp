@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/core/simd.hpp"
-#include "adjoin/physics/fused.hpp"
+#include "adjoin/core/gradients.hpp"
+#include "adjoin/core/layout.hpp"
+#include "adjoin/physics/fused_of.hpp"
+#include "kernels/weigh.hpp"
 
 namespace adjoin {
 
@@ -19,7 +21,9 @@ Diagonal::Diagonal(const at::Tensor& weights) : Diagonal("Diagonal", "weights", 
 Diagonal::Diagonal(double factor) : Diagonal(at::scalar_tensor(factor, at::kDouble)) {}
 
 Diagonal::Diagonal(const char* name, const char* parameter, const at::Tensor& weights)
-    : name_(name), parameter_(parameter), weights_(checked(weights).detach()) {}
+    : name_(name), parameter_(parameter), weights_(watched(checked(weights))) {
+  made_of({weights_});
+}
 
 at::Tensor Diagonal::checked(const at::Tensor& weights) const {
   check(weights.defined() && weights.numel() > 0, name_, ": ", parameter_, " must be a tensor with entries");
@@ -28,8 +32,8 @@ at::Tensor Diagonal::checked(const at::Tensor& weights) const {
 
 void Diagonal::update_impl(const Params& params) {
   if (params.contains(parameter_)) {
-    weights_ = checked(params.get<at::Tensor>(parameter_)).detach();
-    converted_.reset();
+    weights_ = watched(checked(params.get<at::Tensor>(parameter_)));
+    made_of({weights_});
   }
 }
 
@@ -38,15 +42,15 @@ at::Tensor Diagonal::weights_for(const at::Tensor& like, const Params& params) c
   const at::Tensor weights = given ? checked(params.get<at::Tensor>(parameter_)) : weights_;
   check(at::is_expandable_to(weights.sizes(), like.sizes()), name_, ": ", parameter_, " must broadcast to the image ",
         like.sizes(), ", got ", weights.sizes());
-  check(like.is_complex() || !weights.is_complex(), name_, ": complex ", parameter_, " need a complex image, got ",
-        like.scalar_type());
-  if (given) {
-    return weights.to(like.device(), like.scalar_type());
+  const at::ScalarType dtype = weights.is_complex() ? at::toComplexType(like.scalar_type()) : like.scalar_type();
+  if (weights.scalar_type() == dtype && weights.device() == like.device()) {
+    return weights;
   }
-  if (!converted_.defined() || converted_.scalar_type() != like.scalar_type() || converted_.device() != like.device()) {
-    converted_ = weights.to(like.device(), like.scalar_type());
+  if (given || records_gradients(weights)) {
+    return weights.to(like.device(), dtype);
   }
-  return converted_;
+  return *converted_.get(version(), std::pair(dtype, like.device()),
+                         [&] { return std::make_shared<const at::Tensor>(weights.to(like.device(), dtype)); });
 }
 
 at::Tensor Diagonal::A_impl(const at::Tensor& x, const Params& params) const { return x * weights_for(x, params); }
@@ -78,86 +82,6 @@ at::Tensor Diagonal::image_like(const at::Tensor& y) const { return at::zeros_li
 
 namespace {
 
-/// Weights that repeat along an image: entry k of the image has weight k modulo `period`.
-struct Weights {
-  const void* data;
-  std::int64_t period;
-};
-
-/// What becomes of w · x.
-enum class Use : std::uint8_t { Store, StoreConjugate, AddConjugate };
-
-template <class T>
-ADJOIN_INLINE T conjugate(T value) {
-  if constexpr (c10::is_complex<T>::value) {
-    return {value.real(), -value.imag()};
-  } else {
-    return value;
-  }
-}
-
-template <Use use, class T>
-ADJOIN_INLINE void apply(T& to, T weight, T x) {
-  if constexpr (use == Use::Store) {
-    to = weight * x;
-  } else if constexpr (use == Use::StoreConjugate) {
-    to = conjugate(weight) * x;
-  } else {
-    to += conjugate(weight) * x;
-  }
-}
-
-template <Use use, class T>
-ADJOIN_INLINE void weigh(T* to, const T* weights, std::int64_t period, const T* x, std::int64_t begin,
-                         std::int64_t end) {
-  if (period == 1) {
-    const T weight = *weights;
-    for (std::int64_t k = begin; k < end; ++k) {
-      apply<use>(to[k], weight, x[k]);
-    }
-    return;
-  }
-  while (begin < end) {
-    const std::int64_t phase = begin % period;
-    const std::int64_t length = std::min(end - begin, period - phase);
-    for (std::int64_t k = 0; k < length; ++k) {
-      apply<use>(to[begin + k], weights[phase + k], x[begin + k]);
-    }
-    begin += length;
-  }
-}
-
-template <class T>
-ADJOIN_INLINE void weigh(Use use, void* to, const Weights& weights, const void* x, std::int64_t begin,
-                         std::int64_t end) {
-  auto* const target = static_cast<T*>(to);
-  const auto* const w = static_cast<const T*>(weights.data);
-  const auto* const source = static_cast<const T*>(x);
-  switch (use) {
-    case Use::Store:
-      return weigh<Use::Store>(target, w, weights.period, source, begin, end);
-    case Use::StoreConjugate:
-      return weigh<Use::StoreConjugate>(target, w, weights.period, source, begin, end);
-    case Use::AddConjugate:
-      return weigh<Use::AddConjugate>(target, w, weights.period, source, begin, end);
-  }
-}
-
-/// Entries [begin, end) of w · x into `to`, for one of the dtypes of has_kernel().
-ADJOIN_SIMD void weigh(at::ScalarType dtype, Use use, void* to, const Weights& weights, const void* x,
-                       std::int64_t begin, std::int64_t end) {
-  switch (dtype) {
-    case at::kFloat:
-      return weigh<float>(use, to, weights, x, begin, end);
-    case at::kDouble:
-      return weigh<double>(use, to, weights, x, begin, end);
-    case at::kComplexFloat:
-      return weigh<c10::complex<float>>(use, to, weights, x, begin, end);
-    default:
-      return weigh<c10::complex<double>>(use, to, weights, x, begin, end);
-  }
-}
-
 bool has_kernel(const at::Tensor& t) {
   const at::ScalarType dtype = t.scalar_type();
   return t.device().is_cpu() && t.is_contiguous() && !t.is_conj() && !t.is_neg() &&
@@ -183,106 +107,122 @@ void for_blocks(std::int64_t numel, const Body& body) {
 
 }  // namespace
 
-class FusedDiagonals final : public FusedStack {
+class FusedDiagonals final : public FusedOf<Diagonal> {
  public:
-  explicit FusedDiagonals(std::vector<std::shared_ptr<const Diagonal>> operators) : operators_(std::move(operators)) {}
+  using FusedOf::FusedOf;
 
-  TensorList A(const at::Tensor& x, const TensorList& out) override {
-    if (!prepare(x)) {
+  TensorList A(const at::Tensor& x, const TensorList& out) const override {
+    const auto plan = plan_for(x);
+    if (plan == nullptr) {
       return {};
     }
-    TensorList y(weights_.size());
-    for (std::size_t i = 0; i < weights_.size(); ++i) {
+    TensorList y(size());
+    for (std::size_t i = 0; i < size(); ++i) {
       y[i] = fit_or_empty(out, i, x.sizes(), x.options());
-      store(y[i], weights_[i], x);
+      store(y[i], plan->weights[i], x);
     }
     return y;
   }
 
-  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) override {
+  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) const override {
     const auto alike = [&](const at::Tensor& t) {
       return t.sizes() == y[0].sizes() && t.scalar_type() == y[0].scalar_type() && has_kernel(t);
     };
-    if (!std::ranges::all_of(y, alike) || !prepare(y[0])) {
+    const auto plan = takes(y) && std::ranges::all_of(y, alike) ? plan_for(y[0]) : nullptr;
+    if (plan == nullptr) {
       return {};
     }
     at::Tensor sum = fit_or_empty(out, y[0].sizes(), y[0].options());
     for_blocks(sum.numel(), [&](std::int64_t begin, std::int64_t end) {
-      for (std::size_t i = 0; i < weights_.size(); ++i) {
-        weigh(dtype_, i == 0 ? Use::StoreConjugate : Use::AddConjugate, sum.mutable_data_ptr(), weights_[i],
-              y[i].const_data_ptr(), begin, end);
+      for (std::size_t i = 0; i < size(); ++i) {
+        kernels::weigh(sum.scalar_type(), i == 0 ? kernels::Use::store_conjugate : kernels::Use::add_conjugate,
+                       sum.mutable_data_ptr(), plan->weights[i], y[i].const_data_ptr(), begin, end);
       }
     });
     return sum;
   }
 
-  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
-    if (!prepare(x)) {
+  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) const override {
+    const auto plan = plan_for(x);
+    if (plan == nullptr) {
       return {};
     }
     at::Tensor product = fit_or_empty(out, x.sizes(), x.options());
-    store(product, {normal_.const_data_ptr(), normal_.numel()}, x);
+    store(product, {plan->normal.const_data_ptr(), plan->normal.numel()}, x);
+    return product;
+  }
+
+  /// Numbers are factors of the squares.
+  at::Tensor A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const at::Tensor& out) const override {
+    const auto plan = plan_for(x);
+    const std::vector<double> numbers = plan != nullptr ? numbers_of(weights) : std::vector<double>();
+    if (numbers.empty()) {
+      return FusedStack::A_adjoint_W_A(x, weights, out);
+    }
+    const auto normal = plan->weighted_normals.get(
+        0, numbers, [&] { return std::make_shared<const at::Tensor>(sum_squares(plan->kept, numbers)); });
+    at::Tensor product = fit_or_empty(out, x.sizes(), x.options());
+    store(product, {normal->const_data_ptr(), normal->numel()}, x);
     return product;
   }
 
  private:
-  void store(at::Tensor& to, const Weights& weights, const at::Tensor& x) const {
+  /// The weights for images of one layout.
+  struct Plan {
+    std::vector<at::Tensor> kept;  // without leading axes of length 1
+    std::vector<kernels::RepeatedWeights> weights;
+    at::Tensor normal;  // Σ |w_i|²
+    Derived<at::Tensor, std::vector<double>> weighted_normals;
+  };
+
+  static at::Tensor sum_squares(const std::vector<at::Tensor>& weights, const std::vector<double>& factors) {
+    at::Tensor sum;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const at::Tensor squares = weights[i] * weights[i].conj();
+      const at::Tensor term = factors[i] == 1.0 ? squares : squares * factors[i];
+      sum = sum.defined() ? sum + term : term;
+    }
+    return sum.contiguous();
+  }
+
+  static void store(at::Tensor& to, const kernels::RepeatedWeights& weights, const at::Tensor& x) {
     for_blocks(x.numel(), [&](std::int64_t begin, std::int64_t end) {
-      weigh(dtype_, Use::Store, to.mutable_data_ptr(), weights, x.const_data_ptr(), begin, end);
+      kernels::weigh(x.scalar_type(), kernels::Use::store, to.mutable_data_ptr(), weights, x.const_data_ptr(), begin,
+                     end);
     });
   }
 
-  /// The weights for images like `image`; false when they do not repeat along it, or it is none for the kernels.
-  bool prepare(const at::Tensor& image) {
-    if (!has_kernel(image)) {
-      return false;
-    }
-    if (image.scalar_type() != dtype_ || image.sizes() != at::IntArrayRef(sizes_)) {
-      dtype_ = image.scalar_type();
-      sizes_ = image.sizes().vec();
-      repeats_ = find_weights(image);
-    }
-    return repeats_;
+  /// Null when the weights do not repeat along the image, or it is none for the kernels.
+  std::shared_ptr<const Plan> plan_for(const at::Tensor& image) const {
+    const auto make = [&] { return unless_refused([&] { return make_plan(image); }); };
+    return takes(image) && has_kernel(image) ? plans_.get(version(), image, make) : nullptr;
   }
 
-  bool find_weights(const at::Tensor& image) {
-    weights_.clear();
-    kept_.clear();
-    normal_.reset();
-    for (const auto& op : operators_) {
+  std::shared_ptr<const Plan> make_plan(const at::Tensor& image) const {
+    auto plan = std::make_shared<Plan>();
+    for (const auto& op : operators()) {
       const at::Tensor weights = op->weights_for(image, {}).contiguous();
       at::IntArrayRef sizes = weights.sizes();
       while (!sizes.empty() && sizes.front() == 1) {
         sizes = sizes.slice(1);
       }
-      if (sizes != image.sizes().slice(image.sizes().size() - sizes.size())) {
-        return false;
+      if (weights.scalar_type() != image.scalar_type() ||
+          sizes != image.sizes().slice(image.sizes().size() - sizes.size())) {
+        return nullptr;
       }
-      weights_.push_back({weights.const_data_ptr(), weights.numel()});
-      kept_.push_back(weights);
-      const at::Tensor squares = (weights * weights.conj()).view(sizes);
-      normal_ = normal_.defined() ? normal_ + squares : squares;
+      plan->weights.push_back({weights.const_data_ptr(), weights.numel()});
+      plan->kept.push_back(weights.view(sizes));
     }
-    normal_ = normal_.contiguous();
-    return true;
+    plan->normal = sum_squares(plan->kept, std::vector<double>(size(), 1.0));
+    return plan;
   }
 
-  std::vector<std::shared_ptr<const Diagonal>> operators_;
-  // Prepared for images of these sizes and this dtype.
-  std::vector<std::int64_t> sizes_;
-  at::ScalarType dtype_ = at::ScalarType::Undefined;
-  bool repeats_ = false;
-  std::vector<at::Tensor> kept_;
-  std::vector<Weights> weights_;
-  at::Tensor normal_;
+  Derived<Plan, Layout> plans_;
 };
 
 std::unique_ptr<FusedStack> Diagonal::fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const {
-  std::vector<std::shared_ptr<const Diagonal>> diagonals;
-  for (const auto& op : operators) {
-    diagonals.push_back(std::dynamic_pointer_cast<const Diagonal>(op));
-  }
-  return std::make_unique<FusedDiagonals>(std::move(diagonals));
+  auto diagonals = all_of_class<Diagonal>(operators);
+  return diagonals.empty() ? nullptr : std::make_unique<FusedDiagonals>(std::move(diagonals));
 }
 
 }  // namespace adjoin

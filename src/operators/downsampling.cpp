@@ -31,6 +31,7 @@ Downsampling::Downsampling(const at::Tensor& filter, DownsamplingOptions options
         "Downsampling: image_size must be positive, got ", at::IntArrayRef(options_.image_size));
   if (filter.defined()) {
     blur_ = std::make_shared<Blur>(filter, BlurOptions{.padding = options_.padding});
+    made_of({}, {blur_.get()});
   }
 }
 
@@ -42,6 +43,7 @@ void Downsampling::update_impl(const Params& params) {
     blur_->update(params);
   } else {
     blur_ = std::make_shared<Blur>(params.get<at::Tensor>("filter"), BlurOptions{.padding = options_.padding});
+    made_of({}, {blur_.get()});
   }
 }
 
@@ -72,19 +74,41 @@ at::Tensor Downsampling::A_impl(const at::Tensor& x, const Params& params) const
   return y.is_alias_of(x) ? y.clone(at::MemoryFormat::Contiguous) : y.contiguous();
 }
 
-at::Tensor Downsampling::A_adjoint_impl(const at::Tensor& y, const Params& params) const {
+std::vector<std::int64_t> Downsampling::image_size(const at::Tensor& y, const Params& params) const {
   check_dimensions("y", y);
+  if (!options_.image_size.empty() || options_.factor > 1) {
+    return options_.image_size;
+  }
+  std::vector<std::int64_t> size = y.sizes().slice(2).vec();
+  const auto lost = shrinkage(size.size(), params);
+  for (std::size_t i = 0; i < size.size(); ++i) {
+    size[i] += lost[i];
+  }
+  return size;
+}
+
+at::Tensor Downsampling::A_adjoint_impl(const at::Tensor& y, const Params& params) const {
+  const auto size = image_size(y, params);
+  return size.empty() ? at::Tensor() : adjoint(y, size, params);
+}
+
+at::Tensor Downsampling::A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const {
+  check_dimensions("y", y);
+  check_dimensions("the image", image);
+  return adjoint(y, image.sizes().slice(2), params);
+}
+
+at::Tensor Downsampling::adjoint(const at::Tensor& y, at::IntArrayRef image_size, const Params& params) const {
   const auto axes = static_cast<std::size_t>(y.dim()) - 2;
+  check(image_size.size() == axes, "Downsampling: y must have ", image_size.size(),
+        " spatial axes as the image has, got ", y.sizes());
   const auto lost = shrinkage(axes, params);
-  check(options_.image_size.empty() || options_.image_size.size() == axes, "Downsampling: y must have ",
-        options_.image_size.size(), " spatial axes as image_size has, got ", y.sizes());
   std::vector<std::int64_t> sizes = y.sizes().vec();
   for (std::size_t i = 0; i < axes; ++i) {
     std::int64_t& size = sizes[i + 2];
-    const std::int64_t filtered =
-        options_.image_size.empty() ? size * options_.factor : options_.image_size[i] - lost[i];
+    const std::int64_t filtered = image_size[i] - lost[i];
     check((filtered + options_.factor - 1) / options_.factor == size, "Downsampling: y must match images of ",
-          at::IntArrayRef(options_.image_size), " and the factor ", options_.factor, ", got ", y.sizes());
+          image_size, " and the factor ", options_.factor, ", got ", y.sizes());
     size = filtered;
   }
   at::Tensor spread = y;
@@ -97,12 +121,12 @@ at::Tensor Downsampling::A_adjoint_impl(const at::Tensor& y, const Params& param
 }
 
 at::Tensor Downsampling::image_like(const at::Tensor& y) const {
-  std::vector<std::int64_t> sizes = y.sizes().vec();
-  const auto lost = shrinkage(sizes.size() - 2, {});
-  for (std::size_t i = 0; i < lost.size(); ++i) {
-    sizes[i + 2] =
-        options_.image_size.size() == lost.size() ? options_.image_size[i] : sizes[i + 2] * options_.factor + lost[i];
+  const auto size = image_size(y, {});
+  if (size.empty()) {
+    return {};
   }
+  std::vector<std::int64_t> sizes = y.sizes().slice(0, 2).vec();
+  sizes.insert(sizes.end(), size.begin(), size.end());
   return at::zeros(sizes, y.options());
 }
 

@@ -47,24 +47,12 @@ class Function final : public LinearPhysics {
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return A_(x, params); }
 
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    return A_adjoint_ ? A_adjoint_(y, params) : LinearPhysics::A_adjoint_impl(y, params);
+    return A_adjoint_ ? A_adjoint_(y, params) : at::Tensor();
   }
 
-  at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
-    return A_adjoint_ ? A_adjoint_(A_(x, params), params) : differentiated_at(x, A_(x, params), params);
-  }
-
-  at::Tensor A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const override {
-    return A_adjoint_ ? LinearPhysics::A_vjp_impl(x, v, params) : differentiated_at(x, v, params);
-  }
+  std::string missing_image() const override { return "give image_shape or A_adjoint"; }
 
  private:
-  // Where x is known, its shape need not be.
-  at::Tensor differentiated_at(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
-    // Past LinearPhysics, whose own asks for the adjoint that is missing here.
-    return Physics::A_vjp_impl(x, v, params);  // NOLINT(bugprone-parent-virtual-call)
-  }
-
   TensorFunction A_;
   TensorFunction A_adjoint_;
   FunctionOptions options_;

@@ -2,10 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/physics/fused.hpp"
+#include "adjoin/core/gradients.hpp"
+#include "adjoin/physics/fused_of.hpp"
 
 namespace adjoin {
 
@@ -24,8 +26,11 @@ void check_measurements(const char* method, const at::Tensor& y, const at::Tenso
         " of shape ", y.sizes());
 }
 
-double squared_spectral_norm(const at::Tensor& matrix) {
-  const double largest = at::linalg_svdvals(matrix.detach()).max().item<double>();
+/// Of the map from images of `dtype`: real ones see the real and the imaginary part of a matrix as rows of their own.
+double squared_spectral_norm(const at::Tensor& matrix, at::ScalarType dtype) {
+  const bool apart = matrix.is_complex() && !at::isComplexType(dtype);
+  const at::Tensor rows = apart ? at::cat({at::real(matrix), at::imag(matrix)}) : matrix;
+  const double largest = at::linalg_svdvals(rows.detach()).max().item<double>();
   return largest * largest;
 }
 
@@ -44,83 +49,107 @@ at::Tensor adjoint_times(const at::Tensor& rows, const at::Tensor& matrix, at::T
   return complex ? at::conj_physical(product) : product;
 }
 
-// The rows of all matrices as one matrix.
-class FusedMatrices final : public FusedStack {
+}  // namespace
+
+/// The rows of all matrices as one matrix.
+class FusedMatrices final : public FusedOf<Matrix> {
  public:
-  FusedMatrices(const std::vector<at::Tensor>& matrices, std::vector<std::int64_t> image_shape)
-      : matrix_(matrices.size() == 1 ? matrices[0] : at::cat(matrices)), image_shape_(std::move(image_shape)) {
-    for (const at::Tensor& m : matrices) {
-      rows_.push_back(m.size(0));
-    }
+  using FusedOf::FusedOf;
+
+  TensorList A(const at::Tensor& x, const TensorList& /*out*/) const override {
+    const auto joint = joint_for(x);
+    return joint == nullptr ? TensorList()
+                            : TensorList(times(joint->flat(x), joint->matrix).split_with_sizes(joint->rows, 1));
   }
 
-  TensorList A(const at::Tensor& x, const TensorList& /*out*/) override {
-    if (!is_image(x)) {
+  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) const override {
+    const auto joint = takes(y) ? this->joint() : nullptr;
+    if (joint == nullptr) {
       return {};
     }
-    return TensorList(times(flat(x), matrix_).split_with_sizes(rows_, 1));
-  }
-
-  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) override {
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      if (!y[i].defined() || y[i].dim() != 2 || y[i].size(1) != rows_[i] || y[i].size(0) != y[0].size(0) ||
-          y[i].scalar_type() != matrix_.scalar_type()) {
+    for (std::size_t i = 0; i < size(); ++i) {
+      if (y[i].dim() != 2 || y[i].size(1) != joint->rows[i] || y[i].size(0) != y[0].size(0) ||
+          y[i].scalar_type() != joint->matrix.scalar_type()) {
         return {};
       }
     }
-    return adjoint(y.size() == 1 ? y[0] : at::cat(y.tensors(), 1), out);
+    return adjoint(*joint, y.size() == 1 ? y[0] : at::cat(y.tensors(), 1), out);
   }
 
-  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
-    if (!is_image(x)) {
+  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) const override {
+    const auto joint = joint_for(x);
+    if (joint == nullptr) {
       return {};
     }
-    if (matrix_.size(1) > largest_gram || matrix_.size(1) > matrix_.size(0)) {
-      return adjoint(times(flat(x), matrix_), out);
-    }
-    if (!gram_.defined()) {
-      gram_ = at::mm(matrix_.t().conj(), matrix_);
+    if (!joint->has_gram()) {
+      return adjoint(*joint, times(joint->flat(x), joint->matrix), out);
     }
     if (!fits(out, x.sizes(), x.options())) {
-      return times(flat(x), gram_).view(x.sizes());
+      return times(joint->flat(x), joint->gram()).view(x.sizes());
     }
-    at::Tensor target = flat(out);
-    at::mm_out(target, flat(x), gram_.t());
+    at::Tensor target = joint->flat(out);
+    at::mm_out(target, joint->flat(x), joint->gram().t());
     return out;
   }
 
  private:
-  // MᴴM pays off where it has no more entries than M, and where computing it takes the time of a few products.
-  static constexpr std::int64_t largest_gram = 1024;
+  struct Joint {
+    at::Tensor matrix;
+    std::vector<std::int64_t> rows;  // of each operator's
+    Lazy<at::Tensor> gram_;
 
-  at::Tensor flat(const at::Tensor& x) const { return x.reshape({x.size(0), matrix_.size(1)}); }
+    /// MᴴM pays off where it has no more entries than M, and where computing it takes the time of a few products.
+    bool has_gram() const { return matrix.size(1) <= 1024 && matrix.size(1) <= matrix.size(0); }
+    const at::Tensor& gram() const {
+      return gram_.get([&] { return lasting([&] { return at::mm(matrix.t().conj(), matrix); }); });
+    }
+    at::Tensor flat(const at::Tensor& x) const { return x.reshape({x.size(0), matrix.size(1)}); }
+  };
 
-  bool is_image(const at::Tensor& x) const {
-    return x.scalar_type() == matrix_.scalar_type() && x.dim() == static_cast<std::int64_t>(image_shape_.size()) + 1 &&
-           x.sizes().slice(1) == at::IntArrayRef(image_shape_);
+  const std::vector<std::int64_t>& image_shape() const { return (*this)[0].image_shape_; }
+
+  /// Null where the matrices' dtypes or devices differ.
+  std::shared_ptr<const Joint> joint() const {
+    return joint_.get(version(), [&]() -> std::shared_ptr<const Joint> {
+      const auto joint = std::make_shared<Joint>();
+      std::vector<at::Tensor> matrices;
+      for (const auto& one : operators()) {
+        matrices.push_back(one->matrix_);
+        joint->rows.push_back(one->matrix_.size(0));
+        if (!one->matrix_.options().type_equal(matrices[0].options())) {
+          return nullptr;
+        }
+      }
+      joint->matrix = size() == 1 ? matrices[0] : at::cat(matrices);
+      return joint;
+    });
   }
 
-  at::Tensor adjoint(const at::Tensor& rows, const at::Tensor& out) const {
+  std::shared_ptr<const Joint> joint_for(const at::Tensor& x) const {
+    auto joint = takes(x) ? this->joint() : nullptr;
+    const bool is_image = joint != nullptr && x.scalar_type() == joint->matrix.scalar_type() &&
+                          x.dim() == static_cast<std::int64_t>(image_shape().size()) + 1 &&
+                          x.sizes().slice(1) == at::IntArrayRef(image_shape());
+    return is_image ? joint : nullptr;
+  }
+
+  at::Tensor adjoint(const Joint& joint, const at::Tensor& rows, const at::Tensor& out) const {
     std::vector<std::int64_t> shape = {rows.size(0)};
-    shape.insert(shape.end(), image_shape_.begin(), image_shape_.end());
-    if (!fits(out, shape, matrix_.options())) {
-      return adjoint_times(rows, matrix_).view(shape);
+    shape.insert(shape.end(), image_shape().begin(), image_shape().end());
+    if (!fits(out, shape, joint.matrix.options())) {
+      return adjoint_times(rows, joint.matrix).view(shape);
     }
-    adjoint_times(rows, matrix_, flat(out));
+    adjoint_times(rows, joint.matrix, joint.flat(out));
     return out;
   }
 
-  at::Tensor matrix_;
-  std::vector<std::int64_t> image_shape_;
-  std::vector<std::int64_t> rows_;
-  at::Tensor gram_;
+  Derived<Joint> joint_;
 };
 
-}  // namespace
-
-Matrix::Matrix(const at::Tensor& matrix, std::vector<std::int64_t> image_shape)
-    : matrix_(matrix), image_shape_(std::move(image_shape)) {
+Matrix::Matrix(const at::Tensor& matrix, std::vector<std::int64_t> image_shape) : image_shape_(std::move(image_shape)) {
   check_matrix(matrix);
+  matrix_ = watched(matrix);
+  made_of({matrix_});
   if (image_shape_.empty()) {
     image_shape_ = {matrix.size(1)};
   }
@@ -133,16 +162,11 @@ Matrix::Matrix(const at::Tensor& matrix, std::vector<std::int64_t> image_shape)
 }
 
 std::unique_ptr<FusedStack> Matrix::fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const {
-  std::vector<at::Tensor> matrices;
-  for (const auto& op : operators) {
-    const auto& other = static_cast<const Matrix&>(*op);
-    if (other.image_shape_ != image_shape_ || other.matrix_.scalar_type() != matrix_.scalar_type() ||
-        other.matrix_.device() != matrix_.device() || other.matrix_.requires_grad()) {
-      return nullptr;
-    }
-    matrices.push_back(other.matrix_);
-  }
-  return std::make_unique<FusedMatrices>(matrices, image_shape_);
+  auto matrices = all_of_class<Matrix>(operators);
+  const auto alike = [&](const auto& one) { return one->image_shape_ == image_shape_; };
+  return matrices.empty() || !std::ranges::all_of(matrices, alike)
+             ? nullptr
+             : std::make_unique<FusedMatrices>(std::move(matrices));
 }
 
 at::Tensor Matrix::current(const Params& params) const {
@@ -166,13 +190,17 @@ at::Tensor Matrix::image_like(const at::Tensor& y) const {
   return at::empty(batch_shape(y.size(0)), y.options().requires_grad(false));
 }
 
+bool Matrix::takes(const at::Tensor& x, const at::Tensor& matrix) const {
+  const at::ScalarType dtype = matrix.is_complex() ? at::toComplexType(x.scalar_type()) : x.scalar_type();
+  return x.dim() == static_cast<std::int64_t>(image_shape_.size()) + 1 &&
+         x.sizes().slice(1) == at::IntArrayRef(image_shape_) && dtype == matrix.scalar_type();
+}
+
 at::Tensor Matrix::A_impl(const at::Tensor& x, const Params& params) const {
   const at::Tensor matrix = current(params);
-  check(x.dim() == static_cast<std::int64_t>(image_shape_.size()) + 1 &&
-            x.sizes().slice(1) == at::IntArrayRef(image_shape_) && x.scalar_type() == matrix.scalar_type(),
-        "Matrix::A: x must be ", matrix.scalar_type(), " of shape (batch, ", at::IntArrayRef(image_shape_), "), got ",
-        x.scalar_type(), " of shape ", x.sizes());
-  return times(x.reshape({x.size(0), matrix.size(1)}), matrix);
+  check(takes(x, matrix), "Matrix::A: x must be ", matrix.scalar_type(), " of shape (batch, ",
+        at::IntArrayRef(image_shape_), "), got ", x.scalar_type(), " of shape ", x.sizes());
+  return times(x.reshape({x.size(0), matrix.size(1)}).to(matrix.scalar_type()), matrix);
 }
 
 at::Tensor Matrix::A_adjoint_impl(const at::Tensor& y, const Params& params) const {
@@ -184,29 +212,25 @@ at::Tensor Matrix::A_adjoint_impl(const at::Tensor& y, const Params& params) con
 at::Tensor Matrix::A_dagger_impl(const at::Tensor& y, const Params& params) const {
   const at::Tensor matrix = current(params);
   check_measurements("A_dagger", y, matrix);
-  if (params.contains("matrix")) {
-    return times(y, at::linalg_pinv(matrix)).view(batch_shape(y.size(0)));
-  }
-  if (!pseudoinverse_.defined()) {
-    pseudoinverse_ = at::linalg_pinv(matrix_);
-  }
-  return times(y, pseudoinverse_).view(batch_shape(y.size(0)));
+  const auto inverse = [&] { return std::make_shared<const at::Tensor>(at::linalg_pinv(matrix)); };
+  return times(y, keeps_derived(params) ? *pseudoinverse_.get(version(), inverse) : *inverse())
+      .view(batch_shape(y.size(0)));
 }
 
-std::optional<double> Matrix::sqnorm_impl(const at::Tensor& /*x0*/, const Params& params) const {
-  if (params.contains("matrix")) {
-    return squared_spectral_norm(current(params));
-  }
-  if (!sqnorm_) {
-    sqnorm_ = squared_spectral_norm(matrix_);
-  }
-  return sqnorm_;
+std::optional<double> Matrix::sqnorm_impl(const at::Tensor& x0, const Params& params) const {
+  const auto norm = [&] {
+    return std::make_shared<const double>(squared_spectral_norm(current(params), x0.scalar_type()));
+  };
+  return keeps_derived(params) ? *sqnorm_.get(version(), x0.scalar_type(), norm) : *norm();
+}
+
+bool Matrix::keeps_derived(const Params& params) const {
+  return !params.contains("matrix") && !records_gradients(matrix_);
 }
 
 void Matrix::update_impl(const Params& params) {
-  matrix_ = current(params);
-  pseudoinverse_ = at::Tensor();
-  sqnorm_.reset();
+  matrix_ = watched(current(params));
+  made_of({matrix_});
 }
 
 }  // namespace adjoin

@@ -11,19 +11,34 @@ namespace adjoin {
 
 namespace {
 
+std::string missing_in_either(const std::string& a, const std::string& b) {
+  return a.empty() || a == b ? b : (b.empty() ? a : a + ", " + b);
+}
+
 class Sum final : public LinearPhysics {
  public:
-  Sum(LinearPhysicsPtr a, LinearPhysicsPtr b) : a_(std::move(a)), b_(std::move(b)) {}
+  Sum(LinearPhysicsPtr a, LinearPhysicsPtr b) : a_(std::move(a)), b_(std::move(b)) {
+    made_of({}, {a_.get(), b_.get()});
+  }
   std::string name() const override { return c10::str("(", a_->name(), " + ", b_->name(), ")"); }
-  at::Tensor image_like(const at::Tensor& y) const override { return a_->image_like(y); }
+  at::Tensor image_like(const at::Tensor& y) const override {
+    const at::Tensor image = a_->image_like(y);
+    return image.defined() ? image : b_->image_like(y);
+  }
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override {
     return add(a_->A(x, params), b_->A(x, params));
   }
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    return add(a_->A_adjoint(y, params), b_->A_adjoint(y, params));
+    const at::Tensor p = adjoint_if_known(*a_, y, params);
+    const at::Tensor q = p.defined() ? adjoint_if_known(*b_, y, params) : p;
+    return q.defined() ? add(p, q) : q;
   }
+  at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const override {
+    return add(a_->A_adjoint_for(y, image, params), b_->A_adjoint_for(y, image, params));
+  }
+  std::string missing_image() const override { return missing_in_either(missing_image_of(*a_), missing_image_of(*b_)); }
   void update_impl(const Params& params) override {
     a_->update(params);
     b_->update(params);
@@ -42,7 +57,9 @@ class Sum final : public LinearPhysics {
 
 class Composition final : public LinearPhysics {
  public:
-  Composition(LinearPhysicsPtr a, LinearPhysicsPtr b) : a_(std::move(a)), b_(std::move(b)) {}
+  Composition(LinearPhysicsPtr a, LinearPhysicsPtr b) : a_(std::move(a)), b_(std::move(b)) {
+    made_of({}, {a_.get(), b_.get()});
+  }
   std::string name() const override { return c10::str("(", a_->name(), " * ", b_->name(), ")"); }
   at::Tensor image_like(const at::Tensor& y) const override {
     const at::Tensor between = a_->image_like(y);
@@ -54,14 +71,23 @@ class Composition final : public LinearPhysics {
     return a_->A(b_->A(x, params), params);
   }
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    return b_->A_adjoint(a_->A_adjoint(y, params), params);
+    const at::Tensor between = adjoint_if_known(*a_, y, params);
+    return between.defined() ? adjoint_if_known(*b_, between, params) : between;
+  }
+  at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const override {
+    at::Tensor between = adjoint_if_known(*a_, y, params);
+    if (!between.defined()) {
+      between = a_->A_adjoint_for(y, b_->A(image.detach(), params), params);
+    }
+    return b_->A_adjoint_for(between, image, params);
   }
   at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
-    return b_->A_adjoint(a_->A_adjoint_A(b_->A(x, params), params), params);
+    return b_->A_adjoint_for(a_->A_adjoint_A(b_->A(x, params), params), x, params);
   }
   at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
     return a_->A(b_->A_A_adjoint(a_->A_adjoint(y, params), params), params);
   }
+  std::string missing_image() const override { return missing_in_either(missing_image_of(*a_), missing_image_of(*b_)); }
   void update_impl(const Params& params) override {
     a_->update(params);
     b_->update(params);
@@ -75,7 +101,9 @@ class Composition final : public LinearPhysics {
 class Scaled final : public LinearPhysics {
  public:
   Scaled(const at::Scalar& factor, LinearPhysicsPtr a)
-      : factor_(factor), squared_(std::norm(factor.toComplexDouble())), a_(std::move(a)) {}
+      : factor_(factor), squared_(std::norm(factor.toComplexDouble())), a_(std::move(a)) {
+    made_of({}, {a_.get()});
+  }
   std::string name() const override { return c10::str("(", factor_, " * ", a_->name(), ")"); }
   at::Tensor image_like(const at::Tensor& y) const override { return a_->image_like(y); }
 
@@ -84,8 +112,13 @@ class Scaled final : public LinearPhysics {
     return at::mul(a_->A(x, params), factor_);
   }
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    return at::mul(a_->A_adjoint(y, params), factor_.conj());
+    const at::Tensor image = adjoint_if_known(*a_, y, params);
+    return image.defined() ? at::mul(image, factor_.conj()) : image;
   }
+  at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const override {
+    return at::mul(a_->A_adjoint_for(y, image, params), factor_.conj());
+  }
+  std::string missing_image() const override { return missing_image_of(*a_); }
   at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
     return at::mul(a_->A_adjoint_A(x, params), squared_);
   }
@@ -110,8 +143,9 @@ class Scaled final : public LinearPhysics {
 
 class Adjoint final : public LinearPhysics {
  public:
-  explicit Adjoint(LinearPhysicsPtr a) : a_(std::move(a)) {}
+  explicit Adjoint(LinearPhysicsPtr a) : a_(std::move(a)) { made_of({}, {a_.get()}); }
   std::string name() const override { return c10::str("adjoint(", a_->name(), ")"); }
+  const LinearPhysicsPtr& operand() const { return a_; }
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return a_->A_adjoint(x, params); }
@@ -153,6 +187,9 @@ LinearPhysicsPtr scale(const at::Scalar& factor, const LinearPhysicsPtr& a) {
 
 LinearPhysicsPtr adjoint(const LinearPhysicsPtr& a) {
   check_operand("adjoint", "a", a);
+  if (const auto* twice = dynamic_cast<const Adjoint*>(a.get())) {
+    return twice->operand();
+  }
   return std::make_shared<Adjoint>(a);
 }
 

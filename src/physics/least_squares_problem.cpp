@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/physics/fused.hpp"
 #include "adjoin/solvers/krylov.hpp"
 #include "adjoin/solvers/least_squares.hpp"
 #include "adjoin/solvers/progress.hpp"
@@ -70,6 +71,31 @@ void check_options(const DaggerOptions& options) {
 
 void check_gamma(double gamma) {
   check(std::isfinite(gamma) && gamma > 0.0, "prox_l2: gamma must be finite and above 0, got ", gamma);
+}
+
+TensorList roots_of(const TensorList& weights) {
+  TensorList roots = weights;
+  for (at::Tensor& one : roots) {
+    check(one.defined() && !one.is_complex(), "weights must be real tensors, got ",
+          one.defined() ? c10::toString(one.scalar_type()) : "an undefined one");
+    const bool valid = one.numel() == 0 || at::isfinite(one).logical_and_(one >= 0).all().item<bool>();
+    check(valid, "weights must be finite and at least 0");
+    one = one.sqrt();
+  }
+  return roots;
+}
+
+at::Tensor weighed(const at::Tensor& y, const at::Tensor& weights) {
+  check(weights_fit(weights, y), "weights must broadcast to the measurements ", y.sizes(), ", got ", weights.sizes());
+  return y * weights_for(weights, y);
+}
+
+TensorList weighed(const TensorList& y, const TensorList& weights) {
+  TensorList result = y;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    result[i] = weighed(y[i], weights[i]);
+  }
+  return result;
 }
 
 Monitor progress_monitor(const char* method, std::string_view solver, bool verbose, const Monitor& monitor) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/modes.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/adjointness.hpp"
 #include "adjoin/physics/fused.hpp"
@@ -29,25 +30,42 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](unsigned char p, unsigned char q) { return std::tolower(p) == std::tolower(q); });
 }
 
-// The least-squares problem of A; an image known beforehand spares an application of the adjoint.
+// The least-squares problem of A among images like `image`; one known beforehand spares an application of the adjoint.
 LeastSquaresProblem<at::Tensor> least_squares_problem(const LinearPhysics& physics, const at::Tensor& y,
-                                                      const at::Tensor& image, const Params& params) {
-  LeastSquaresProblem<at::Tensor> problem{
-      .A = [&](const at::Tensor& x) { return physics.A(x, params); },
-      .A_adjoint = [&](const at::Tensor& v) { return physics.A_adjoint(v, params); },
-      .A_adjoint_A = [&](const at::Tensor& x) { return physics.A_adjoint_A(x, params); },
-      .y = y,
-      .items = 1,
-      .A_adjoint_y = {}};
+                                                      at::Tensor image, const DaggerOptions& options) {
+  const Params& params = options.params;
+  const TensorList roots = roots_of(options.weights);
+  check(roots.size() <= 1, "weights must hold one tensor, got ", roots.size());
+  const auto whitened = [roots](const at::Tensor& v) { return roots.empty() ? v : weighed(v, roots[0]); };
+  at::Tensor A_adjoint_y;
   if (!image.defined()) {
     const c10::NoGradGuard no_grad;
-    problem.A_adjoint_y = physics.A_adjoint(y, params);
+    A_adjoint_y = image = physics.A_adjoint(whitened(whitened(y)), params);
   }
-  problem.items = common_items(image.defined() ? image : problem.A_adjoint_y, y);
+  const auto A = [&physics, &params, whitened](const at::Tensor& x) { return whitened(physics.A(x, params)); };
+  const auto A_adjoint = [&physics, &params, whitened, image](const at::Tensor& v) {
+    return in_space_of(image, physics.A_adjoint_for(whitened(v), image, params));
+  };
+  const auto normal = [&physics, &params](const at::Tensor& x) {
+    return in_space_of(x, physics.A_adjoint_A(x, params));
+  };
+  LeastSquaresProblem<at::Tensor> problem{.A = A,
+                                          .A_adjoint = A_adjoint,
+                                          .A_adjoint_A = normal,
+                                          .y = whitened(y),
+                                          .items = common_items(image, y),
+                                          .A_adjoint_y = A_adjoint_y};
+  if (!roots.empty()) {
+    problem.A_adjoint_A = [A, A_adjoint](const at::Tensor& x) { return A_adjoint(A(x)); };
+  }
   return problem;
 }
 
 }  // namespace
+
+at::Tensor in_space_of(const at::Tensor& like, const at::Tensor& image) {
+  return image.is_complex() && !like.is_complex() ? at::real(image).contiguous() : image;
+}
 
 Solver solver_from_string(std::string_view name) {
   for (const auto& [solver, known] : solver_names) {
@@ -62,41 +80,76 @@ std::string_view to_string(Solver solver) { return solver_names[static_cast<std:
 
 at::Tensor LinearPhysics::A_adjoint(const at::Tensor& y, const Params& params) const {
   check_tensor("A_adjoint", "y", y);
-  ++calls_.A_adjoint;
-  return A_adjoint_impl(y, params);
+  count_A_adjoint();
+  return without_autocast([&](const at::Tensor& v) { return adjoint_from(v, params); }, y);
+}
+
+at::Tensor LinearPhysics::adjoint_if_known(const LinearPhysics& other, const at::Tensor& y, const Params& params) {
+  other.count_A_adjoint();
+  return other.adjoint_or_undefined(y, params);
+}
+
+at::Tensor LinearPhysics::adjoint_or_undefined(const at::Tensor& y, const Params& params) const {
+  const at::Tensor adjoint = A_adjoint_impl(y, params);
+  if (adjoint.defined()) {
+    return adjoint;
+  }
+  const at::Tensor image = image_like(y);
+  return image.defined() ? A_adjoint_for_impl(y, image, params) : image;
+}
+
+at::Tensor LinearPhysics::adjoint_from(const at::Tensor& y, const Params& params) const {
+  const at::Tensor adjoint = adjoint_or_undefined(y, params);
+  if (!adjoint.defined()) [[unlikely]] {
+    const std::string missing = missing_image();
+    throw InvalidArgument(c10::str(
+        name(), "::A_adjoint: y, ", y.sizes(),
+        ", does not tell the size of the image: ", missing.empty() ? "override image_like or A_adjoint_impl" : missing,
+        ", or call what is given an image (A_adjoint_A, A_vjp, A_adjoint_for, A_dagger with init)"));
+  }
+  return adjoint;
+}
+
+at::Tensor LinearPhysics::A_adjoint_for(const at::Tensor& y, const at::Tensor& image, const Params& params) const {
+  check_tensor("A_adjoint_for", "y", y);
+  check_tensor("A_adjoint_for", "image", image);
+  count_A_adjoint();
+  return without_autocast(
+      [&](const at::Tensor& v, const at::Tensor& like) { return A_adjoint_for_impl(v, like, params); }, y, image);
 }
 
 at::Tensor LinearPhysics::A_adjoint_A(const at::Tensor& x, const Params& params) const {
   check_tensor("A_adjoint_A", "x", x);
-  ++calls_.A;
-  ++calls_.A_adjoint;
-  return A_adjoint_A_impl(x, params);
+  count_A();
+  count_A_adjoint();
+  return without_autocast([&](const at::Tensor& image) { return A_adjoint_A_impl(image, params); }, x);
 }
 
 at::Tensor LinearPhysics::A_A_adjoint(const at::Tensor& y, const Params& params) const {
   check_tensor("A_A_adjoint", "y", y);
-  ++calls_.A;
-  ++calls_.A_adjoint;
-  return A_A_adjoint_impl(y, params);
+  count_A();
+  count_A_adjoint();
+  return without_autocast([&](const at::Tensor& v) { return A_A_adjoint_impl(v, params); }, y);
 }
 
 at::Tensor LinearPhysics::A_dagger(const at::Tensor& y, const DaggerOptions& options) const {
   check_tensor("A_dagger", "y", y);
   check_options(options);
-  if (!options.init) {
-    if (at::Tensor x = A_dagger_impl(y, options.params); x.defined()) {
+  if (!options.init && options.weights.empty()) {
+    const auto closed = [&](const at::Tensor& v) { return A_dagger_impl(v, options.params); };
+    if (at::Tensor x = without_autocast(closed, y); x.defined()) {
       return x;
     }
   }
   const at::Tensor image = options.init ? *options.init : image_like(y);
-  return solve_least_squares(least_squares_problem(*this, y, image, options.params), options);
+  return solve_least_squares(least_squares_problem(*this, y, image, options), options);
 }
 
 at::Tensor LinearPhysics::prox_l2(const at::Tensor& z, const at::Tensor& y, double gamma,
                                   const DaggerOptions& options) const {
   check_tensor("prox_l2", "z", z);
   check_tensor("prox_l2", "y", y);
-  return solve_prox_l2(least_squares_problem(*this, y, z, options.params), z, gamma, options);
+  return solve_prox_l2(least_squares_problem(*this, y, z, options), z, gamma, options);
 }
 
 double LinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options) const {
@@ -105,7 +158,8 @@ double LinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOptions& 
   if (const auto exact = sqnorm_impl(x0, options.params)) {
     return *exact;
   }
-  return estimate_sqnorm([&](const at::Tensor& x) { return A_adjoint_A(x, options.params); }, x0, options);
+  return estimate_sqnorm([&](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, options.params)); }, x0,
+                         options);
 }
 
 SqnormBounds LinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
@@ -114,14 +168,14 @@ SqnormBounds LinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOpti
   if (const auto exact = sqnorm_impl(x0, options.params)) {
     return {*exact, *exact};
   }
-  return bound_sqnorm([&](const at::Tensor& x) { return A_adjoint_A(x, options.params); }, x0, options);
+  return bound_sqnorm([&](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, options.params)); }, x0, options);
 }
 
 double LinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t seed, const Params& params) const {
   const c10::NoGradGuard no_grad;
   const at::Tensor Au = A(u, params);
   const at::Tensor v = adjoin::randn_like(Au, seed);
-  return adjoint_mismatch(u, Au, v, A_adjoint(v, params));
+  return adjoint_mismatch(u, Au, v, A_adjoint_for(v, u, params));
 }
 
 std::unique_ptr<FusedStack> LinearPhysics::fuse(
@@ -131,21 +185,19 @@ std::unique_ptr<FusedStack> LinearPhysics::fuse(
 
 at::Tensor LinearPhysics::image_like(const at::Tensor& /*y*/) const { return {}; }
 
-at::Tensor LinearPhysics::A_adjoint_impl(const at::Tensor& y, const Params& params) const {
-  const at::Tensor image = image_like(y);
-  if (!image.defined()) {
-    throw InvalidArgument(
-        c10::str(name(), "::A_adjoint: automatic differentiation needs the image's shape: give it, or the adjoint"));
-  }
-  return Physics::A_vjp_impl(image, y, params);
+at::Tensor LinearPhysics::A_adjoint_impl(const at::Tensor& /*y*/, const Params& /*params*/) const { return {}; }
+
+at::Tensor LinearPhysics::A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const {
+  const at::Tensor adjoint = A_adjoint_impl(y, params);
+  return adjoint.defined() ? adjoint : Physics::A_vjp_impl(image, y, params);
 }
 
 at::Tensor LinearPhysics::A_adjoint_A_impl(const at::Tensor& x, const Params& params) const {
-  return A_adjoint_impl(A_impl(x, params), params);
+  return A_adjoint_for_impl(A_impl(x, params), x, params);
 }
 
 at::Tensor LinearPhysics::A_A_adjoint_impl(const at::Tensor& y, const Params& params) const {
-  return A_impl(A_adjoint_impl(y, params), params);
+  return A_impl(adjoint_from(y, params), params);
 }
 
 at::Tensor LinearPhysics::A_dagger_impl(const at::Tensor& /*y*/, const Params& /*params*/) const { return {}; }
@@ -155,8 +207,7 @@ std::optional<double> LinearPhysics::sqnorm_impl(const at::Tensor& /*x0*/, const
 }
 
 at::Tensor LinearPhysics::A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
-  const at::Tensor image = A_adjoint_impl(v, params);
-  return image.is_complex() && !x.is_complex() ? at::real(image) : image;
+  return in_space_of(x, A_adjoint_for_impl(v, x, params));
 }
 
 }  // namespace adjoin

@@ -20,6 +20,7 @@ class Stream {
   explicit Stream(std::optional<std::uint64_t> seed) : seed_(seed) {}
 
   std::optional<at::Generator> generator(const at::Device& device) {
+    const std::scoped_lock one_thread(mutex_);
     if (seed_ && !(generator_ && generator_->device() == device)) {
       generator_ = at::globalContext().defaultGenerator(device).clone();
       const std::scoped_lock lock(generator_->mutex());
@@ -29,6 +30,7 @@ class Stream {
   }
 
  private:
+  std::mutex mutex_;
   std::optional<std::uint64_t> seed_;
   std::optional<at::Generator> generator_;
 };

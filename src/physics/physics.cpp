@@ -3,29 +3,31 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/util/ScopeExit.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/modes.hpp"
 
 namespace adjoin {
 
 at::Tensor Physics::A(const at::Tensor& x, const Params& params) const {
   check_tensor("A", "x", x);
-  ++calls_.A;
-  return A_impl(x, params);
+  count_A();
+  return without_autocast([&](const at::Tensor& image) { return A_impl(image, params); }, x);
 }
 
 at::Tensor Physics::forward(const at::Tensor& x, const Params& params) const {
   check_tensor("forward", "x", x);
-  ++calls_.A;
-  return forward_impl(x, params);
+  count_A();
+  return without_autocast([&](const at::Tensor& image) { return forward_impl(image, params); }, x);
 }
 
 at::Tensor Physics::A_vjp(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
   check_tensor("A_vjp", "x", x);
   check_tensor("A_vjp", "v", v);
-  ++calls_.A_adjoint;
-  return A_vjp_impl(x, v, params);
+  count_A_adjoint();
+  return without_autocast([&](const at::Tensor& a, const at::Tensor& b) { return A_vjp_impl(a, b, params); }, x, v);
 }
 
 at::Tensor Physics::forward_impl(const at::Tensor& x, const Params& params) const {
@@ -37,8 +39,17 @@ at::Tensor Physics::forward_impl(const at::Tensor& x, const Params& params) cons
 }
 
 void Physics::update(const Params& params) {
+  const std::int64_t next = version() + 1;
+  // Also after an update that failed half-way.
+  const auto renew = c10::make_scope_exit([&] { updates_ += next - version(); });
   update_impl(params);
-  ++version_;
+}
+
+void Physics::made_of(std::initializer_list<at::Tensor> tensors, std::initializer_list<const Physics*> parts) {
+  const std::int64_t before = version();
+  tensors_.assign(tensors.begin(), tensors.end());
+  parts_.assign(parts.begin(), parts.end());
+  updates_ += before - version();
 }
 
 at::Tensor Physics::A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const {

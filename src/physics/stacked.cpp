@@ -10,6 +10,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
+#include "adjoin/core/modes.hpp"
 #include "adjoin/core/operator_failure.hpp"
 #include "adjoin/core/sole_holder.hpp"
 #include "adjoin/core/vector_space.hpp"
@@ -31,12 +32,11 @@ TensorList each(std::size_t n, const F& f) {
   return results;
 }
 
-// Whether fused forms may see these arguments; the plain stack reports what is wrong with others.
-bool fusable(const at::Tensor& x, const Params& params) { return params.empty() && !records_gradients(x); }
+// Whether fused forms may see this argument; the plain stack reports what is wrong with others.
+bool fusable(const at::Tensor& x) { return !records_gradients(x); }
 
-bool fusable(const TensorList& y, const Params& params) {
-  return params.empty() &&
-         std::ranges::all_of(y, [](const at::Tensor& t) { return t.defined() && !records_gradients(t); });
+bool fusable(const TensorList& y) {
+  return std::ranges::all_of(y, [](const at::Tensor& t) { return t.defined() && fusable(t); });
 }
 
 // Sums the operators' images without ever writing into one: a term may share memory with the operator's input.
@@ -88,6 +88,12 @@ at::Tensor sum(std::size_t n, const at::Tensor& out, const F& f) {
   return total.result();
 }
 
+// The adjoint by `stack`; undefined where that is null or has none.
+at::Tensor fused_adjoint(const FusedStack* stack, const TensorList& y, const at::Tensor& out) {
+  const auto adjoint = [&](const TensorList& v) { return stack->A_adjoint(v, out); };
+  return stack != nullptr ? without_autocast(adjoint, y) : at::Tensor();
+}
+
 // The mean of n terms from their sum, which nobody else holds when n > 1.
 at::Tensor divide(at::Tensor sum, std::size_t n) {
   if (!sum.defined() || n == 1) {
@@ -104,6 +110,14 @@ void check_image(const char* method, const char* argument, const at::Tensor& ima
 void check_count(const char* method, const char* argument, const TensorList& list, std::size_t n) {
   check(list.size() == n, method, ": ", argument, " must hold ", n, n == 1 ? " tensor" : " tensors",
         ", one for each operator, got ", list.size());
+}
+
+void check_weights(const char* method, const TensorList& weights, std::size_t n) {
+  check_count(method, "weights", weights, n);
+  for (std::size_t i = 0; i < n; ++i) {
+    check(weights[i].defined() && !weights[i].is_complex(), method, ": weights must be real tensors, got ",
+          weights[i].defined() ? c10::toString(weights[i].scalar_type()) : "an undefined one", " for operator ", i);
+  }
 }
 
 template <class P>
@@ -151,7 +165,9 @@ StackedLinearPhysics::StackedLinearPhysics(std::vector<LinearPhysicsPtr> operato
     const LinearPhysics& first = *operators_.front();
     return typeid(one) == typeid(first);
   };
-  options_.fuse = options_.fuse && !operators_.empty() && std::ranges::all_of(operators_, same_type);
+  if (options_.fuse && !operators_.empty() && std::ranges::all_of(operators_, same_type)) {
+    fused_ = std::make_unique<Derived<FusedStack>>();
+  }
   MeasurementSpace space;
   space.total = static_cast<std::int64_t>(size());
   for (std::int64_t i = 0; i < space.total; ++i) {
@@ -165,35 +181,28 @@ StackedLinearPhysics::StackedLinearPhysics(StackedLinearPhysics&&) noexcept = de
 StackedLinearPhysics& StackedLinearPhysics::operator=(StackedLinearPhysics&&) noexcept = default;
 StackedLinearPhysics::~StackedLinearPhysics() = default;
 
-FusedStack* StackedLinearPhysics::fused() const {
-  if (!options_.fuse) {
+template <class... Arguments>
+std::shared_ptr<const FusedStack> StackedLinearPhysics::fused(const Params& params,
+                                                              const Arguments&... arguments) const {
+  const auto requires_grad = [](const LinearPhysicsPtr& op) { return op->requires_grad(); };
+  if (fused_ == nullptr || !params.empty() || !(fusable(arguments) && ...) ||
+      (c10::GradMode::is_enabled() && std::ranges::any_of(operators_, requires_grad))) {
     return nullptr;
   }
-  bool current = !fused_versions_.empty();
-  for (std::size_t i = 0; current && i < size(); ++i) {
-    current = operators_[i]->version() == fused_versions_[i];
-  }
-  if (!current) {
-    fused_.reset();
-    fused_versions_.clear();
+  return fused_->get(version(), [&]() -> std::shared_ptr<const FusedStack> {
     const std::vector<std::shared_ptr<const LinearPhysics>> members(operators_.begin(), operators_.end());
-    fused_ = operators_[0]->fuse(members);
-    for (const LinearPhysicsPtr& op : operators_) {
-      fused_versions_.push_back(op->version());
-    }
-  }
-  return fused_.get();
+    return operators_[0]->fuse(members);
+  });
 }
 
 TensorList StackedLinearPhysics::A(const at::Tensor& x, const Params& params) const { return A_into({}, x, params); }
 
 TensorList StackedLinearPhysics::A_into(const TensorList& out, const at::Tensor& x, const Params& params) const {
   check_image("A", "x", x);
-  if (fusable(x, params)) {
-    if (FusedStack* stack = fused()) {
-      if (TensorList y = stack->A(x, out); !y.empty()) {
-        return y;
-      }
+  if (const auto stack = fused(params, x)) {
+    const auto A = [&](const at::Tensor& image) { return stack->A(image, out); };
+    if (TensorList y = without_autocast(A, x); !y.empty()) {
+      return y;
     }
   }
   return each(size(), [&](std::size_t i) { return operators_[i]->A(x, params); });
@@ -215,12 +224,22 @@ at::Tensor StackedLinearPhysics::A_adjoint(const TensorList& y, const Params& pa
   return weighted(A_adjoint_sum(y, {}, params));
 }
 
+at::Tensor StackedLinearPhysics::A_adjoint_for(const TensorList& y, const at::Tensor& image,
+                                               const Params& params) const {
+  return weighted(A_adjoint_for_sum(y, image, {}, params));
+}
+
 at::Tensor StackedLinearPhysics::A_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const {
   return weighted(A_vjp_sum(x, v, {}, params));
 }
 
 at::Tensor StackedLinearPhysics::A_adjoint_A(const at::Tensor& x, const Params& params) const {
   return weighted(A_adjoint_A_sum(x, {}, params));
+}
+
+at::Tensor StackedLinearPhysics::A_adjoint_W_A(const at::Tensor& x, const TensorList& weights,
+                                               const Params& params) const {
+  return weighted(A_adjoint_W_A_sum(x, weights, {}, params));
 }
 
 TensorList StackedLinearPhysics::A_A_adjoint(const TensorList& y, const Params& params) const {
@@ -246,26 +265,28 @@ TensorList StackedLinearPhysics::A_adjoint_A_each(const at::Tensor& x, const Par
 
 at::Tensor StackedLinearPhysics::A_adjoint_sum(const TensorList& y, const at::Tensor& out, const Params& params) const {
   check_count("A_adjoint", "y", y, size());
-  if (fusable(y, params)) {
-    if (FusedStack* stack = fused()) {
-      if (at::Tensor image = stack->A_adjoint(y, out); image.defined()) {
-        return image;
-      }
-    }
+  if (at::Tensor image = fused_adjoint(fused(params, y).get(), y, out); image.defined()) {
+    return image;
   }
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint(y[i], params); });
+}
+
+at::Tensor StackedLinearPhysics::A_adjoint_for_sum(const TensorList& y, const at::Tensor& image, const at::Tensor& out,
+                                                   const Params& params) const {
+  check_image("A_adjoint_for", "image", image);
+  check_count("A_adjoint_for", "y", y, size());
+  if (at::Tensor adjoint = fused_adjoint(fused(params, y).get(), y, out); adjoint.defined()) {
+    return adjoint;
+  }
+  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_for(y[i], image, params); });
 }
 
 at::Tensor StackedLinearPhysics::A_vjp_sum(const at::Tensor& x, const TensorList& v, const at::Tensor& out,
                                            const Params& params) const {
   check_image("A_vjp", "x", x);
   check_count("A_vjp", "v", v, size());
-  if (fusable(x, params) && fusable(v, params)) {
-    if (FusedStack* stack = fused()) {
-      if (at::Tensor image = stack->A_adjoint(v, out); image.defined()) {
-        return image.is_complex() && !x.is_complex() ? at::real(image).contiguous() : image;
-      }
-    }
+  if (at::Tensor image = fused_adjoint(fused(params, x, v).get(), v, out); image.defined()) {
+    return in_space_of(x, image);
   }
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], params); });
 }
@@ -273,27 +294,48 @@ at::Tensor StackedLinearPhysics::A_vjp_sum(const at::Tensor& x, const TensorList
 at::Tensor StackedLinearPhysics::A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out,
                                                  const Params& params) const {
   check_image("A_adjoint_A", "x", x);
-  if (fusable(x, params)) {
-    if (FusedStack* stack = fused()) {
-      if (at::Tensor image = stack->A_adjoint_A(x, out); image.defined()) {
-        return image;
-      }
+  if (const auto stack = fused(params, x)) {
+    const auto normal = [&](const at::Tensor& image) { return stack->A_adjoint_A(image, out); };
+    if (at::Tensor image = without_autocast(normal, x); image.defined()) {
+      return image;
     }
   }
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_A(x, params); });
 }
 
+at::Tensor StackedLinearPhysics::A_adjoint_W_A_sum(const at::Tensor& x, const TensorList& weights,
+                                                   const at::Tensor& out, const Params& params) const {
+  check_image("A_adjoint_W_A", "x", x);
+  check_weights("A_adjoint_W_A", weights, size());
+  if (const auto stack = fused(params, x, weights)) {
+    const auto normal = [&](const at::Tensor& image) { return stack->A_adjoint_W_A(image, weights, out); };
+    if (at::Tensor image = without_autocast(normal, x); image.defined()) {
+      return image;
+    }
+  }
+  return sum(size(), out, [&](std::size_t i) {
+    return operators_[i]->A_adjoint_for(weighed(operators_[i]->A(x, params), weights[i]), x, params);
+  });
+}
+
 at::Tensor StackedLinearPhysics::normal_form(const at::Tensor& x, const Params& params) const {
-  FusedStack* stack = x.defined() && fusable(x, params) ? fused() : nullptr;
-  return stack != nullptr ? stack->normal_form(x) : at::Tensor();
+  const auto stack = x.defined() ? fused(params, x) : nullptr;
+  const auto form = [&](const at::Tensor& image) { return stack->normal_form(image); };
+  return stack != nullptr ? without_autocast(form, x) : at::Tensor();
 }
 
 at::Tensor StackedLinearPhysics::apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
                                                    const at::Tensor& out) const {
-  FusedStack* stack = fused();
-  at::Tensor result = stack != nullptr ? stack->apply_normal_form(form, x, part, parts, out) : at::Tensor();
+  const auto stack = fused({}, x);
+  const auto apply = [&](const at::Tensor& image) { return stack->apply_normal_form(form, image, part, parts, out); };
+  at::Tensor result = stack != nullptr ? without_autocast(apply, x) : at::Tensor();
   check(result.defined(), "apply_normal_form: form must be a sum of normal forms for images like x");
   return result;
+}
+
+bool StackedLinearPhysics::has_normal_forms() const {
+  const auto stack = fused({});
+  return stack != nullptr && stack->has_normal_forms();
 }
 
 std::int64_t StackedLinearPhysics::version() const {
@@ -317,24 +359,54 @@ ShardedTensorList StackedLinearPhysics::as_vector(TensorList y) const {
   return {.local = std::move(y), .space = space_};
 }
 
-// An image known beforehand spares an application of the adjoint.
+// Among images like `image`; one known beforehand spares an application of the adjoint.
 LeastSquaresProblem<ShardedTensorList> StackedLinearPhysics::least_squares_problem(const TensorList& y,
-                                                                                   const at::Tensor& image,
-                                                                                   const Params& params) const {
-  LeastSquaresProblem<ShardedTensorList> problem{
-      .A = [this, &params, kept = std::make_shared<TensorList>()](
-               const at::Tensor& x) { return as_vector(A_reusing(*kept, x, params)); },
-      .A_adjoint = [this, &params](const ShardedTensorList& v) { return A_adjoint(v.local, params); },
-      .A_adjoint_A = [this, &params](const at::Tensor& x) { return A_adjoint_A(x, params); },
-      .y = as_vector(y),
-      .items = 1,
-      .A_adjoint_y = {}};
+                                                                                   at::Tensor image,
+                                                                                   const DaggerOptions& options) const {
+  const Params& params = options.params;
+  if (!options.weights.empty()) {
+    return weighted_least_squares_problem(y, std::move(image), options);
+  }
+  at::Tensor A_adjoint_y;
   if (!image.defined()) {
     const c10::NoGradGuard no_grad;
-    problem.A_adjoint_y = A_adjoint(y, params);
+    A_adjoint_y = image = A_adjoint(y, params);
   }
-  problem.items = common_items(image.defined() ? image : problem.A_adjoint_y, y);
-  return problem;
+  return {.A = [this, &params, kept = std::make_shared<TensorList>()](
+                   const at::Tensor& x) { return as_vector(A_reusing(*kept, x, params)); },
+          .A_adjoint =
+              [this, &params, image](const ShardedTensorList& v) {
+                return in_space_of(image, A_adjoint_for(v.local, image, params));
+              },
+          .A_adjoint_A = [this, &params](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, params)); },
+          .y = as_vector(y),
+          .items = common_items(image, y),
+          .A_adjoint_y = A_adjoint_y};
+}
+
+// The same for weights W: measurements and operators times √W.
+LeastSquaresProblem<ShardedTensorList> StackedLinearPhysics::weighted_least_squares_problem(
+    const TensorList& y, at::Tensor image, const DaggerOptions& options) const {
+  check_weights("weights", options.weights, size());
+  const auto roots = std::make_shared<TensorList>(roots_of(options.weights));
+  at::Tensor A_adjoint_y;
+  if (!image.defined()) {
+    const c10::NoGradGuard no_grad;
+    A_adjoint_y = image = A_adjoint(weighed(weighed(y, *roots), *roots), options.params);
+  }
+  return {
+      .A = [this, &options, roots](const at::Tensor& x) { return as_vector(weighed(A(x, options.params), *roots)); },
+      .A_adjoint =
+          [this, &options, roots, image](const ShardedTensorList& v) {
+            return in_space_of(image, A_adjoint_for(weighed(v.local, *roots), image, options.params));
+          },
+      .A_adjoint_A =
+          [this, &options](const at::Tensor& x) {
+            return in_space_of(x, A_adjoint_W_A(x, options.weights, options.params));
+          },
+      .y = as_vector(weighed(y, *roots)),
+      .items = common_items(image, y),
+      .A_adjoint_y = A_adjoint_y};
 }
 
 void StackedLinearPhysics::check_solvable(const char* method, const TensorList& y) const {
@@ -348,19 +420,28 @@ at::Tensor StackedLinearPhysics::A_dagger(const TensorList& y, const DaggerOptio
     return for_operator(0, [&] { return operators_[0]->A_dagger(y[0], options); });
   }
   const at::Tensor image = options.init ? *options.init : operators_[0]->image_like(y[0]);
-  return solve_least_squares(least_squares_problem(y, image, options.params), options);
+  return solve_least_squares(least_squares_problem(y, image, options), options);
 }
 
 at::Tensor StackedLinearPhysics::A_dagger_mean(const TensorList& y, const DaggerOptions& options) const {
   check_solvable("A_dagger_mean", y);
-  return divide(sum(size(), {}, [&](std::size_t i) { return operators_[i]->A_dagger(y[i], options); }), size());
+  check(options.weights.empty() || options.weights.size() == size(), "A_dagger_mean: weights must hold ", size(),
+        " tensors, one for each operator, got ", options.weights.size());
+  const auto dagger = [&](std::size_t i) {
+    DaggerOptions own = options;
+    if (!own.weights.empty()) {
+      own.weights = {options.weights[i]};
+    }
+    return operators_[i]->A_dagger(y[i], own);
+  };
+  return divide(sum(size(), {}, dagger), size());
 }
 
 at::Tensor StackedLinearPhysics::prox_l2(const at::Tensor& z, const TensorList& y, double gamma,
                                          const DaggerOptions& options) const {
   check_image("prox_l2", "z", z);
   check_solvable("prox_l2", y);
-  return solve_prox_l2(least_squares_problem(y, z, options.params), z, gamma, options);
+  return solve_prox_l2(least_squares_problem(y, z, options), z, gamma, options);
 }
 
 double StackedLinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options) const {
@@ -369,7 +450,8 @@ double StackedLinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOp
   if (size() <= 1) {
     return size() == 0 ? 0.0 : for_operator(0, [&] { return operators_[0]->compute_sqnorm(x0, options); });
   }
-  return estimate_sqnorm([&](const at::Tensor& x) { return A_adjoint_A(x, options.params); }, x0, options);
+  return estimate_sqnorm([&](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, options.params)); }, x0,
+                         options);
 }
 
 SqnormBounds StackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
@@ -395,7 +477,7 @@ double StackedLinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t
   for (std::size_t i = 0; i < size(); ++i) {
     v.local[i] = adjoin::randn_like(Au.local[i], seed + i);
   }
-  return adjoint_mismatch(u, Au, v, A_adjoint(v.local, params));
+  return adjoint_mismatch(u, Au, v, A_adjoint_for(v.local, u, params));
 }
 
 }  // namespace adjoin

@@ -60,6 +60,38 @@ TEST_F(JointNormals, FollowAnUpdateOnOneRankOnly) {
   expect_near(stack.A_adjoint_A(x), plain.A_adjoint_A(x), 1e-13);
 }
 
+TEST_F(JointNormals, FollowAChangeInPlaceOnOneRankOnly) {
+  const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);
+  const StackedLinearPhysics plain = whole();
+  const auto double_first_filter = [](const StackedLinearPhysics& operators) {
+    at::Tensor(dynamic_cast<const Blur&>(operators[0]).filter()).mul_(2.0);
+  };
+  for (int call = 0; call < 3; ++call) {
+    expect_near(stack.A_adjoint_A(x), plain.A_adjoint_A(x), 1e-6);
+    if (context.rank() == 0) {
+      double_first_filter(stack.local_operators());
+    }
+    double_first_filter(plain);
+  }
+}
+
+TEST_F(JointNormals, AreNotLostByAnImageThatIsRefused) {
+  const at::Tensor x = image({1, 3, 64, 64}, at::kDouble);
+  const auto messages = [&] {
+    for (int call = 0; call < 2; ++call) {
+      (void)stack.A_adjoint_A(x);
+    }
+    context.communicator().reset_counters();
+    const at::Tensor result = stack.A_adjoint_A(x);
+    return std::pair(result, context.communicator().counters().collectives);
+  };
+  const auto [before, messages_before] = messages();
+  EXPECT_THROW((void)stack.A_adjoint_A(image({1, 3, 4, 4}, at::kDouble)), Error);  // smaller than the kernels
+  const auto [after, messages_after] = messages();
+  EXPECT_TRUE(at::equal(after, before));
+  EXPECT_EQ(messages_after, messages_before);
+}
+
 TEST_F(JointNormals, WeighTheMean) {
   const DistributedStackedLinearPhysics mean(context, n, blurs(), {.reduction = Reduction::mean});
   const at::Tensor x = image({1, 3, 32, 40}, at::kDouble);

@@ -18,7 +18,8 @@ inline double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 }
 
 /// Results alone, into a tensor of the right size, and beside one of another, which is left as it is.
-inline void expect_fused_equals_plain(FusedStack& fused, const std::vector<std::shared_ptr<const LinearPhysics>>& stack,
+inline void expect_fused_equals_plain(const FusedStack& fused,
+                                      const std::vector<std::shared_ptr<const LinearPhysics>>& stack,
                                       const at::Tensor& x) {
   const double tolerance = at::toRealValueType(x.scalar_type()) == at::kFloat ? 1e-6 : 1e-13;
   const TensorList y = fused.A(x, {});

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <memory>
+#include <new>
+#include <span>
 #include <stdexcept>
 
 #include "adjoin/core/errors.hpp"
@@ -300,6 +303,45 @@ TEST(StackedLinearPhysics, TorchErrorsComeWithoutTheirStackTrace) {
     EXPECT_EQ(failure.index, 0);
     EXPECT_EQ(std::string(failure.what()).find("frame #0"), std::string::npos);
   }
+}
+
+// The identity, whose fused form runs out of memory the first time that it is made.
+class Fickle final : public LinearPhysics {
+ public:
+  std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override {
+    class Form final : public FusedStack {
+     public:
+      explicit Form(double count) : count_(count) {}
+      at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& /*out*/) const override { return x * count_; }
+
+     private:
+      double count_;
+    };
+    if (attempts_++ == 0) {
+      throw std::bad_alloc();
+    }
+    return std::make_unique<Form>(static_cast<double>(operators.size()));
+  }
+  int attempts() const { return attempts_; }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& /*params*/) const override { return x; }
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& /*params*/) const override { return y; }
+
+ private:
+  mutable int attempts_ = 0;
+};
+
+TEST(StackedLinearPhysics, AFusedFormThatFailedIsTriedAgain) {
+  const auto first = std::make_shared<Fickle>();
+  const StackedLinearPhysics stack({first, std::make_shared<Fickle>()});
+  const at::Tensor x = random({2, 3});
+  EXPECT_THROW(stack.A_adjoint_A(x), std::bad_alloc);
+  for (int call = 0; call < 3; ++call) {
+    expect_close(stack.A_adjoint_A(x), 2.0 * x, 1e-14);
+  }
+  EXPECT_EQ(first->attempts(), 2);
+  EXPECT_EQ(first->calls().A, 0);
 }
 
 TEST(StackedLinearPhysics, ImagesOfDifferentShapesAreNotSummed) {

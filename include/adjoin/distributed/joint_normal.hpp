@@ -42,7 +42,8 @@ class JointNormal {
   bool made_ = false;
   at::Tensor form_;
   // What it was agreed for, on this rank.
-  bool fusable_ = true;
+  /// There are images that all ranks may have a form for; else nobody asks to agree anew.
+  bool possible_ = true;
   std::int64_t version_ = 0;
   bool has_params_ = false;
   std::vector<std::int64_t> sizes_;

@@ -111,7 +111,9 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   template <class Part>
   at::Tensor sum_over_ranks(const char* what, bool gather, Part&& part,
                             Exchange::Memory memory = Exchange::Memory::own) const;
-  at::Tensor adjoint_into(Exchange::Memory memory, const ShardedTensorList& y, const CallOptions& options) const;
+  /// Aᵀ y for images like `image`, where that is known.
+  at::Tensor adjoint_into(Exchange::Memory memory, const ShardedTensorList& y, const CallOptions& options,
+                          const at::Tensor& image = {}) const;
   at::Tensor normal_into(Exchange::Memory memory, const at::Tensor& x, const CallOptions& options) const;
   bool is_whole(const TensorList& y) const;
   template <class Part>
@@ -124,8 +126,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor dagger(const Y& y, const DistributedDaggerOptions& options) const;
   template <class Y>
   at::Tensor prox(const at::Tensor& z, const Y& y, double gamma, const DaggerOptions& options) const;
-  LeastSquaresProblem<ShardedTensorList> problem(const TensorList& part, const at::Tensor& image,
-                                                 const Params& params) const;
+  LeastSquaresProblem<ShardedTensorList> problem(const TensorList& part, at::Tensor image, const Params& params) const;
   DaggerOptions with_common_monitor(const DaggerOptions& options) const;
   SqnormBounds local_bounds(const at::Tensor& x0, const SqnormOptions& options) const;
 

@@ -7,15 +7,18 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
+#include "adjoin/core/derived.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 
 namespace adjoin {
 
 /// y = w · x, entry by entry, with weights w that are broadcast to the shape of x: one number (a scaling), a plane, an
-/// image. Real, integer, boolean or (for complex x) complex; converted to the dtype and device of x. Parameter
-/// "weights". Throws InvalidArgument when the weights cannot be broadcast to x without enlarging it. A_dagger and ‖A‖²
-/// are closed forms. Stacks fuse: the adjoint is one pass over the measurements, the normal operator one product.
+/// image. Real, integer, boolean or complex; converted to the precision and device of x, and x to complex where they
+/// are. Parameter "weights". Throws InvalidArgument when the weights cannot be broadcast to x without enlarging it.
+/// A_dagger and ‖A‖² are closed forms. Stacks fuse: the adjoint is one pass over the measurements, the normal operator
+/// one product.
 class Diagonal : public LinearPhysics {
  public:
   explicit Diagonal(const at::Tensor& weights);
@@ -25,6 +28,7 @@ class Diagonal : public LinearPhysics {
   std::string name() const override { return name_; }
   const at::Tensor& weights() const { return weights_; }
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:
   /// `name` of the class and `parameter`, the name of its weights, for messages and parameters.
@@ -38,10 +42,9 @@ class Diagonal : public LinearPhysics {
   at::Tensor A_dagger_impl(const at::Tensor& y, const Params& params) const override;
   /// max |w|².
   std::optional<double> sqnorm_impl(const at::Tensor& x0, const Params& params) const override;
-  at::Tensor image_like(const at::Tensor& y) const override;
   void update_impl(const Params& params) override;
 
-  /// The weights in the dtype and on the device of `like`; those of the operator itself are kept.
+  /// The weights in the precision and on the device of `like`; those of the operator itself are kept.
   at::Tensor weights_for(const at::Tensor& like, const Params& params) const;
 
  private:
@@ -51,8 +54,7 @@ class Diagonal : public LinearPhysics {
   const char* name_;
   const char* parameter_;
   at::Tensor weights_;
-  /// `weights_` as the last call needed them.
-  mutable at::Tensor converted_;
+  Derived<at::Tensor, std::pair<at::ScalarType, at::Device>> converted_;
 };
 
 }  // namespace adjoin

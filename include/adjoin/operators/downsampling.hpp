@@ -16,8 +16,8 @@ namespace adjoin {
 struct DownsamplingOptions {
   std::int64_t factor = 2;
   Padding padding = Padding::Circular;
-  /// Spatial size of the images, (H, W) or (D, H, W), which the adjoint makes. Empty: that whose filtered image has the
-  /// size of y times the factor.
+  /// Spatial size of the images, (H, W) or (D, H, W). Empty: any; then what is given measurements alone (A_adjoint,
+  /// A_dagger without `init`) cannot know the size, and throws InvalidArgument unless the factor is 1.
   std::vector<std::int64_t> image_size = {};
 };
 
@@ -31,11 +31,14 @@ class Downsampling final : public LinearPhysics {
 
   std::string name() const override { return "Downsampling"; }
   const DownsamplingOptions& options() const { return options_; }
+  /// Undefined when the size of the images is not known.
+  at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override;
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override;
-  at::Tensor image_like(const at::Tensor& y) const override;
+  at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const override;
+  std::string missing_image() const override { return "give image_size"; }
   void update_impl(const Params& params) override;
 
  private:
@@ -43,6 +46,9 @@ class Downsampling final : public LinearPhysics {
   std::shared_ptr<const Blur> blur(const Params& params) const;
   /// By how much filtering shrinks each of the `axes` spatial axes.
   std::vector<std::int64_t> shrinkage(std::size_t axes, const Params& params) const;
+  /// The spatial size of the images that y are measurements of; empty when not known.
+  std::vector<std::int64_t> image_size(const at::Tensor& y, const Params& params) const;
+  at::Tensor adjoint(const at::Tensor& y, at::IntArrayRef image_size, const Params& params) const;
 
   DownsamplingOptions options_;
   std::shared_ptr<Blur> blur_;

@@ -10,15 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "adjoin/core/derived.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 
 namespace adjoin {
 
 /// y = M x for a matrix M of shape (m, n), real or complex: images (B, n), or (B, …image_shape) flattened, to
-/// measurements (B, m), all of M's dtype. Parameter "matrix" replaces M.
+/// measurements (B, m), all of M's dtype; real x are taken by complex M, too. Parameter "matrix" replaces M.
 ///
-/// A_dagger and ‖A‖² are closed forms (pseudoinverse and largest singular value), kept until update(). Stacks fuse to
-/// one matrix of all rows.
+/// A_dagger and ‖A‖² are closed forms (pseudoinverse and largest singular value), kept as long as M is unchanged.
+/// Stacks fuse to one matrix of all rows.
 class Matrix final : public LinearPhysics {
  public:
   /// `image_shape` without the batch dimension; its product must be n. Throws InvalidArgument unless `matrix` is a
@@ -38,13 +39,17 @@ class Matrix final : public LinearPhysics {
   void update_impl(const Params& params) override;
 
  private:
+  friend class FusedMatrices;
+
   at::Tensor current(const Params& params) const;
+  bool takes(const at::Tensor& x, const at::Tensor& matrix) const;
+  bool keeps_derived(const Params& params) const;
   std::vector<std::int64_t> batch_shape(std::int64_t batch) const;
 
   at::Tensor matrix_;
   std::vector<std::int64_t> image_shape_;
-  mutable at::Tensor pseudoinverse_;
-  mutable std::optional<double> sqnorm_;
+  Derived<at::Tensor> pseudoinverse_;
+  Derived<double, at::ScalarType> sqnorm_;  // on images of real or complex dtype
 };
 
 }  // namespace adjoin

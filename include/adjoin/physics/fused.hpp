@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "adjoin/core/tensor_list.hpp"
 
@@ -14,27 +15,42 @@ namespace adjoin {
 
 /// A stack whose operators share work: circular blurs share the transforms of the image, coils their masks. Made by
 /// LinearPhysics::fuse and equal to the plain stack up to round-off. A method returns an undefined result where it has
-/// no quicker way than the plain stack for this input; the caller then falls back to it.
+/// no quicker way than the plain stack for this input, or where the input does not fit; the caller then falls back to
+/// the plain stack, which says what does not fit.
+///
+/// The stack asks for nothing that autograd records, and makes a new form when the version of an operator changes.
+/// Several threads may use one at once.
 class FusedStack {
  public:
   virtual ~FusedStack() = default;
   /// [A_1 x, …, A_n x]; an empty list when not fused. `out`, when not empty, holds for each operator a contiguous
   /// tensor, or an undefined one, that the result may be written into if it has its shape, dtype and device (see fits);
   /// the results are wherever the returned tensors are.
-  virtual TensorList A(const at::Tensor& /*x*/, const TensorList& /*out*/) { return {}; }
+  virtual TensorList A(const at::Tensor& /*x*/, const TensorList& /*out*/) const { return {}; }
   /// Σ A_iᵀ y_i; `out`, when defined, is such a tensor for the sum.
-  virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) { return {}; }
+  virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) const { return {}; }
   /// Σ A_iᵀ A_i x; `out` as above.
-  virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) { return {}; }
+  virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) const { return {}; }
+  /// Σ A_iᵀ (w_i · A_i x) with real weights that broadcast to the measurements, one tensor an operator: a number, or
+  /// one for each sample. By default A, then the weights, then the adjoint.
+  virtual at::Tensor A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const at::Tensor& out) const;
   /// What determines Σ A_iᵀ A_i on images like x and adds up over stacks, such as Σ |H_i|² of circular blurs.
-  virtual at::Tensor normal_form(const at::Tensor& /*x*/) { return {}; }
+  virtual at::Tensor normal_form(const at::Tensor& /*x*/) const { return {}; }
   /// The images of part `part` of `parts` (images_of_part) of what the normal operator that `form`, a sum of normal
   /// forms, determines makes of x; the other images of the result are arbitrary. `out` as above.
   virtual at::Tensor apply_normal_form(const at::Tensor& /*form*/, const at::Tensor& /*x*/, int /*part*/, int /*parts*/,
-                                       const at::Tensor& /*out*/) {
+                                       const at::Tensor& /*out*/) const {
     return {};
   }
+  /// Whether there are images that it has a normal form for.
+  virtual bool has_normal_forms() const { return false; }
 };
+
+/// Whether weights broadcast to measurements y; and weights in the precision and on the device of y.
+bool weights_fit(const at::Tensor& weights, const at::Tensor& y);
+at::Tensor weights_for(const at::Tensor& weights, const at::Tensor& y);
+/// The values of weights that are numbers, one an operator; none where one has more entries.
+std::vector<double> numbers_of(const TensorList& weights);
 
 /// Consecutive elements of a batch of images (batch, channels, spatial …).
 struct ImageRange {

@@ -16,6 +16,12 @@ void check_options(const DaggerOptions& options);
 /// Throws InvalidArgument unless gamma > 0 and finite.
 void check_gamma(double gamma);
 
+/// √w of weights that are none below zero; throws InvalidArgument for others.
+TensorList roots_of(const TensorList& weights);
+/// y times weights that broadcast to it, in the precision of y. Throws InvalidArgument where they do not.
+at::Tensor weighed(const at::Tensor& y, const at::Tensor& weights);
+TensorList weighed(const TensorList& y, const TensorList& weights);
+
 /// Calls `monitor` after every iteration, below a progress bar when `verbose`.
 Monitor progress_monitor(const char* method, std::string_view solver, bool verbose, const Monitor& monitor);
 

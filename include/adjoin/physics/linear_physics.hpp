@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "adjoin/physics/physics.hpp"
@@ -30,6 +31,9 @@ struct DaggerOptions {
   std::optional<at::Tensor> init = {};
   Params params = {};
   Monitor monitor = {};
+  /// Of the measurements, whose norm is then ‖y‖² = Σ w |y|²: for each operator one real tensor that broadcasts to its
+  /// measurement, a number or one for each sample, none below zero. None: 1. Closed forms are not used with weights.
+  TensorList weights = {};
 };
 
 struct SqnormOptions {
@@ -45,15 +49,28 @@ struct SqnormBounds {
   double upper = 0.0;
 };
 
+/// `image`, or its real part where images like `like` are real: the projection into their space.
+at::Tensor in_space_of(const at::Tensor& like, const at::Tensor& image);
+
 class FusedStack;
 
 /// A linear operator A with its adjoint under the Euclidean inner product (conjugate transpose for complex).
+///
+/// Complex operators take real images, too: A x, Aᵀ y and AᵀA x are then complex, while A_vjp, the solutions of solves
+/// that have a real image and compute_sqnorm stay in the space of real images, where the adjoint is the real part of
+/// Aᵀ.
+///
+/// An operator of your own overrides A_impl, and A_adjoint_impl or image_like; with A_impl alone, whatever is given an
+/// image works (A_vjp, A_adjoint_A, A_adjoint_for, prox_l2, A_dagger with `init`, norms).
 class LinearPhysics : public Physics, public std::enable_shared_from_this<LinearPhysics> {
  public:
   std::string name() const override { return "LinearPhysics"; }
 
-  /// Aᵀ y. By automatic differentiation unless overridden; that needs the image shape, see image_like().
+  /// Aᵀ y. By automatic differentiation unless overridden. Throws InvalidArgument, saying what is missing, when y does
+  /// not tell the size of the image; A_adjoint_for does not need it to.
   at::Tensor A_adjoint(const at::Tensor& y, const Params& params = {}) const;
+  /// Aᵀ y for images of the sizes, dtype and device of `image`, whose values do not count.
+  at::Tensor A_adjoint_for(const at::Tensor& y, const at::Tensor& image, const Params& params = {}) const;
   /// Aᵀ A x.
   at::Tensor A_adjoint_A(const at::Tensor& x, const Params& params = {}) const;
   /// A Aᵀ y.
@@ -82,14 +99,20 @@ class LinearPhysics : public Physics, public std::enable_shared_from_this<Linear
   virtual at::Tensor image_like(const at::Tensor& y) const;
 
  protected:
+  /// Aᵀ y, or an undefined tensor when that takes an image: then A_adjoint_for_impl gets one, that of the call or
+  /// image_like(y).
   virtual at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const;
+  /// Aᵀ y for images like `image`: A_adjoint_impl(y), or the derivative of A at `image` where that is undefined.
+  virtual at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const;
+  /// What to do about measurements that do not tell the size of the image, for messages: "give image_size".
+  virtual std::string missing_image() const { return {}; }
   virtual at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const;
   virtual at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const;
   /// Closed-form pseudoinverse, or an undefined tensor when there is none.
   virtual at::Tensor A_dagger_impl(const at::Tensor& y, const Params& params) const;
   /// Closed-form ‖A‖² on images like x0, when known.
   virtual std::optional<double> sqnorm_impl(const at::Tensor& x0, const Params& params) const;
-  /// The adjoint applied to v; its real part when x is real.
+  /// The adjoint applied to v for images like x; its real part when x is real.
   at::Tensor A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const override;
 
   /// The closed forms of another operator, for those made of it.
@@ -99,6 +122,13 @@ class LinearPhysics : public Physics, public std::enable_shared_from_this<Linear
   static at::Tensor closed_dagger(const LinearPhysics& other, const at::Tensor& y, const Params& params) {
     return other.A_dagger_impl(y, params);
   }
+  static std::string missing_image_of(const LinearPhysics& other) { return other.missing_image(); }
+  /// Its Aᵀ y, or an undefined tensor when that takes an image that y does not tell.
+  static at::Tensor adjoint_if_known(const LinearPhysics& other, const at::Tensor& y, const Params& params);
+
+ private:
+  at::Tensor adjoint_or_undefined(const at::Tensor& y, const Params& params) const;
+  at::Tensor adjoint_from(const at::Tensor& y, const Params& params) const;  // throws in place of undefined
 };
 
 using LinearPhysicsPtr = std::shared_ptr<LinearPhysics>;

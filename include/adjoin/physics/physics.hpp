@@ -2,19 +2,28 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/SmallVector.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "adjoin/core/params.hpp"
+#include "adjoin/core/versions.hpp"
 #include "adjoin/physics/noise.hpp"
 
 namespace adjoin {
 
 /// A forward model y = sensor(noise(A(x))). Public methods validate and count; `…_impl` do the work.
-/// Objects are shared by pointer and not thread-safe.
+///
+/// Objects are shared by pointer. Several threads may call one at once, but not update(), set_noise() or set_sensor()
+/// beside other calls. What an operator derives from its tensors (a filter, a mask, coil maps) and keeps follows these
+/// when they are changed in place, see version(). Under torch.autocast a model computes in the precision of its
+/// arguments, those of half precision being taken as single.
 class Physics {
  public:
   Physics() = default;
@@ -39,15 +48,33 @@ class Physics {
   /// Replaces the operator's own parameters (such as "filter" or "mask") for all later calls and invalidates what was
   /// derived from them. Unknown names are ignored.
   void update(const Params& params);
-  /// Grows with every update: fused forms compare it to know whether they are stale.
-  std::int64_t version() const { return version_; }
+  /// Grows with every update, and with every change in place of the tensors that the operator was made of, as far as
+  /// torch counts these (version_of): what is derived from an operator holds as long as its version does.
+  std::int64_t version() const {
+    std::int64_t version = updates_;
+    for (const at::Tensor& tensor : tensors_) {
+      version += version_of(tensor);
+    }
+    for (const Physics* part : parts_) {
+      version += part->version();
+    }
+    return version;
+  }
+  /// Whether one of these tensors requires gradients: results then depend on it in autograd's eyes, and nothing that is
+  /// derived from it is kept.
+  bool requires_grad() const {
+    return std::ranges::any_of(tensors_, [](const at::Tensor& tensor) { return tensor.requires_grad(); }) ||
+           std::ranges::any_of(parts_, [](const Physics* part) { return part->requires_grad(); });
+  }
 
   /// How often the operator and its adjoint ran, in whichever method; the fused form of a stack does not count.
   struct Calls {
     std::int64_t A = 0;
     std::int64_t A_adjoint = 0;
   };
-  const Calls& calls() const { return calls_; }
+  Calls calls() const {
+    return {calls_of_A_.load(std::memory_order_relaxed), calls_of_A_adjoint_.load(std::memory_order_relaxed)};
+  }
 
  protected:
   virtual at::Tensor A_impl(const at::Tensor& x, const Params& params) const = 0;
@@ -59,6 +86,10 @@ class Physics {
   virtual at::Tensor noise_impl(const at::Tensor& y, const Params& params) const;
   virtual void update_impl(const Params& params);
 
+  /// Names the tensors (as watched() returns them) and the operators that this one is made of, for version(). Called by
+  /// constructors, and by update_impl when they are others.
+  void made_of(std::initializer_list<at::Tensor> tensors, std::initializer_list<const Physics*> parts = {});
+
   /// Throws InvalidArgument naming the method and the argument unless `tensor` is defined and floating or complex.
   void check_tensor(const char* method, const char* argument, const at::Tensor& tensor) const {
     if (!tensor.defined() || !(c10::isFloatingType(tensor.scalar_type()) || tensor.is_complex())) [[unlikely]] {
@@ -66,14 +97,19 @@ class Physics {
     }
   }
 
-  NoiseModel noise_;
-  SensorModel sensor_;
-  mutable Calls calls_;
+  void count_A() const { calls_of_A_.fetch_add(1, std::memory_order_relaxed); }
+  void count_A_adjoint() const { calls_of_A_adjoint_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   [[noreturn]] void refuse(const char* method, const char* argument, const at::Tensor& tensor) const;
 
-  std::int64_t version_ = 0;
+  NoiseModel noise_;
+  SensorModel sensor_;
+  c10::SmallVector<at::Tensor, 2> tensors_;
+  c10::SmallVector<const Physics*, 2> parts_;
+  std::int64_t updates_ = 0;  // chosen such that versions grow
+  mutable std::atomic<std::int64_t> calls_of_A_ = 0;
+  mutable std::atomic<std::int64_t> calls_of_A_adjoint_ = 0;
 };
 
 using PhysicsPtr = std::shared_ptr<Physics>;

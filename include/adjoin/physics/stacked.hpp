@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "adjoin/core/derived.hpp"
 #include "adjoin/core/sharded_tensor_list.hpp"
 #include "adjoin/core/tensor_list.hpp"
 #include "adjoin/physics/fused.hpp"
@@ -45,7 +46,8 @@ struct StackOptions {
   bool fuse = true;
 };
 
-/// A stack of linear operators. May be empty, as on a rank that owns none: then the sums are undefined tensors.
+/// A stack of linear operators. May be empty, as on a rank that owns none: then the sums are undefined tensors. Several
+/// threads may call it at once, as its operators.
 class StackedLinearPhysics {
  public:
   explicit StackedLinearPhysics(std::vector<LinearPhysicsPtr> operators, const StackOptions& options = {});
@@ -65,8 +67,13 @@ class StackedLinearPhysics {
   TensorList forward(const at::Tensor& x, const Params& params = {}) const;
   /// Σ A_iᵀ y_i, times 1/n for mean reduction; likewise A_vjp, A_adjoint_A and the inner adjoint of A_A_adjoint.
   at::Tensor A_adjoint(const TensorList& y, const Params& params = {}) const;
+  /// The same as A_adjoint for images like `image`, where the measurements do not tell their size.
+  at::Tensor A_adjoint_for(const TensorList& y, const at::Tensor& image, const Params& params = {}) const;
   at::Tensor A_vjp(const at::Tensor& x, const TensorList& v, const Params& params = {}) const;
   at::Tensor A_adjoint_A(const at::Tensor& x, const Params& params = {}) const;
+  /// Σ A_iᵀ W_i A_i x, the normal operator of weighted measurements: one real tensor an operator, a number or one for
+  /// each sample, which broadcasts to A_i x. With numbers, operators have the fused forms of A_adjoint_A.
+  at::Tensor A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const Params& params = {}) const;
   TensorList A_A_adjoint(const TensorList& y, const Params& params = {}) const;
 
   /// The unreduced terms [A_iᵀ y_i], [J_iᵀ v_i] and [A_iᵀ A_i x].
@@ -79,18 +86,22 @@ class StackedLinearPhysics {
   /// `out` must not share memory with the other arguments; it is ignored where gradients are recorded. Undefined for an
   /// empty stack.
   at::Tensor A_adjoint_sum(const TensorList& y, const at::Tensor& out = {}, const Params& params = {}) const;
+  at::Tensor A_adjoint_for_sum(const TensorList& y, const at::Tensor& image, const at::Tensor& out = {},
+                               const Params& params = {}) const;
   at::Tensor A_vjp_sum(const at::Tensor& x, const TensorList& v, const at::Tensor& out = {},
                        const Params& params = {}) const;
   at::Tensor A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out = {}, const Params& params = {}) const;
+  at::Tensor A_adjoint_W_A_sum(const at::Tensor& x, const TensorList& weights, const at::Tensor& out = {},
+                               const Params& params = {}) const;
 
-  /// Whether the operators have a fused form.
-  bool is_fused() const { return fused() != nullptr; }
   /// The fused form of the normal operator that adds up over stacks, and a part of what such a sum gives: as in
   /// FusedStack. Undefined where the operators have none for x; then there is no part either, but InvalidArgument.
   at::Tensor normal_form(const at::Tensor& x, const Params& params = {}) const;
   at::Tensor apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
                                const at::Tensor& out = {}) const;
-  /// Grows with every update of an operator.
+  /// Whether there are images that the operators have a normal form for.
+  bool has_normal_forms() const;
+  /// Grows with every version of an operator.
   std::int64_t version() const;
 
   /// The exact minimum-norm least-squares solution. Cut off from autograd, as are the solutions below.
@@ -107,19 +118,22 @@ class StackedLinearPhysics {
   double adjointness_test(const at::Tensor& u, std::uint64_t seed = 0, const Params& params = {}) const;
 
  private:
-  FusedStack* fused() const;  // the current fused form, or null
-  double weight() const;      // of the inner product of measurements
+  /// The current fused form; null where there is none, or where it may not see these arguments.
+  template <class... Arguments>
+  std::shared_ptr<const FusedStack> fused(const Params& params, const Arguments&... arguments) const;
+  double weight() const;  // of the inner product of measurements
   at::Tensor weighted(at::Tensor sum) const;
   ShardedTensorList as_vector(TensorList y) const;
-  LeastSquaresProblem<ShardedTensorList> least_squares_problem(const TensorList& y, const at::Tensor& image,
-                                                               const Params& params) const;
+  LeastSquaresProblem<ShardedTensorList> least_squares_problem(const TensorList& y, at::Tensor image,
+                                                               const DaggerOptions& options) const;
+  LeastSquaresProblem<ShardedTensorList> weighted_least_squares_problem(const TensorList& y, at::Tensor image,
+                                                                        const DaggerOptions& options) const;
   void check_solvable(const char* method, const TensorList& y) const;
 
   std::vector<LinearPhysicsPtr> operators_;
   StackOptions options_;
   std::shared_ptr<const MeasurementSpace> space_;
-  mutable std::unique_ptr<FusedStack> fused_;
-  mutable std::vector<std::int64_t> fused_versions_;
+  std::unique_ptr<Derived<FusedStack>> fused_;  // null where the operators do not fuse
 };
 
 }  // namespace adjoin

@@ -9,7 +9,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
-#include "adjoin/physics/fused.hpp"
+#include "adjoin/physics/fused_of.hpp"
 #include "kernels/parallel_beam.hpp"
 #include "operators/tomography/sinogram_filter.hpp"
 
@@ -258,21 +258,21 @@ at::Tensor Tomography::fbp(const at::Tensor& y, const FbpOptions& options) const
 }
 
 /// Angles of several operators on images of one size, computed together.
-class FusedAngles final : public FusedStack {
+class FusedAngles final : public FusedOf<Tomography> {
  public:
-  explicit FusedAngles(std::vector<std::shared_ptr<const Tomography>> operators) : operators_(std::move(operators)) {}
+  using FusedOf::FusedOf;
 
-  TensorList A(const at::Tensor& x, const TensorList& out) override {
-    const auto [height, width] = operators_[0]->image_size_;
-    if (!has_kernels(x) || (x.dim() != 4 && x.dim() != 5) || x.size(-2) != height || x.size(-1) != width) {
+  TensorList A(const at::Tensor& x, const TensorList& out) const override {
+    const auto [height, width] = (*this)[0].image_size_;
+    if (!takes(x) || !has_kernels(x) || (x.dim() != 4 && x.dim() != 5) || x.size(-2) != height || x.size(-1) != width) {
       return {};
     }
     const at::Tensor source = x.contiguous();
     TensorList y;
-    y.reserve(operators_.size());
+    y.reserve(size());
     with_precision_of(x, [&]<class T>(T) {
       std::vector<Measured<T>> measured;
-      for (const auto& op : operators_) {
+      for (const auto& op : operators()) {
         const Beam& beam = *op->line_integrals_;
         at::Tensor sinogram = fit_or_empty(out, y.size(), beam.result_sizes(x, Beam::Direction::Project), x.options());
         append_measured<T>(beam.views(), static_cast<T*>(sinogram.data_ptr()), measured);
@@ -283,8 +283,8 @@ class FusedAngles final : public FusedStack {
     return y;
   }
 
-  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) override {
-    if (y.size() != operators_.size() || !has_kernels(y[0]) || y[0].dim() < 3) {
+  at::Tensor A_adjoint(const TensorList& y, const at::Tensor& out) const override {
+    if (!takes(y) || !has_kernels(y[0]) || y[0].dim() < 3) {
       return {};
     }
     const std::vector<std::int64_t> sizes = with_last_two(y[0], image().height, image().width);
@@ -292,7 +292,7 @@ class FusedAngles final : public FusedStack {
     sources.reserve(y.size());
     for (std::size_t i = 0; i < y.size(); ++i) {
       const at::Tensor& own = y[i];
-      const Tomography& op = *operators_[i];
+      const Tomography& op = (*this)[i];
       if (own.scalar_type() != y[0].scalar_type() || own.device() != y[0].device() || own.dim() != y[0].dim() ||
           (own.dim() != 4 && own.dim() != 5) || with_last_two(own, image().height, image().width) != sizes ||
           own.size(-2) != static_cast<std::int64_t>(op.angles_.size()) || own.size(-1) != op.options_.detectors) {
@@ -304,7 +304,7 @@ class FusedAngles final : public FusedStack {
     with_precision_of(x, [&]<class T>(T) {
       std::vector<Measured<const T>> measured;
       for (std::size_t i = 0; i < y.size(); ++i) {
-        append_measured<const T>(operators_[i]->line_integrals_->views(),
+        append_measured<const T>((*this)[i].line_integrals_->views(),
                                  static_cast<const T*>(sources[i].const_data_ptr()), measured);
       }
       backproject<T>(measured, x, image());
@@ -312,7 +312,7 @@ class FusedAngles final : public FusedStack {
     return x;
   }
 
-  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) override {
+  at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) const override {
     const TensorList y = A(x, {});
     return y.empty() ? at::Tensor() : A_adjoint(y, out);
   }
@@ -320,21 +320,14 @@ class FusedAngles final : public FusedStack {
  private:
   using Beam = Tomography::Beam;
 
-  Size image() const { return operators_[0]->line_integrals_->image(); }
-
-  std::vector<std::shared_ptr<const Tomography>> operators_;
+  Size image() const { return (*this)[0].line_integrals_->image(); }
 };
 
 std::unique_ptr<FusedStack> Tomography::fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const {
-  std::vector<std::shared_ptr<const Tomography>> angles;
-  for (const auto& one : operators) {
-    auto tomography = std::dynamic_pointer_cast<const Tomography>(one);
-    if (!tomography || tomography->image_size_ != image_size_) {
-      return nullptr;
-    }
-    angles.push_back(std::move(tomography));
-  }
-  return angles.empty() ? nullptr : std::make_unique<FusedAngles>(std::move(angles));
+  auto angles = all_of_class<Tomography>(operators);
+  const auto alike = [&](const auto& one) { return one->image_size_ == image_size_; };
+  return angles.empty() || !std::ranges::all_of(angles, alike) ? nullptr
+                                                               : std::make_unique<FusedAngles>(std::move(angles));
 }
 
 }  // namespace adjoin

@@ -9,8 +9,8 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "adjoin/core/derived.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 
 namespace adjoin {
@@ -33,7 +33,7 @@ struct BlurOptions {
 ///
 /// x is (B, C, H, W) with a filter (b, c, h, w), or (B, C, D, H, W) with (b, c, d, h, w); b is 1 or B, c is 1 or C. y
 /// has the shape of x, or is smaller by k − 1 along each axis when the padding is Valid. x is real or complex, of
-/// single or double precision; a complex filter needs a complex x. The filter is converted to the precision and device
+/// single or double precision; with a complex filter, y is complex. The filter is converted to the precision and device
 /// of x. Parameter "filter". Throws InvalidArgument for other ranks, channel or batch counts, and for kernels larger
 /// than the image unless the padding is Replicate or Constant.
 class Blur final : public LinearPhysics {
@@ -47,6 +47,7 @@ class Blur final : public LinearPhysics {
 
   /// Fuses circular blurs: one transform of the image serves them all.
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override;
@@ -54,13 +55,14 @@ class Blur final : public LinearPhysics {
   at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override;
   /// Circular padding only: max |H|² over the frequencies.
   std::optional<double> sqnorm_impl(const at::Tensor& x0, const Params& params) const override;
-  at::Tensor image_like(const at::Tensor& y) const override;
   void update_impl(const Params& params) override;
 
  private:
   class Plan;
+  struct PlanKey;
   friend class FusedBlurs;
 
+  at::Tensor filter(const Params& params) const;
   /// The filter made ready for images like x, or for the images that belong to y when `is_measurement`; with
   /// `periodic`, by transforms of a circular blur's image itself. Plans of the own filter are kept.
   std::shared_ptr<const Plan> plan(const at::Tensor& tensor, const Params& params, bool is_measurement,
@@ -68,8 +70,7 @@ class Blur final : public LinearPhysics {
 
   at::Tensor filter_;
   BlurOptions options_;
-  /// Plans of the latest shapes and dtypes.
-  mutable std::vector<std::shared_ptr<const Plan>> plans_;
+  Derived<Plan, PlanKey> plans_;
 };
 
 }  // namespace adjoin

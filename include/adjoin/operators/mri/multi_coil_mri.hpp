@@ -6,8 +6,9 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "adjoin/core/derived.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 
 namespace adjoin {
@@ -25,7 +26,7 @@ struct MultiCoilMRIOptions {
 ///
 /// With `image` = (H, W), (D, H, W) or (T, H, W) as the options say:
 /// - x real (B, 2, image), channels real and imaginary part, gives y real (B, 2, N, image);
-/// - x complex (B, 1, image) gives y complex (B, N, image).
+/// - x complex (B, 1, image), or real (B, 1, image), gives y complex (B, N, image).
 /// The coil maps are complex (b, N, H, W) or (b, N, D, H, W), or without leading axes, b = 1 or B. The mask is (image),
 /// (c, image) or (b, c, image) with c = 1, or 2 equal channels; its entries are weights, any numeric dtype; its axes
 /// may be 1 to repeat; undefined samples everything. Both are converted to the precision and device of x. Parameters
@@ -37,14 +38,15 @@ class MultiCoilMRI final : public LinearPhysics {
 
   std::string name() const override { return "MultiCoilMRI"; }
   /// (b, 1, image), each axis of `image` possibly 1.
-  const at::Tensor& mask() const { return mask_; }
+  at::Tensor mask() const;
   /// (b, N, H, W) or (b, N, D, H, W).
-  const at::Tensor& coil_maps() const { return coil_maps_; }
+  at::Tensor coil_maps() const;
   const MultiCoilMRIOptions& options() const { return options_; }
 
   /// Fuses operators on images of one layout: the transforms of their coils are batched, and their sum is accumulated
   /// in place.
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override;
@@ -53,21 +55,20 @@ class MultiCoilMRI final : public LinearPhysics {
   at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override;
   /// Frequencies that are not sampled stay zero.
   at::Tensor noise_impl(const at::Tensor& y, const Params& params) const override;
-  at::Tensor image_like(const at::Tensor& y) const override;
   void update_impl(const Params& params) override;
 
  private:
   class Plan;
   friend class FusedCoils;
 
+  void set(const at::Tensor& mask, const at::Tensor& coil_maps);
   /// Mask and coil maps made ready for tensors like this one; those of the own ones are kept.
   std::shared_ptr<const Plan> plan(const at::Tensor& tensor, const Params& params) const;
 
-  at::Tensor mask_;
+  at::Tensor mask_;  // as given, and the maps
   at::Tensor coil_maps_;
   MultiCoilMRIOptions options_;
-  /// Plans of the latest dtypes and devices.
-  mutable std::vector<std::shared_ptr<const Plan>> plans_;
+  Derived<Plan, std::pair<at::ScalarType, at::Device>> plans_;  // by precision and device
 };
 
 }  // namespace adjoin

@@ -1,0 +1,17 @@
+#include "adjoin/core/versions.hpp"
+
+#include <ATen/ATen.h>
+
+#include "adjoin/core/modes.hpp"
+
+namespace adjoin {
+
+at::Tensor watched(const at::Tensor& tensor) {
+  if (!tensor.is_inference()) {
+    return tensor.detach();
+  }
+  const LastingValues lasting;
+  return tensor.clone();
+}
+
+}  // namespace adjoin

@@ -1,0 +1,39 @@
+#include "adjoin/physics/fused.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/ExpandUtils.h>
+
+namespace adjoin {
+
+at::Tensor FusedStack::A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const at::Tensor& out) const {
+  const TensorList y = A(x, {});
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    if (!weights_fit(weights[i], y[i])) {
+      return {};
+    }
+    at::Tensor(y[i]).mul_(weights_for(weights[i], y[i]));
+  }
+  return y.empty() ? at::Tensor() : A_adjoint(y, out);
+}
+
+bool weights_fit(const at::Tensor& weights, const at::Tensor& y) {
+  return at::is_expandable_to(weights.sizes(), y.sizes());
+}
+
+at::Tensor weights_for(const at::Tensor& weights, const at::Tensor& y) {
+  return weights.to(y.device(), c10::toRealValueType(y.scalar_type()));
+}
+
+std::vector<double> numbers_of(const TensorList& weights) {
+  std::vector<double> numbers;
+  numbers.reserve(weights.size());
+  for (const at::Tensor& one : weights) {
+    if (one.numel() != 1) {
+      return {};
+    }
+    numbers.push_back(one.item<double>());
+  }
+  return numbers;
+}
+
+}  // namespace adjoin
