@@ -84,6 +84,14 @@ void bind_physics(py::module_& m) {
 
   py::class_<LinearPhysics, Physics, std::shared_ptr<LinearPhysics>>(m, "LinearPhysics")
       .def("A_adjoint", unary<LinearPhysics>(&LinearPhysics::A_adjoint), py::arg("y"))
+      .def(
+          "A_adjoint_for",
+          [](LinearPhysics& p, const at::Tensor& y, const at::Tensor& image, const py::kwargs& kwargs) {
+            const Params params = to_params(kwargs);
+            const py::gil_scoped_release release;
+            return p.A_adjoint_for(y, image, params);
+          },
+          py::arg("y"), py::arg("image"), "Aᵀ y for images of the sizes, dtype and device of `image`.")
       .def("A_adjoint_A", unary<LinearPhysics>(&LinearPhysics::A_adjoint_A), py::arg("x"))
       .def("A_A_adjoint", unary<LinearPhysics>(&LinearPhysics::A_A_adjoint), py::arg("y"))
       .def(

@@ -96,7 +96,7 @@ std::vector<Stack> stacks() {
       {"downsampling", 3, Size{1, 3, 16, 24}, at::kFloat,
        [](std::int64_t i, at::Device device, bool is_double) {
          return std::make_shared<Downsampling>(real(bicubic_kernel(2 + 2 * (i % 2)), device, is_double),
-                                               DownsamplingOptions{.factor = 2 + 2 * (i % 2)});
+                                               DownsamplingOptions{.factor = 2 + 2 * (i % 2), .image_size = {16, 24}});
        }},
       {"functions_with_automatic_adjoints", 3, image, at::kFloat,
        [image](std::int64_t i, at::Device, bool) {
