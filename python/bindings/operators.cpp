@@ -52,7 +52,8 @@ void bind_operators(py::module_& m) {
       m, "Downsampling",
       "Every factor-th pixel of each spatial axis of the filtered image; padding and filter as of Blur, no filter "
       "takes\n"
-      "the pixels as they are. `image_size` is the spatial size of the images, which measurements do not tell: without it,\n"
+      "the pixels as they are. `image_size` is the spatial size of the images, which measurements do not tell: without "
+      "it,\n"
       "A_adjoint(y) and A_dagger(y) raise, and what is given an image works.")
       .def(py::init([](const std::optional<at::Tensor>& filter, std::int64_t factor, const std::string& padding,
                        const Sizes& image_size) {

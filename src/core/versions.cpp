@@ -8,7 +8,7 @@ namespace adjoin {
 
 at::Tensor watched(const at::Tensor& tensor) {
   if (!tensor.is_inference()) {
-    return tensor.detach();
+    return tensor.requires_grad() ? tensor : tensor.detach();
   }
   const LastingValues lasting;
   return tensor.clone();

@@ -50,7 +50,9 @@ class Function final : public LinearPhysics {
     return A_adjoint_ ? A_adjoint_(y, params) : at::Tensor();
   }
 
-  std::string missing_image() const override { return "give image_shape or A_adjoint"; }
+  std::string missing_image() const override {
+    return "automatic differentiation needs the image's shape: give image_shape, or A_adjoint";
+  }
 
  private:
   TensorFunction A_;

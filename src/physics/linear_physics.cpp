@@ -103,9 +103,10 @@ at::Tensor LinearPhysics::adjoint_from(const at::Tensor& y, const Params& params
   if (!adjoint.defined()) [[unlikely]] {
     const std::string missing = missing_image();
     throw InvalidArgument(c10::str(
-        name(), "::A_adjoint: y, ", y.sizes(),
-        ", does not tell the size of the image: ", missing.empty() ? "override image_like or A_adjoint_impl" : missing,
-        ", or call what is given an image (A_adjoint_A, A_vjp, A_adjoint_for, A_dagger with init)"));
+        name(), "::A_adjoint: ",
+        missing.empty() ? "automatic differentiation needs the image's shape: override image_like or A_adjoint_impl"
+                        : missing,
+        "; A_adjoint_A, A_vjp, A_adjoint_for, and A_dagger with init, are given an image"));
   }
   return adjoint;
 }

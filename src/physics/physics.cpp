@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/util/ScopeExit.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "adjoin/core/errors.hpp"
@@ -40,9 +39,8 @@ at::Tensor Physics::forward_impl(const at::Tensor& x, const Params& params) cons
 
 void Physics::update(const Params& params) {
   const std::int64_t next = version() + 1;
-  // Also after an update that failed half-way.
-  const auto renew = c10::make_scope_exit([&] { updates_ += next - version(); });
   update_impl(params);
+  updates_ += next - version();
 }
 
 void Physics::made_of(std::initializer_list<at::Tensor> tensors, std::initializer_list<const Physics*> parts) {

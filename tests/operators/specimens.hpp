@@ -84,8 +84,9 @@ inline std::vector<Specimen> all() {
   return result;
 }
 
-/// Results of every method of an operator on image x, one behind the other; A with a graph, too.
-inline at::Tensor everything(const LinearPhysics& op, const at::Tensor& x) {
+/// Results of every method of an operator on image x, one behind the other; A with a graph, too, where that is asked
+/// for.
+inline at::Tensor everything(const LinearPhysics& op, const at::Tensor& x, bool with_gradients = true) {
   Tensors results;
   const auto add = [&](const at::Tensor& t) {
     results.push_back((t.is_complex() ? at::view_as_real(t.resolve_conj()) : t).detach().flatten().to(at::kDouble));
@@ -98,14 +99,16 @@ inline at::Tensor everything(const LinearPhysics& op, const at::Tensor& x) {
   add(op.prox_l2(x, y, 0.5, {.max_iter = 3, .tol = 0.0}));
   add(op.A_dagger(y, {.solver = Solver::LSQR, .max_iter = 3, .tol = 0.0, .init = at::zeros_like(x)}));
   add(at::scalar_tensor(op.compute_sqnorm(x, {.max_iter = 5}), at::kDouble));
-  const at::Tensor leaf = x.clone().requires_grad_();
-  const at::Tensor recorded = op.A(leaf);
-  add(recorded);
-  add(torch::autograd::grad({recorded}, {leaf}, {y})[0]);
+  if (with_gradients) {
+    const at::Tensor leaf = x.clone().requires_grad_();
+    const at::Tensor recorded = op.A(leaf);
+    add(recorded);
+    add(torch::autograd::grad({recorded}, {leaf}, {y})[0]);
+  }
   return at::cat(results);
 }
 
-inline at::Tensor everything(const StackedLinearPhysics& stack, const at::Tensor& x) {
+inline at::Tensor everything(const StackedLinearPhysics& stack, const at::Tensor& x, bool with_gradients = true) {
   Tensors results;
   const auto add = [&](const at::Tensor& t) {
     results.push_back((t.is_complex() ? at::view_as_real(t.resolve_conj()) : t).detach().flatten().to(at::kDouble));
@@ -119,9 +122,11 @@ inline at::Tensor everything(const StackedLinearPhysics& stack, const at::Tensor
   add(stack.A_adjoint_A(x));
   add(stack.prox_l2(x, y, 0.5, {.max_iter = 3, .tol = 0.0}));
   add(at::scalar_tensor(stack.compute_sqnorm(x, {.max_iter = 5}), at::kDouble));
-  const at::Tensor leaf = x.clone().requires_grad_();
-  const TensorList recorded = stack.A(leaf);
-  add(torch::autograd::grad(recorded.tensors(), {leaf}, y.tensors())[0]);
+  if (with_gradients) {
+    const at::Tensor leaf = x.clone().requires_grad_();
+    const TensorList recorded = stack.A(leaf);
+    add(torch::autograd::grad(recorded.tensors(), {leaf}, y.tensors())[0]);
+  }
   return at::cat(results);
 }
 

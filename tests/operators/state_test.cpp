@@ -160,15 +160,21 @@ TEST(State, AutocastChangesNothing) {
     const StackedLinearPhysics stack({op, s.make(single)});
     at::Tensor under;
     at::Tensor under_of_stack;
+    const at::Tensor leaf = x.clone().requires_grad_();
+    at::Tensor recorded;
     {
       const Autocast autocast;
-      under = everything(*op, x);
-      under_of_stack = everything(stack, x);
+      under = everything(*op, x, false);
+      under_of_stack = everything(stack, x, false);
+      recorded = op->A(leaf);
       EXPECT_EQ(op->A(x.to(at::kBFloat16)).scalar_type(), op->A(x).scalar_type());
       EXPECT_EQ(stack.A_adjoint_A(x.to(at::kBFloat16)).scalar_type(), x.scalar_type());
     }
-    expect_equal(under, everything(*op, x));
-    expect_equal(under_of_stack, everything(stack, x));
+    expect_equal(under, everything(*op, x, false));
+    expect_equal(under_of_stack, everything(stack, x, false));
+    const at::Tensor y = op->A(x);
+    EXPECT_TRUE(at::allclose(recorded, y, 1e-4, 1e-4));  // with a graph, convolutions may go by transforms
+    EXPECT_TRUE(at::allclose(torch::autograd::grad({recorded}, {leaf}, {y})[0], op->A_vjp(x, y), 1e-4, 1e-4));
   }
 }
 

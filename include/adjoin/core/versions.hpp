@@ -14,8 +14,8 @@ inline std::int64_t version_of(const at::Tensor& tensor) {
   return tensor.unsafeGetTensorImpl()->version_counter().current_version();
 }
 
-/// `tensor`, to be kept and watched: cut off from autograd, with the memory and the version of the argument. Changes of
-/// inference tensors are not counted, so these are copied.
+/// `tensor`, to be kept and watched: with the memory and the version of the argument, which is cut off from autograd
+/// unless it requires gradients. Changes of inference tensors are not counted, so these are copied.
 at::Tensor watched(const at::Tensor& tensor);
 
 }  // namespace adjoin

@@ -38,7 +38,7 @@ class Downsampling final : public LinearPhysics {
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override;
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override;
   at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const override;
-  std::string missing_image() const override { return "give image_size"; }
+  std::string missing_image() const override { return "y does not tell the size of the image: give image_size"; }
   void update_impl(const Params& params) override;
 
  private:

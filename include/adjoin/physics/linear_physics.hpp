@@ -104,7 +104,7 @@ class LinearPhysics : public Physics, public std::enable_shared_from_this<Linear
   virtual at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const;
   /// Aᵀ y for images like `image`: A_adjoint_impl(y), or the derivative of A at `image` where that is undefined.
   virtual at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const;
-  /// What to do about measurements that do not tell the size of the image, for messages: "give image_size".
+  /// What is missing where A_adjoint_impl is undefined and image_like, too, for messages.
   virtual std::string missing_image() const { return {}; }
   virtual at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const;
   virtual at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const;
