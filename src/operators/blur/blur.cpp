@@ -90,12 +90,12 @@ Blur::~Blur() = default;
 
 void Blur::update_impl(const Params& params) {
   if (params.contains("filter")) {
-    filter_ = watched(filter(params));
+    filter_ = watched(current_filter(params));
     made_of({filter_});
   }
 }
 
-at::Tensor Blur::filter(const Params& params) const {
+at::Tensor Blur::current_filter(const Params& params) const {
   if (params.empty() || !params.contains("filter")) {
     return filter_;
   }
@@ -130,7 +130,7 @@ struct Blur::PlanKey {
 
 std::shared_ptr<const Blur::Plan> Blur::plan(const at::Tensor& tensor, const Params& params, bool is_measurement,
                                              bool periodic) const {
-  const at::Tensor filter = this->filter(params);
+  const at::Tensor filter = current_filter(params);
   const blur::Sizes sizes = image_sizes(filter, options_.padding, tensor, is_measurement);
   const auto make = [&] { return std::make_shared<const Plan>(filter, options_, tensor, sizes, periodic); };
   const bool kept = filter.is_same(filter_) && !records_gradients(filter_);
@@ -138,23 +138,23 @@ std::shared_ptr<const Blur::Plan> Blur::plan(const at::Tensor& tensor, const Par
 }
 
 at::Tensor Blur::A_impl(const at::Tensor& x, const Params& params) const {
-  const at::Tensor image = promoted(x, filter(params));
+  const at::Tensor image = promoted(x, current_filter(params));
   return plan(image, params, false)->forward(image);
 }
 
 at::Tensor Blur::A_adjoint_impl(const at::Tensor& y, const Params& params) const {
-  const at::Tensor measurement = promoted(y, filter(params));
+  const at::Tensor measurement = promoted(y, current_filter(params));
   return plan(measurement, params, true)->adjoint(measurement);
 }
 
 at::Tensor Blur::A_adjoint_A_impl(const at::Tensor& x, const Params& params) const {
-  const at::Tensor image = promoted(x, filter(params));
+  const at::Tensor image = promoted(x, current_filter(params));
   return plan(image, params, false)->normal(image);
 }
 
 std::optional<double> Blur::sqnorm_impl(const at::Tensor& x0, const Params& params) const {
   // Of real images, a complex filter's norm is not the largest value of its spectrum.
-  if (options_.padding != Padding::Circular || (filter(params).is_complex() && !x0.is_complex())) {
+  if (options_.padding != Padding::Circular || (current_filter(params).is_complex() && !x0.is_complex())) {
     return std::nullopt;
   }
   return plan(x0, params, false, true)->squared_norm();

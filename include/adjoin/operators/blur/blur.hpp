@@ -62,7 +62,7 @@ class Blur final : public LinearPhysics {
   struct PlanKey;
   friend class FusedBlurs;
 
-  at::Tensor filter(const Params& params) const;
+  at::Tensor current_filter(const Params& params) const;
   /// The filter made ready for images like x, or for the images that belong to y when `is_measurement`; with
   /// `periodic`, by transforms of a circular blur's image itself. Plans of the own filter are kept.
   std::shared_ptr<const Plan> plan(const at::Tensor& tensor, const Params& params, bool is_measurement,

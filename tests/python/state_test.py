@@ -1,0 +1,119 @@
+"""Operators of C++ follow their tensors and serve every mode and thread."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+import adjoin
+from adjoin.physics import Blur, Diagonal, Downsampling, Inpainting, Matrix, MultiCoilMRI
+
+DOUBLE = torch.float64
+
+
+def tensors_of(kind, i):
+    generator = torch.Generator().manual_seed(i)
+    if kind == "mri":
+        maps = torch.randn(2, 8, 6, dtype=torch.complex128, generator=generator)
+        return [(torch.rand(8, 6, generator=generator) > 0.4).to(DOUBLE), maps]
+    shape = {"matrix": (7, 4), "diagonal": (8, 6), "inpainting": (8, 6)}.get(kind, (1, 1, 3, 3))
+    return [torch.randn(shape, dtype=DOUBLE, generator=generator)]
+
+
+def make(kind, tensors):
+    makers = {"matrix": Matrix, "diagonal": Diagonal, "inpainting": Inpainting, "mri": MultiCoilMRI}
+    if kind in makers:
+        return makers[kind](*tensors)
+    return Downsampling(*tensors, 2) if kind == "downsampling" else Blur(*tensors, padding=kind, method="fft")
+
+
+def image_for(kind, dtype=DOUBLE):
+    shape = {"matrix": (2, 4), "mri": (1, 2, 8, 6), "downsampling": (1, 1, 7, 9)}.get(kind, (1, 1, 8, 6))
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(9))
+
+
+KINDS = ["circular", "valid", "reflect", "downsampling", "diagonal", "inpainting", "matrix", "mri"]
+
+
+def everything(stack, x):
+    leaf = x.clone().requires_grad_()
+    y = stack.A(leaf)
+    (gradient,) = torch.autograd.grad(list(y), leaf, [v.detach() for v in y])
+    return [*[v.detach() for v in stack.A(x)], stack.A_vjp(x, [v.detach() for v in y]), stack.A_adjoint_A(x), gradient]
+
+
+def equal(a, b, tolerance=1e-9):
+    return all(torch.allclose(p, q, rtol=tolerance, atol=tolerance) for p, q in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stacks_follow_a_change_in_place_on_one_rank(ctx, kind):
+    x = image_for(kind)
+    tensors = [tensors_of(kind, i) for i in range(3)]
+    stack = adjoin.DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: make(kind, tensors[i]))
+    for _ in range(2):
+        fresh = adjoin.DistributedStackedLinearPhysics(
+            ctx, 3, lambda i, device, shared: make(kind, [t.clone() for t in tensors[i]])
+        )
+        assert equal(everything(stack, x), everything(fresh, x))
+        for t in tensors[1]:  # all ranks have it, one uses it
+            t.mul_(2.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inference_mode_first_and_training_after(ctx, kind):
+    x = image_for(kind)
+    tensors = [tensors_of(kind, i) for i in range(2)]
+    stack = adjoin.DistributedStackedLinearPhysics(ctx, 2, lambda i, device, shared: make(kind, tensors[i]))
+    with torch.inference_mode():
+        y = stack.A(x)
+        stack.A_vjp(x, list(y)), stack.A_adjoint_A(x), stack.forward(x)
+    fresh = adjoin.DistributedStackedLinearPhysics(ctx, 2, lambda i, device, shared: make(kind, tensors[i]))
+    assert equal(everything(stack, x), everything(fresh, x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_autocast_changes_nothing_and_takes_half_precision(ctx, kind):
+    x = image_for(kind, torch.float32)
+    tensors = [[t.to(torch.complex64 if t.is_complex() else torch.float32) for t in tensors_of(kind, i)] for i in range(2)]
+    stack = adjoin.DistributedStackedLinearPhysics(ctx, 2, lambda i, device, shared: make(kind, tensors[i]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = stack.A(x)
+        under = [*y, stack.A_vjp(x, list(y)), stack.A_adjoint_A(x)]
+        half = make(kind, tensors[0]).A(x.bfloat16())
+        assert make(kind, tensors[0]).A_vjp(x, half).shape == x.shape
+    y = stack.A(x)
+    assert equal(under, [*y, stack.A_vjp(x, list(y)), stack.A_adjoint_A(x)], 0.0)
+    assert half.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_four_threads_get_the_results_of_one(kind):
+    operator = make(kind, tensors_of(kind, 0))
+    x = image_for(kind)
+    images = [torch.cat([x[:1]] * n) for n in (1, 2, 3, 4, 5, 6)]
+    fresh = make(kind, tensors_of(kind, 0))
+    right = [(fresh.A(z), fresh.A_adjoint_A(z)) for z in images]
+
+    def work(thread):
+        order = [(5 * i + thread) % len(images) for i in range(60)]
+        return all(equal((operator.A(images[k]), operator.A_adjoint_A(images[k])), right[k]) for k in order)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+
+
+def test_downsampling_names_what_is_missing(ctx):
+    stack = adjoin.DistributedStackedLinearPhysics(
+        ctx, 2, lambda i, device, shared: Downsampling(torch.ones(1, 1, 3, 3, dtype=DOUBLE), 2)
+    )
+    x = image_for("downsampling")
+    y = stack.A(x)
+    assert stack.A_vjp(x, list(y)).shape == x.shape
+    assert stack.prox_l2(x, list(y), 1.0).shape == x.shape
+    assert stack.A_dagger(list(y), "LSQR", init=torch.zeros_like(x), local_only=False).shape == x.shape
+    for call in (lambda: stack.A_adjoint(list(y)), lambda: stack.A_dagger(list(y), "CG", local_only=False)):
+        with pytest.raises(RuntimeError, match="image_size"):
+            call()
+    operator = Downsampling(torch.ones(1, 1, 3, 3, dtype=DOUBLE), 2)
+    assert torch.equal(operator.A_adjoint_for(y[0], x), operator.A_vjp(x, y[0]))
