@@ -27,7 +27,7 @@
 #include "adjoin/distributed/measure_costs.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/physics/stacked.hpp"
-#include "kernels/fft.hpp"  // of the library itself: the floors are its own transforms
+#include "kernels/fft/transform.hpp"  // of the library itself: the floors are its own transforms
 #include "stopwatch.hpp"
 #include "workloads.hpp"
 

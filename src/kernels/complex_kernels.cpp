@@ -149,37 +149,66 @@ ADJOIN_INLINE void scale_columns(T* a, const Factor& factor, Columns columns) {
   scale_block(a + 2 * row * columns.stride, factor.from(row * columns_in_block<T>), columns.stride, columns.rows - row);
 }
 
+// What is compiled for each instruction set.
+
+template <class T>
+ADJOIN_INLINE void multiply_by(Complex<const T> a, const T* b, T* out, std::int64_t n) {
+  a.step == 1 ? write<false, false>(Planes<T>{a.re, a.im}, Interleaved<T>{b}, interleaved(out), n)
+              : write<false, false>(Interleaved<T>{a.re}, Interleaved<T>{b}, interleaved(out), n);
+}
+template <class T>
+ADJOIN_INLINE void multiply_conjugate_by(const T* a, const T* b, Complex<T> out, bool assign, std::int64_t n) {
+  assign ? write<true, false>(Interleaved<T>{a}, Interleaved<T>{b}, out, n)
+         : write<true, true>(Interleaved<T>{a}, Interleaved<T>{b}, out, n);
+}
+template <class T>
+ADJOIN_INLINE void scale_by(T* a, Weights<T> weights, std::int64_t n) {
+  weigh<false>(weights, Interleaved<T>{a}, interleaved(a), n);
+}
+template <class T>
+ADJOIN_INLINE void sample_by(Weights<T> weights, const T* a, Complex<T> out, std::int64_t n) {
+  weigh<false>(weights, Interleaved<T>{a}, out, n);
+}
+template <class T>
+ADJOIN_INLINE void unsample_by(Weights<T> weights, Complex<const T> a, T* out, std::int64_t n) {
+  a.step == 1 ? weigh<true>(weights, Planes<T>{a.re, a.im}, interleaved(out), n)
+              : weigh<true>(weights, Interleaved<T>{a.re}, interleaved(out), n);
+}
+template <class T>
+ADJOIN_INLINE void multiply_columns(const T* a, const T* b, T* out, Columns columns) {
+  write_columns<false, false>(a, b, out, columns);
+}
+template <class T>
+ADJOIN_INLINE void multiply_conjugate_columns(const T* a, const T* b, T* out, bool assign, Columns columns) {
+  assign ? write_columns<true, false>(a, b, out, columns) : write_columns<true, true>(a, b, out, columns);
+}
+template <class T>
+ADJOIN_INLINE void scale_columns_by(T* a, Weights<T> weights, Columns columns) {
+  weights.signs != nullptr ? scale_columns(a, Signs<T>{weights.signs, weights.unit}, columns)
+                           : scale_columns(a, Values<T>{weights.values}, columns);
+}
+
 }  // namespace
 
-#define ADJOIN_DEFINE_KERNELS(T)                                                                             \
-  ADJOIN_SIMD void multiply(Complex<const T> a, const T* b, T* out, std::int64_t n) {                        \
-    a.step == 1 ? write<false, false>(Planes<T>{a.re, a.im}, Interleaved<T>{b}, interleaved(out), n)         \
-                : write<false, false>(Interleaved<T>{a.re}, Interleaved<T>{b}, interleaved(out), n);         \
-  }                                                                                                          \
-  ADJOIN_SIMD void multiply_conjugate(const T* a, const T* b, Complex<T> out, bool assign, std::int64_t n) { \
-    assign ? write<true, false>(Interleaved<T>{a}, Interleaved<T>{b}, out, n)                                \
-           : write<true, true>(Interleaved<T>{a}, Interleaved<T>{b}, out, n);                                \
-  }                                                                                                          \
-  ADJOIN_SIMD void scale(T* a, Weights<T> weights, std::int64_t n) {                                         \
-    weigh<false>(weights, Interleaved<T>{a}, interleaved(a), n);                                             \
-  }                                                                                                          \
-  ADJOIN_SIMD void sample(Weights<T> weights, const T* a, Complex<T> out, std::int64_t n) {                  \
-    weigh<false>(weights, Interleaved<T>{a}, out, n);                                                        \
-  }                                                                                                          \
-  ADJOIN_SIMD void unsample(Weights<T> weights, Complex<const T> a, T* out, std::int64_t n) {                \
-    a.step == 1 ? weigh<true>(weights, Planes<T>{a.re, a.im}, interleaved(out), n)                           \
-                : weigh<true>(weights, Interleaved<T>{a.re}, interleaved(out), n);                           \
-  }                                                                                                          \
-  ADJOIN_SIMD void multiply(const T* a, const T* b, T* out, Columns columns) {                               \
-    write_columns<false, false>(a, b, out, columns);                                                         \
-  }                                                                                                          \
-  ADJOIN_SIMD void multiply_conjugate(const T* a, const T* b, T* out, bool assign, Columns columns) {        \
-    assign ? write_columns<true, false>(a, b, out, columns) : write_columns<true, true>(a, b, out, columns); \
-  }                                                                                                          \
-  ADJOIN_SIMD void scale(T* a, Weights<T> weights, Columns columns) {                                        \
-    weights.signs != nullptr ? scale_columns(a, Signs<T>{weights.signs, weights.unit}, columns)              \
-                             : scale_columns(a, Values<T>{weights.values}, columns);                         \
-  }
+#define ADJOIN_DEFINE_KERNELS(T)                                                                                      \
+  void multiply(Complex<const T> a, const T* b, T* out, std::int64_t n) { vectorised<multiply_by<T>>(a, b, out, n); } \
+  void multiply_conjugate(const T* a, const T* b, Complex<T> out, bool assign, std::int64_t n) {                      \
+    vectorised<multiply_conjugate_by<T>>(a, b, out, assign, n);                                                       \
+  }                                                                                                                   \
+  void scale(T* a, Weights<T> weights, std::int64_t n) { vectorised<scale_by<T>>(a, weights, n); }                    \
+  void sample(Weights<T> weights, const T* a, Complex<T> out, std::int64_t n) {                                       \
+    vectorised<sample_by<T>>(weights, a, out, n);                                                                     \
+  }                                                                                                                   \
+  void unsample(Weights<T> weights, Complex<const T> a, T* out, std::int64_t n) {                                     \
+    vectorised<unsample_by<T>>(weights, a, out, n);                                                                   \
+  }                                                                                                                   \
+  void multiply(const T* a, const T* b, T* out, Columns columns) {                                                    \
+    vectorised<multiply_columns<T>>(a, b, out, columns);                                                              \
+  }                                                                                                                   \
+  void multiply_conjugate(const T* a, const T* b, T* out, bool assign, Columns columns) {                             \
+    vectorised<multiply_conjugate_columns<T>>(a, b, out, assign, columns);                                            \
+  }                                                                                                                   \
+  void scale(T* a, Weights<T> weights, Columns columns) { vectorised<scale_columns_by<T>>(a, weights, columns); }
 
 ADJOIN_DEFINE_KERNELS(float)
 ADJOIN_DEFINE_KERNELS(double)

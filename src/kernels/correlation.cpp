@@ -49,8 +49,8 @@ ADJOIN_INLINE T correlate_at(const T* x, std::int64_t row, std::int64_t plane, c
 }
 
 template <class T>
-ADJOIN_INLINE void correlate_rows(const T* x, const std::array<std::int64_t, 3>& size, const T* w,
-                                  const std::array<std::int64_t, 3>& kernel, int step, T* y) {
+ADJOIN_INLINE void correlate_rows(const T* x, std::array<std::int64_t, 3> size, const T* w,
+                                  std::array<std::int64_t, 3> kernel, int step, T* y) {
   constexpr std::int64_t lanes = Vector<T>::size;
   constexpr int wide = 4;
   const std::int64_t row = size[2] * step;
@@ -76,14 +76,14 @@ ADJOIN_INLINE void correlate_rows(const T* x, const std::array<std::int64_t, 3>&
 
 }  // namespace
 
-ADJOIN_SIMD void correlate(const float* x, const std::array<std::int64_t, 3>& size, const float* w,
-                           const std::array<std::int64_t, 3>& kernel, int step, float* y) {
-  correlate_rows(x, size, w, kernel, step, y);
+void correlate(const float* x, const std::array<std::int64_t, 3>& size, const float* w,
+               const std::array<std::int64_t, 3>& kernel, int step, float* y) {
+  vectorised<correlate_rows<float>>(x, size, w, kernel, step, y);
 }
 
-ADJOIN_SIMD void correlate(const double* x, const std::array<std::int64_t, 3>& size, const double* w,
-                           const std::array<std::int64_t, 3>& kernel, int step, double* y) {
-  correlate_rows(x, size, w, kernel, step, y);
+void correlate(const double* x, const std::array<std::int64_t, 3>& size, const double* w,
+               const std::array<std::int64_t, 3>& kernel, int step, double* y) {
+  vectorised<correlate_rows<double>>(x, size, w, kernel, step, y);
 }
 
 }  // namespace adjoin::kernels

@@ -14,7 +14,8 @@
 #include <memory>
 
 #include "kernels/complex_kernels.hpp"
-#include "kernels/fft.hpp"
+#include "kernels/fft/sizes.hpp"
+#include "kernels/fft/transform.hpp"
 
 namespace adjoin::fft {
 
@@ -22,7 +23,7 @@ namespace adjoin::fft {
 class ImageTransform {
  public:
   /// For images of `sizes` (two or three axes) and dtype float, double (half spectra as forward_real's) or a complex
-  /// one. Null where libtorch carries no MKL.
+  /// one. Null where no library serves (fft::Library::torch).
   static std::shared_ptr<const ImageTransform> make(at::IntArrayRef sizes, at::ScalarType dtype);
 
   /// The rows of an image, and of its spectrum.

@@ -166,8 +166,8 @@ ADJOIN_INLINE void reduce_typed(ReduceOp op, void* output, const Sources& source
 }
 
 /// False for an unsupported dtype.
-ADJOIN_SIMD bool reduce_supported(at::ScalarType dtype, ReduceOp op, void* output, const Sources& sources,
-                                  std::size_t numel, bool streams) {
+ADJOIN_INLINE bool reduce_supported(at::ScalarType dtype, ReduceOp op, void* output, Sources sources, std::size_t numel,
+                                    bool streams) {
   switch (dtype) {
     case at::kFloat:
       reduce_typed<float>(op, output, sources, numel, streams);
@@ -227,8 +227,9 @@ void finish_streaming() {
 void reduce_arrays(at::ScalarType dtype, ReduceOp op, void* output, std::span<const void* const> sources,
                    std::size_t numel, Store store) {
   const bool streams = store == Store::streamed && begins_a_line(output);
-  check(reduce_supported(dtype, op, output, {sources.data(), sources.size()}, numel, streams), "reduce_arrays: dtype ",
-        dtype, " cannot be reduced");
+  const Sources arrays{sources.data(), sources.size()};
+  check(vectorised<reduce_supported>(dtype, op, output, arrays, numel, streams), "reduce_arrays: dtype ", dtype,
+        " cannot be reduced");
   if (streams) {
     finish_streaming();
   }

@@ -65,10 +65,8 @@ ADJOIN_INLINE void weigh_typed(Use use, void* to, const RepeatedWeights& weights
   }
 }
 
-}  // namespace
-
-ADJOIN_SIMD void weigh(at::ScalarType dtype, Use use, void* to, const RepeatedWeights& weights, const void* x,
-                       std::int64_t begin, std::int64_t end) {
+ADJOIN_INLINE void weigh_any(at::ScalarType dtype, Use use, void* to, RepeatedWeights weights, const void* x,
+                             std::int64_t begin, std::int64_t end) {
   switch (dtype) {
     case at::kFloat:
       return weigh_typed<float>(use, to, weights, x, begin, end);
@@ -79,6 +77,13 @@ ADJOIN_SIMD void weigh(at::ScalarType dtype, Use use, void* to, const RepeatedWe
     default:
       return weigh_typed<c10::complex<double>>(use, to, weights, x, begin, end);
   }
+}
+
+}  // namespace
+
+void weigh(at::ScalarType dtype, Use use, void* to, const RepeatedWeights& weights, const void* x, std::int64_t begin,
+           std::int64_t end) {
+  vectorised<weigh_any>(dtype, use, to, weights, x, begin, end);
 }
 
 }  // namespace adjoin::kernels

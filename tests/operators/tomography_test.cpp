@@ -15,7 +15,7 @@
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/fused.hpp"
 #include "adjoin/physics/stacked.hpp"
-#include "kernels/parallel_beam.hpp"
+#include "kernels/parallel_beam/parallel_beam.hpp"
 #include "physics/dense.hpp"
 
 namespace adjoin {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
-#include "kernels/fft.hpp"
+#include "kernels/fft/sizes.hpp"
 #include "operators/blur/plan.hpp"
 
 namespace adjoin {

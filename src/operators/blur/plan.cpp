@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "kernels/arrays.hpp"
-#include "kernels/fft.hpp"
+#include "kernels/fft/differentiable.hpp"
+#include "kernels/fft/sizes.hpp"
 #include "operators/blur/border.hpp"
 #include "operators/blur/correlate.hpp"
 #include "operators/blur/images.hpp"

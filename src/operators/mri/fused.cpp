@@ -140,13 +140,13 @@ class FusedCoils final : public FusedOf<MultiCoilMRI> {
     }
   }
 
-  // ---- On a GPU: all coils at once, as those of one operator ----
+  // ---- Where there are no kernels for single coils: all coils at once, as those of one operator ----
 
   /// Numbers of all coil images up to which a GPU is quicker with all of them at once; more fill it one by one.
   static constexpr std::int64_t joint_numel = std::int64_t{1} << 24;
 
   bool joins(const at::Tensor& tensor) const {
-    if (tensor.is_cpu() || tensor.dim() == 0 || joint() == nullptr) {
+    if (tensor.dim() == 0 || (*this)[0].plan(tensor, {})->has_kernels_for(tensor) || joint() == nullptr) {
       return false;
     }
     const at::Tensor maps = joint()->coil_maps();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "kernels/fft/differentiable.hpp"
 
 namespace adjoin {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/cuda_program.hpp"
-#include "kernels/parallel_beam.hpp"
+#include "kernels/parallel_beam/parallel_beam.hpp"
 
 namespace adjoin::parallel_beam {
 namespace {

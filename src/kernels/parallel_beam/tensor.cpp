@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/parallel_beam.hpp"
+#include "kernels/parallel_beam/parallel_beam.hpp"
 
 namespace adjoin::parallel_beam {
 
