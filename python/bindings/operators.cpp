@@ -3,6 +3,7 @@
 #include "adjoin/operators/blur/kernels.hpp"
 #include "adjoin/operators/diagonal.hpp"
 #include "adjoin/operators/downsampling.hpp"
+#include "adjoin/operators/filter_bank.hpp"
 #include "adjoin/operators/inpainting.hpp"
 #include "adjoin/operators/matrix.hpp"
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
@@ -64,6 +65,17 @@ void bind_operators(py::module_& m) {
            }),
            py::arg("filter") = py::none(), py::arg("factor") = 2, py::arg("padding") = "circular",
            py::arg("image_size") = Sizes());
+  py::class_<FilterBank, LinearPhysics, std::shared_ptr<FilterBank>>(
+      m, "FilterBank",
+      "Convolution with each kernel of a bank (K, 1, h, w) or (K, 1, d, h, w): x (B, C, …) gives (B, K C, …), kernel k "
+      "on\n"
+      "channel c in channel k C + c. `padding` and `method` as of Blur. Circular banks fuse.")
+      .def(py::init([](const at::Tensor& filters, const std::string& padding, const std::string& method) {
+             return std::make_shared<FilterBank>(
+                 filters, BlurOptions{.padding = padding_from_string(padding), .method = method_from_string(method)});
+           }),
+           py::arg("filters"), py::arg("padding") = "circular", py::arg("method") = "auto")
+      .def_property_readonly("filters", &FilterBank::filters);
   py::class_<Inpainting, Diagonal, std::shared_ptr<Inpainting>>(
       m, "Inpainting",
       "y = m · x with a mask m that is broadcast to the shape of x, given, or drawn with a seed: pixels are kept with\n"
