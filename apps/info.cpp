@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "adjoin/operators/arithmetic.hpp"
 #include "commands.hpp"
 
 namespace adjoin {
@@ -26,7 +27,9 @@ int info(const DistributedContext& context, bool json) {
   const nlohmann::ordered_json mine = {{"rank", context.rank()},
                                        {"host", host_name()},
                                        {"device", context.device().str()},
-                                       {"threads", at::get_num_threads()}};
+                                       {"threads", at::get_num_threads()},
+                                       {"transforms", transform_library()},
+                                       {"vectors", vector_instructions()}};
   const auto ranks = context.communicator().all_gather_bytes(mine.dump());
   if (context.rank() != 0) {
     return 0;
@@ -44,8 +47,10 @@ int info(const DistributedContext& context, bool json) {
   std::printf("adjoin   %s\ntorch    %s%s\nengines  single, mpi\nrunning  %s\n", ADJOIN_VERSION, TORCH_VERSION,
               at::hasCUDA() ? ", CUDA available" : ", CPU", context.communicator().description().c_str());
   for (const auto& rank : report["ranks"]) {
-    std::printf("rank %-3d %s, %s, %d thread(s)\n", rank["rank"].get<int>(), rank["host"].get<std::string>().c_str(),
-                rank["device"].get<std::string>().c_str(), rank["threads"].get<int>());
+    std::printf("rank %-3d %s, %s, %d thread(s), transforms by %s, %s vectors\n", rank["rank"].get<int>(),
+                rank["host"].get<std::string>().c_str(), rank["device"].get<std::string>().c_str(),
+                rank["threads"].get<int>(), rank["transforms"].get<std::string>().c_str(),
+                rank["vectors"].get<std::string>().c_str());
   }
   return 0;
 }

@@ -1,0 +1,12 @@
+#include "adjoin/operators/arithmetic.hpp"
+
+#include "adjoin/core/simd.hpp"
+#include "kernels/fft/library.hpp"
+
+namespace adjoin {
+
+std::string transform_library() { return std::string(fft::to_string(fft::library())); }
+
+std::string vector_instructions() { return std::string(to_string(instruction_set())); }
+
+}  // namespace adjoin
