@@ -134,8 +134,9 @@ at::Tensor DistributedStackedLinearPhysics::adjoint_with_gradients(const std::fu
                                                                    const CallOptions& options) const {
   const bool whole = is_whole(y);
   const auto forward = [&] { return std::vector<at::Tensor>{adjoint()}; };
-  const auto backward = [this, whole, params = options.params,
+  const auto backward = [this, whole, params = options.params, version = local_version(),
                          keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
+    whole ? defer_check_unchanged(version) : check_unchanged(version);
     return (A(gradients[0], {.gather = whole, .params = params}) * weight()).tensors();
   };
   return differentiable(y.tensors(), forward, backward)[0];
@@ -219,12 +220,22 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint_A(const at::Tensor& x, con
   }
   if (options.gather && records_gradients(x)) {
     const auto forward = [&] { return std::vector<at::Tensor>{A_adjoint_A(x, options)}; };
-    const auto backward = [this, options, keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
+    const auto backward = [this, options, version = local_version(),
+                           keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
+      defer_check_unchanged(version);
       return std::vector<at::Tensor>{A_adjoint_A(gradients[0], options)};
     };
     return differentiable({x}, forward, backward)[0];
   }
   return normal_into(Exchange::Memory::own, x, options);
+}
+
+void DistributedStackedLinearPhysics::defer_check_unchanged(std::int64_t version) const {
+  const auto check = [&] {
+    check_unchanged(version);
+    return true;
+  };
+  exchange_->deferring(check, [] { return false; });
 }
 
 at::Tensor DistributedStackedLinearPhysics::normal_into(Exchange::Memory memory, const at::Tensor& x,

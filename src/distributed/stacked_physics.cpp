@@ -106,6 +106,14 @@ TensorList DistributedStackedPhysics::forward(const at::Tensor& x, const CallOpt
   return gathered(Step::forward, x, options);
 }
 
+void DistributedStackedPhysics::check_unchanged(std::int64_t version) const {
+  if (local_version() != version) {
+    throw Error(
+        "an operator was updated, or a tensor that it is made of changed in place, since the forward pass: its gradient "
+        "would be that of another operator");
+  }
+}
+
 ShardedTensorList DistributedStackedPhysics::A_sharded(const at::Tensor& x, const Params& params) const {
   return sharded(gathered(Step::A, x, {.gather = false, .params = params}));
 }
@@ -150,9 +158,10 @@ TensorList DistributedStackedPhysics::gathered_with_gradients(Step step, const a
     return gather_recorded(*exchange_, plan, sharding_, recording({x}), one);
   }
   const auto forward = [&] { return gathered(step, x, options).tensors(); };
-  const auto backward = [this, x, params = options.params,
+  const auto backward = [this, x, params = options.params, version = local_version(),
                          keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
     const auto partial = [&](const at::Tensor& /*out*/) {
+      check_unchanged(version);
       TensorList own;
       for (const std::int64_t i : local_indices()) {
         own.push_back(gradients[static_cast<std::size_t>(i)]);

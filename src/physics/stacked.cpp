@@ -121,6 +121,15 @@ void check_weights(const char* method, const TensorList& weights, std::size_t n)
 }
 
 template <class P>
+std::int64_t version_of(const std::vector<std::shared_ptr<P>>& operators) {
+  std::int64_t sum = 0;
+  for (const auto& op : operators) {
+    sum += op->version();
+  }
+  return sum;
+}
+
+template <class P>
 void check_operators(const std::vector<std::shared_ptr<P>>& operators) {
   for (std::size_t i = 0; i < operators.size(); ++i) {
     check(operators[i] != nullptr, "operators: entry ", i, " must be an operator, got a null pointer");
@@ -141,6 +150,8 @@ std::string_view to_string(Reduction reduction) { return reduction == Reduction:
 StackedPhysics::StackedPhysics(std::vector<PhysicsPtr> operators) : operators_(std::move(operators)) {
   check_operators(operators_);
 }
+
+std::int64_t StackedPhysics::version() const { return version_of(operators_); }
 
 TensorList StackedPhysics::A(const at::Tensor& x, const Params& params) const {
   return each(size(), [&](std::size_t i) { return operators_[i]->A(x, params); });
@@ -339,11 +350,7 @@ bool StackedLinearPhysics::has_normal_forms() const {
 }
 
 std::int64_t StackedLinearPhysics::version() const {
-  std::int64_t sum = 0;
-  for (const LinearPhysicsPtr& op : operators_) {
-    sum += op->version();
-  }
-  return sum;
+  return version_of(operators_);
 }
 
 at::Tensor StackedLinearPhysics::weighted(at::Tensor sum) const {

@@ -103,6 +103,25 @@ def test_four_threads_get_the_results_of_one(kind):
         assert all(pool.map(work, range(4)))
 
 
+@pytest.mark.parametrize("kind", ["circular", "diagonal", "matrix"])
+def test_a_change_in_place_before_the_backward_pass_raises_on_all_ranks(ctx, kind):
+    tensors = [tensors_of(kind, i) for i in range(3)]
+    stack = adjoin.DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: make(kind, tensors[i]))
+    calls = (
+        lambda t: sum(v.sum() for v in stack.A(t)),
+        lambda t: stack.A_adjoint_A(t).sum(),
+        lambda t: stack.A_adjoint([t, t, t]).sum() if kind != "matrix" else stack.A_adjoint_A(t).sum(),
+    )
+    for call in calls:
+        x = image_for(kind).requires_grad_()
+        value = call(x)
+        tensors[1][0].mul_(2.0)  # an operator of one rank
+        with pytest.raises(RuntimeError, match="in place"):
+            value.backward()
+        call(x).backward()
+        assert torch.isfinite(x.grad).all()
+
+
 def test_downsampling_names_what_is_missing(ctx):
     stack = adjoin.DistributedStackedLinearPhysics(
         ctx, 2, lambda i, device, shared: Downsampling(torch.ones(1, 1, 3, 3, dtype=DOUBLE), 2)

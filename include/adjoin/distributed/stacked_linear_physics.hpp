@@ -102,8 +102,11 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   TensorList local_step(Step step, const TensorList& out, const at::Tensor& x, const Params& params) const override;
   at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const override;
   at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const override;
+  std::int64_t local_version() const override { return local_.version(); }
 
  private:
+  /// check_unchanged, whose failure the next message takes to all ranks.
+  void defer_check_unchanged(std::int64_t version) const;
   /// This rank's tensors, picked from `y` and checked; `argument` names it in messages.
   TensorList local_part(const char* argument, const TensorList& y) const;
   TensorList local_part(const char* argument, const ShardedTensorList& y) const;

@@ -95,6 +95,10 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   virtual at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const;
   /// Σ J_i(x)ᵀ v_i over this rank's operators; undefined where there are none.
   virtual at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const;
+  /// Grows with every version of an operator of this rank.
+  virtual std::int64_t local_version() const { return local_->version(); }
+  /// For a backward pass, which needs this rank's operators as they were in the forward pass. Throws Error.
+  void check_unchanged(std::int64_t version) const;
   /// This rank's measurements as a vector of the stack's space.
   ShardedTensorList sharded(TensorList local) const { return {.local = std::move(local), .space = space_}; }
 

@@ -30,6 +30,8 @@ class StackedPhysics {
 
   std::size_t size() const { return operators_.size(); }
   const Physics& operator[](std::size_t i) const { return *operators_[i]; }
+  /// Grows with every version of an operator.
+  std::int64_t version() const;
 
   TensorList A(const at::Tensor& x, const Params& params = {}) const;
   TensorList forward(const at::Tensor& x, const Params& params = {}) const;
