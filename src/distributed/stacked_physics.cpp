@@ -109,7 +109,8 @@ TensorList DistributedStackedPhysics::forward(const at::Tensor& x, const CallOpt
 void DistributedStackedPhysics::check_unchanged(std::int64_t version) const {
   if (local_version() != version) {
     throw Error(
-        "an operator was updated, or a tensor that it is made of changed in place, since the forward pass: its gradient "
+        "an operator was updated, or a tensor that it is made of changed in place, since the forward pass: its "
+        "gradient "
         "would be that of another operator");
   }
 }

@@ -349,9 +349,7 @@ bool StackedLinearPhysics::has_normal_forms() const {
   return stack != nullptr && stack->has_normal_forms();
 }
 
-std::int64_t StackedLinearPhysics::version() const {
-  return version_of(operators_);
-}
+std::int64_t StackedLinearPhysics::version() const { return version_of(operators_); }
 
 at::Tensor StackedLinearPhysics::weighted(at::Tensor sum) const {
   return options_.reduction == Reduction::mean ? divide(std::move(sum), size()) : sum;

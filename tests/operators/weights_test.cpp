@@ -115,7 +115,8 @@ TEST(Weights, OfSolutionsAreThoseOfTheirNorm) {
       }
       const StackedLinearPhysics reference(scaled);
       for (const Solver solver : {Solver::CG, Solver::LSQR, Solver::LSMR, Solver::MINRES}) {
-        const DaggerOptions plain{.solver = solver, .max_iter = 20, .tol = 1e-10, .init = at::zeros_like(x)};
+        // Few iterations, so that round-off does not grow.
+        const DaggerOptions plain{.solver = solver, .max_iter = 4, .tol = 0.0, .init = at::zeros_like(x)};
         DaggerOptions weighted = plain;
         weighted.weights = weights;
         EXPECT_TRUE(at::allclose(stack.A_dagger(y, weighted), reference.A_dagger(scaled_y, plain), 1e-4, 1e-4));
