@@ -18,7 +18,8 @@ find_python() {
   return 1
 }
 
-system_packages=(ca-certificates g++ make libpng-dev libhdf5-dev googletest nlohmann-json3-dev libcli11-dev)
+system_packages=(ca-certificates g++ make libpng-dev libhdf5-dev googletest nlohmann-json3-dev libcli11-dev \
+  libfftw3-single3 libfftw3-double3)
 if [ ! -x .venv/bin/python ] && ! find_python >/dev/null; then
   system_packages+=(python3-venv)
 fi

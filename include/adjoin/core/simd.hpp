@@ -18,6 +18,14 @@
 #define ADJOIN_INLINE inline
 #endif
 
+/// Marks a function whose loops use the widest vectors of the machine, whatever ADJOIN_SIMD asks for.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define ADJOIN_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define ADJOIN_SIMD
+#endif
+
 namespace adjoin {
 
 enum class InstructionSet : std::uint8_t {
