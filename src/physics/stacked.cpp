@@ -36,7 +36,7 @@ TensorList each(std::size_t n, const F& f) {
 bool fusable(const at::Tensor& x) { return !records_gradients(x); }
 
 bool fusable(const TensorList& y) {
-  return std::ranges::all_of(y, [](const at::Tensor& t) { return t.defined() && fusable(t); });
+  return std::ranges::all_of(y, [](const at::Tensor& t) { return t.defined(); }) && !records_gradients(y);
 }
 
 // Sums the operators' images without ever writing into one: a term may share memory with the operator's input.
@@ -177,7 +177,7 @@ StackedLinearPhysics::StackedLinearPhysics(std::vector<LinearPhysicsPtr> operato
     return typeid(one) == typeid(first);
   };
   if (options_.fuse && !operators_.empty() && std::ranges::all_of(operators_, same_type)) {
-    fused_ = std::make_unique<Derived<FusedStack>>();
+    forms_ = std::make_unique<Forms>();
   }
   MeasurementSpace space;
   space.total = static_cast<std::int64_t>(size());
@@ -193,17 +193,27 @@ StackedLinearPhysics& StackedLinearPhysics::operator=(StackedLinearPhysics&&) no
 StackedLinearPhysics::~StackedLinearPhysics() = default;
 
 template <class... Arguments>
-std::shared_ptr<const FusedStack> StackedLinearPhysics::fused(const Params& params,
-                                                              const Arguments&... arguments) const {
+StackedLinearPhysics::Fused StackedLinearPhysics::fused(const Params& params, const Arguments&... arguments) const {
   const auto requires_grad = [](const LinearPhysicsPtr& op) { return op->requires_grad(); };
-  if (fused_ == nullptr || !params.empty() || !(fusable(arguments) && ...) ||
+  if (forms_ == nullptr || !params.empty() || !(fusable(arguments) && ...) ||
       (c10::GradMode::is_enabled() && std::ranges::any_of(operators_, requires_grad))) {
-    return nullptr;
+    return {};
   }
-  return fused_->get(version(), [&]() -> std::shared_ptr<const FusedStack> {
+  const auto make = [&]() -> std::shared_ptr<const FusedStack> {
     const std::vector<std::shared_ptr<const LinearPhysics>> members(operators_.begin(), operators_.end());
     return operators_[0]->fuse(members);
+  };
+  const auto& following = forms_->following.get([&] {
+    return lasting([&] {
+      auto form = make();
+      return form != nullptr && form->follows_operators() ? form : nullptr;
+    });
   });
+  if (following != nullptr) {
+    return {.form = following.get()};
+  }
+  auto kept = forms_->by_version.get(version(), make);
+  return {.form = kept.get(), .kept = kept};
 }
 
 TensorList StackedLinearPhysics::A(const at::Tensor& x, const Params& params) const { return A_into({}, x, params); }
@@ -276,7 +286,7 @@ TensorList StackedLinearPhysics::A_adjoint_A_each(const at::Tensor& x, const Par
 
 at::Tensor StackedLinearPhysics::A_adjoint_sum(const TensorList& y, const at::Tensor& out, const Params& params) const {
   check_count("A_adjoint", "y", y, size());
-  if (at::Tensor image = fused_adjoint(fused(params, y).get(), y, out); image.defined()) {
+  if (at::Tensor image = fused_adjoint(fused(params, y).form, y, out); image.defined()) {
     return image;
   }
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint(y[i], params); });
@@ -286,7 +296,7 @@ at::Tensor StackedLinearPhysics::A_adjoint_for_sum(const TensorList& y, const at
                                                    const Params& params) const {
   check_image("A_adjoint_for", "image", image);
   check_count("A_adjoint_for", "y", y, size());
-  if (at::Tensor adjoint = fused_adjoint(fused(params, y).get(), y, out); adjoint.defined()) {
+  if (at::Tensor adjoint = fused_adjoint(fused(params, y).form, y, out); adjoint.defined()) {
     return adjoint;
   }
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_for(y[i], image, params); });
@@ -296,7 +306,7 @@ at::Tensor StackedLinearPhysics::A_vjp_sum(const at::Tensor& x, const TensorList
                                            const Params& params) const {
   check_image("A_vjp", "x", x);
   check_count("A_vjp", "v", v, size());
-  if (at::Tensor image = fused_adjoint(fused(params, x, v).get(), v, out); image.defined()) {
+  if (at::Tensor image = fused_adjoint(fused(params, x, v).form, v, out); image.defined()) {
     return in_space_of(x, image);
   }
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], params); });
@@ -330,23 +340,23 @@ at::Tensor StackedLinearPhysics::A_adjoint_W_A_sum(const at::Tensor& x, const Te
 }
 
 at::Tensor StackedLinearPhysics::normal_form(const at::Tensor& x, const Params& params) const {
-  const auto stack = x.defined() ? fused(params, x) : nullptr;
+  const Fused stack = x.defined() ? fused(params, x) : Fused();
   const auto form = [&](const at::Tensor& image) { return stack->normal_form(image); };
-  return stack != nullptr ? without_autocast(form, x) : at::Tensor();
+  return stack ? without_autocast(form, x) : at::Tensor();
 }
 
 at::Tensor StackedLinearPhysics::apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
                                                    const at::Tensor& out) const {
   const auto stack = fused({}, x);
   const auto apply = [&](const at::Tensor& image) { return stack->apply_normal_form(form, image, part, parts, out); };
-  at::Tensor result = stack != nullptr ? without_autocast(apply, x) : at::Tensor();
+  at::Tensor result = stack ? without_autocast(apply, x) : at::Tensor();
   check(result.defined(), "apply_normal_form: form must be a sum of normal forms for images like x");
   return result;
 }
 
 bool StackedLinearPhysics::has_normal_forms() const {
-  const auto stack = fused({});
-  return stack != nullptr && stack->has_normal_forms();
+  const Fused stack = fused({});
+  return stack && stack->has_normal_forms();
 }
 
 std::int64_t StackedLinearPhysics::version() const { return version_of(operators_); }

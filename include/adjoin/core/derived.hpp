@@ -7,12 +7,27 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "adjoin/core/modes.hpp"
 
 namespace adjoin {
+
+/// A mutex for a few instructions, at half the price of std::mutex.
+class SpinLock {
+ public:
+  void lock() {
+    while (taken_.exchange(true, std::memory_order_acquire)) [[unlikely]] {
+      std::this_thread::yield();
+    }
+  }
+  void unlock() { taken_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> taken_ = false;
+};
 
 /// The key of a Derived that keeps one value a version.
 struct NoKey {
@@ -50,7 +65,7 @@ class Derived {
 
   template <class Probe>
   std::pair<bool, std::shared_ptr<const T>> find(std::int64_t version, const Probe& key) const {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(lock_);
     if (version == version_) {
       for (const Entry& entry : entries_) {
         if (entry.key == key) {
@@ -64,7 +79,8 @@ class Derived {
   /// What is kept from now on: `value`, unless another thread was quicker.
   std::shared_ptr<const T> keep(std::int64_t version, Key key, std::shared_ptr<const T> value) const {
     std::vector<Entry> dropped;  // which outlives the lock: ending a value may take long
-    const std::scoped_lock lock(mutex_);
+    dropped.reserve(capacity);
+    const std::scoped_lock lock(lock_);
     if (version != version_) {
       dropped.swap(entries_);
       version_ = version;
@@ -82,7 +98,7 @@ class Derived {
     return value;
   }
 
-  mutable std::mutex mutex_;
+  mutable SpinLock lock_;
   mutable std::int64_t version_ = 0;
   mutable std::vector<Entry> entries_;
 };

@@ -18,8 +18,8 @@ namespace adjoin {
 /// no quicker way than the plain stack for this input, or where the input does not fit; the caller then falls back to
 /// the plain stack, which says what does not fit.
 ///
-/// The stack asks for nothing that autograd records, and makes a new form when the version of an operator changes.
-/// Several threads may use one at once.
+/// The stack asks for nothing that autograd records, and makes a new form when the version of an operator changes,
+/// unless the form follows its operators by itself. Several threads may use one at once.
 class FusedStack {
  public:
   virtual ~FusedStack() = default;
@@ -44,6 +44,8 @@ class FusedStack {
   }
   /// Whether there are images that it has a normal form for.
   virtual bool has_normal_forms() const { return false; }
+  /// Whether what it computes is what its operators are at the time, also after they changed.
+  virtual bool follows_operators() const { return false; }
 };
 
 /// Whether weights broadcast to measurements y; and weights in the precision and on the device of y.

@@ -24,6 +24,8 @@ class FusedOf : public FusedStack {
 
   explicit FusedOf(Operators operators) : operators_(std::move(operators)) {}
 
+  bool follows_operators() const override { return true; }
+
  protected:
   std::size_t size() const { return operators_.size(); }
   const Operator& operator[](std::size_t i) const { return *operators_[i]; }
@@ -40,7 +42,8 @@ class FusedOf : public FusedStack {
   /// Whether a form may take these arguments: one measurement for each operator, nothing that autograd records.
   bool takes(const at::Tensor& x) const { return x.defined() && !records_gradients(x); }
   bool takes(const TensorList& y) const {
-    return y.size() == size() && std::ranges::all_of(y, [&](const at::Tensor& t) { return takes(t); });
+    return y.size() == size() && std::ranges::all_of(y, [](const at::Tensor& t) { return t.defined(); }) &&
+           !records_gradients(y);
   }
 
   /// What make() returns, or nothing where an operator refuses the input: that is the plain stack's to report.

@@ -120,9 +120,16 @@ class StackedLinearPhysics {
   double adjointness_test(const at::Tensor& u, std::uint64_t seed = 0, const Params& params = {}) const;
 
  private:
-  /// The current fused form; null where there is none, or where it may not see these arguments.
+  /// A fused form, and what keeps it for the duration of a call where the stack itself does not.
+  struct Fused {
+    const FusedStack* form = nullptr;
+    std::shared_ptr<const FusedStack> kept = nullptr;
+    const FusedStack* operator->() const { return form; }
+    explicit operator bool() const { return form != nullptr; }
+  };
+  /// The current form; null where there is none, or where it may not see these arguments.
   template <class... Arguments>
-  std::shared_ptr<const FusedStack> fused(const Params& params, const Arguments&... arguments) const;
+  Fused fused(const Params& params, const Arguments&... arguments) const;
   double weight() const;  // of the inner product of measurements
   at::Tensor weighted(at::Tensor sum) const;
   ShardedTensorList as_vector(TensorList y) const;
@@ -135,7 +142,11 @@ class StackedLinearPhysics {
   std::vector<LinearPhysicsPtr> operators_;
   StackOptions options_;
   std::shared_ptr<const MeasurementSpace> space_;
-  std::unique_ptr<Derived<FusedStack>> fused_;  // null where the operators do not fuse
+  struct Forms {
+    Lazy<std::shared_ptr<const FusedStack>> following;  // null where a form does not follow its operators
+    Derived<FusedStack> by_version;
+  };
+  std::unique_ptr<Forms> forms_;  // null where the operators do not fuse
 };
 
 }  // namespace adjoin
