@@ -153,11 +153,12 @@ class FusedDiagonals final : public FusedOf<Diagonal> {
   }
 
   /// Numbers are factors of the squares.
-  at::Tensor A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const at::Tensor& out) const override {
+  at::Tensor A_adjoint_W_residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                                  const at::Tensor& out) const override {
     const auto plan = plan_for(x);
-    const std::vector<double> numbers = plan != nullptr ? numbers_of(weights) : std::vector<double>();
+    const std::vector<double> numbers = plan != nullptr && y.empty() ? numbers_of(weights) : std::vector<double>();
     if (numbers.empty()) {
-      return FusedStack::A_adjoint_W_A(x, weights, out);
+      return FusedStack::A_adjoint_W_residual(x, y, weights, out);
     }
     const auto normal = plan->weighted_normals.get(
         0, numbers, [&] { return std::make_shared<const at::Tensor>(sum_squares(plan->kept, numbers)); });

@@ -5,15 +5,23 @@
 
 namespace adjoin {
 
-at::Tensor FusedStack::A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const at::Tensor& out) const {
-  const TensorList y = A(x, {});
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    if (!weights_fit(weights[i], y[i])) {
+at::Tensor FusedStack::A_adjoint_W_residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                                            const at::Tensor& out) const {
+  TensorList residuals = A(x, {});
+  for (std::size_t i = 0; i < residuals.size(); ++i) {
+    at::Tensor& residual = residuals[i];
+    if (!y.empty()) {
+      if (!y[i].defined() || y[i].sizes() != residual.sizes() || y[i].scalar_type() != residual.scalar_type()) {
+        return {};
+      }
+      residual.sub_(y[i]);
+    }
+    if (!weights_fit(weights[i], residual)) {
       return {};
     }
-    at::Tensor(y[i]).mul_(weights_for(weights[i], y[i]));
+    residual.mul_(weights_for(weights[i], residual));
   }
-  return y.empty() ? at::Tensor() : A_adjoint(y, out);
+  return residuals.empty() ? at::Tensor() : A_adjoint(residuals, out);
 }
 
 bool weights_fit(const at::Tensor& weights, const at::Tensor& y) {

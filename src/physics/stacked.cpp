@@ -120,6 +120,12 @@ void check_weights(const char* method, const TensorList& weights, std::size_t n)
   }
 }
 
+at::Tensor residual_of(const at::Tensor& Ax, const at::Tensor& y) {
+  check(y.defined() && y.sizes() == Ax.sizes(), "y must have the shape of A x, ", Ax.sizes(), ", got ",
+        y.defined() ? c10::str(y.sizes()) : "an undefined tensor");
+  return Ax - y;
+}
+
 template <class P>
 std::int64_t version_of(const std::vector<std::shared_ptr<P>>& operators) {
   std::int64_t sum = 0;
@@ -260,7 +266,13 @@ at::Tensor StackedLinearPhysics::A_adjoint_A(const at::Tensor& x, const Params& 
 
 at::Tensor StackedLinearPhysics::A_adjoint_W_A(const at::Tensor& x, const TensorList& weights,
                                                const Params& params) const {
-  return weighted(A_adjoint_W_A_sum(x, weights, {}, params));
+  return weighted(A_adjoint_W_residual_sum(x, {}, weights, {}, params));
+}
+
+at::Tensor StackedLinearPhysics::A_adjoint_W_residual(const at::Tensor& x, const TensorList& y,
+                                                      const TensorList& weights, const Params& params) const {
+  check_count("A_adjoint_W_residual", "y", y, size());
+  return weighted(A_adjoint_W_residual_sum(x, y, weights, {}, params));
 }
 
 TensorList StackedLinearPhysics::A_A_adjoint(const TensorList& y, const Params& params) const {
@@ -324,18 +336,23 @@ at::Tensor StackedLinearPhysics::A_adjoint_A_sum(const at::Tensor& x, const at::
   return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_A(x, params); });
 }
 
-at::Tensor StackedLinearPhysics::A_adjoint_W_A_sum(const at::Tensor& x, const TensorList& weights,
-                                                   const at::Tensor& out, const Params& params) const {
-  check_image("A_adjoint_W_A", "x", x);
-  check_weights("A_adjoint_W_A", weights, size());
-  if (const auto stack = fused(params, x, weights)) {
-    const auto normal = [&](const at::Tensor& image) { return stack->A_adjoint_W_A(image, weights, out); };
-    if (at::Tensor image = without_autocast(normal, x); image.defined()) {
-      return image;
+at::Tensor StackedLinearPhysics::A_adjoint_W_residual_sum(const at::Tensor& x, const TensorList& y,
+                                                          const TensorList& weights, const at::Tensor& out,
+                                                          const Params& params) const {
+  check_image("A_adjoint_W_residual", "x", x);
+  check_weights("A_adjoint_W_residual", weights, size());
+  check(y.empty() || y.size() == size(), "A_adjoint_W_residual: y must hold ", size(), " tensors, got ", y.size());
+  if (const auto stack = fused(params, x, y, weights)) {
+    const auto residual = [&](const at::Tensor& image, const TensorList& measured) {
+      return stack->A_adjoint_W_residual(image, measured, weights, out);
+    };
+    if (at::Tensor image = without_autocast(residual, x, y); image.defined()) {
+      return in_space_of(x, image);
     }
   }
   return sum(size(), out, [&](std::size_t i) {
-    return operators_[i]->A_adjoint_for(weighed(operators_[i]->A(x, params), weights[i]), x, params);
+    const at::Tensor Ax = operators_[i]->A(x, params);
+    return operators_[i]->A_vjp(x, weighed(y.empty() ? Ax : residual_of(Ax, y[i]), weights[i]), params);
   });
 }
 

@@ -92,7 +92,7 @@ TEST(Transform, OfColumnsLeavesTheOthersAlone) {
         std::vector<std::int64_t> along;
         std::int64_t stride = row;
         for (std::size_t i = sizes.size(); i-- > 0;) {
-          plan.axes.insert(plan.axes.begin(), {sizes[i], stride, stride});
+          plan.axes.insert(plan.axes.begin(), Plan::Axis{sizes[i], stride, stride});
           along.push_back(static_cast<std::int64_t>(i));
           stride *= sizes[i];
         }

@@ -66,6 +66,31 @@ TEST(Weights, OfTheNormalOperatorFusedAndPlain) {
   }
 }
 
+TEST(Weights, OfResidualsFusedAndPlain) {
+  for (const Specimen& s : with_tomography()) {
+    SCOPED_TRACE(s.name);
+    const std::vector<LinearPhysicsPtr> operators = {s.make(s.tensors(0)), s.make(s.tensors(1)), s.make(s.tensors(2))};
+    for (const at::Tensor& x : s.images) {
+      TensorList y = StackedLinearPhysics(operators).A(x);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        y[i] = y[i] + adjoin::randn_like(y[i], i);
+      }
+      for (const TensorList& weights : kinds_of_weights(y)) {
+        at::Tensor expected = at::zeros_like(x);
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          expected += operators[i]->A_vjp(x, (operators[i]->A(x) - y[i]) * weights[i]);
+        }
+        for (const bool fuse : {true, false}) {
+          const StackedLinearPhysics stack(operators, {.fuse = fuse});
+          EXPECT_TRUE(at::allclose(stack.A_adjoint_W_residual(x, y, weights), expected, 1e-6, 1e-6));
+          const at::Tensor out = at::empty_like(x);
+          EXPECT_TRUE(at::allclose(stack.A_adjoint_W_residual_sum(x, y, weights, out), expected, 1e-6, 1e-6));
+        }
+      }
+    }
+  }
+}
+
 TEST(Weights, AreFollowedWhenTheyChange) {
   for (const Specimen& s : with_tomography()) {
     SCOPED_TRACE(s.name);
@@ -81,7 +106,7 @@ TEST(Weights, AreFollowedWhenTheyChange) {
   }
 }
 
-TEST(Weights, OfNumbersKeepTheFusedForms) {
+TEST(Weights, KeepTheFusedForms) {
   for (const Specimen& s : with_tomography()) {
     const bool fuses = s.name == "Blur circular by transforms" || s.name.find("Diagonal") == 0 ||
                        s.name.find("Inpainting") == 0 || s.name.find("Matrix") == 0 ||
@@ -89,8 +114,10 @@ TEST(Weights, OfNumbersKeepTheFusedForms) {
     if (fuses) {
       SCOPED_TRACE(s.name);
       const StackedLinearPhysics stack({s.make(s.tensors(0)), s.make(s.tensors(1))});
-      for (const TensorList& weights : kinds_of_weights(stack.A(s.images[0]))) {
+      const TensorList y = stack.A(s.images[0]);
+      for (const TensorList& weights : kinds_of_weights(y)) {
         stack.A_adjoint_W_A(s.images[0], weights);
+        stack.A_adjoint_W_residual(s.images[0], y, weights);
       }
       EXPECT_EQ(stack[0].calls().A, 0);
       EXPECT_EQ(stack[0].calls().A_adjoint, 0);
@@ -148,6 +175,8 @@ TEST(Weights, RefusesWhatDoesNotBelong) {
   EXPECT_THROW(stack.A_adjoint_W_A(x, {one, at::Tensor()}), InvalidArgument);
   EXPECT_THROW(stack.A_adjoint_W_A(x, {one, at::ones({}, at::kComplexFloat)}), InvalidArgument);
   EXPECT_THROW(stack.A_adjoint_W_A(x, {at::ones({4}), one}), OperatorFailure);
+  EXPECT_THROW(stack.A_adjoint_W_residual(x, {x}, {one, one}), InvalidArgument);
+  EXPECT_THROW(stack.A_adjoint_W_residual(x, {x, at::ones({2})}, {one, one}), OperatorFailure);
   EXPECT_THROW(stack.A_dagger({x, x}, {.weights = {-one, one}}), InvalidArgument);
   EXPECT_THROW(stack.prox_l2(x, {x, x}, 1.0, {.weights = {one}}), InvalidArgument);
   EXPECT_THROW(stack[0].A_dagger(x, {.weights = {one, one}}), InvalidArgument);

@@ -31,9 +31,11 @@ class FusedStack {
   virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) const { return {}; }
   /// Σ A_iᵀ A_i x; `out` as above.
   virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) const { return {}; }
-  /// Σ A_iᵀ (w_i · A_i x) with real weights that broadcast to the measurements, one tensor an operator: a number, or
-  /// one for each sample. By default A, then the weights, then the adjoint.
-  virtual at::Tensor A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const at::Tensor& out) const;
+  /// Σ A_iᵀ (w_i · (A_i x − y_i)) with real weights that broadcast to the measurements, one tensor an operator: a
+  /// number, or one for each sample. An empty list y stands for zeros. By default A, then the residual, then the
+  /// adjoint.
+  virtual at::Tensor A_adjoint_W_residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                                          const at::Tensor& out) const;
   /// What determines Σ A_iᵀ A_i on images like x and adds up over stacks, such as Σ |H_i|² of circular blurs.
   virtual at::Tensor normal_form(const at::Tensor& /*x*/) const { return {}; }
   /// The images of part `part` of `parts` (images_of_part) of what the normal operator that `form`, a sum of normal

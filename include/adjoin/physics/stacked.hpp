@@ -76,6 +76,10 @@ class StackedLinearPhysics {
   /// Σ A_iᵀ W_i A_i x, the normal operator of weighted measurements: one real tensor an operator, a number or one for
   /// each sample, which broadcasts to A_i x. With numbers, operators have the fused forms of A_adjoint_A.
   at::Tensor A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const Params& params = {}) const;
+  /// Σ A_iᵀ W_i (A_i x − y_i), the gradient of ½ Σ ‖A_i x − y_i‖² in the norms of the weights; in the space of x, as
+  /// A_vjp.
+  at::Tensor A_adjoint_W_residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                                  const Params& params = {}) const;
   TensorList A_A_adjoint(const TensorList& y, const Params& params = {}) const;
 
   /// The unreduced terms [A_iᵀ y_i], [J_iᵀ v_i] and [A_iᵀ A_i x].
@@ -93,8 +97,9 @@ class StackedLinearPhysics {
   at::Tensor A_vjp_sum(const at::Tensor& x, const TensorList& v, const at::Tensor& out = {},
                        const Params& params = {}) const;
   at::Tensor A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out = {}, const Params& params = {}) const;
-  at::Tensor A_adjoint_W_A_sum(const at::Tensor& x, const TensorList& weights, const at::Tensor& out = {},
-                               const Params& params = {}) const;
+  /// An empty list y stands for zeros.
+  at::Tensor A_adjoint_W_residual_sum(const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                                      const at::Tensor& out = {}, const Params& params = {}) const;
 
   /// The fused form of the normal operator that adds up over stacks, and a part of what such a sum gives: as in
   /// FusedStack. Undefined where the operators have none for x; then there is no part either, but InvalidArgument.

@@ -14,7 +14,7 @@ c10::SmallVector<Plan::Axis, 3> axes_of(at::IntArrayRef sizes, std::int64_t sour
   std::int64_t source = 1;
   std::int64_t spectrum = 1;
   for (std::size_t i = sizes.size(); i-- > 0;) {
-    axes.insert(axes.begin(), {sizes[i], source, spectrum});
+    axes.insert(axes.begin(), Plan::Axis{sizes[i], source, spectrum});
     source *= i + 1 == sizes.size() ? source_row : sizes[i];
     spectrum *= i + 1 == sizes.size() ? spectrum_row : sizes[i];
   }

@@ -69,6 +69,26 @@ class Workspace {
       std::copy_n(whole + start(window), width, target);
     });
   }
+  /// From the spectrum's columns to the rows of the image at the window and back: body(row of the image, its values)
+  /// changes these in between.
+  template <class Body>
+  void through(const Spectrum& spectrum, const Window& window, const Body& body) {
+    const std::int64_t width = window.size.back() * grid_.step();
+    const std::int64_t whole_width = grid_.size.back() * grid_.step();
+    spectrum.for_each_row([&](std::int64_t r, T* row) {
+      const std::int64_t image_row = row_of(window, r);
+      if (image_row < 0) {
+        std::fill_n(row, 2 * transform().bins(), T(0));
+        return;
+      }
+      T* const whole = grid_.complex ? row : grid_row();
+      along_row().backward(row, whole);
+      body(image_row, whole + start(window));
+      std::fill_n(whole, start(window), T(0));
+      std::fill_n(whole + start(window) + width, whole_width - start(window) - width, T(0));
+      along_row().forward(whole, row);
+    });
+  }
   // The transforms along a block of columns.
   void forward(T* block) const { transform().along_columns().forward(block, block); }
   void backward(T* block) const { transform().along_columns().backward(block, block); }

@@ -2,11 +2,15 @@
 // a block of columns at a time.
 #pragma once
 
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
 #include <cstdint>
 #include <vector>
 
 #include "kernels/complex_kernels.hpp"
 #include "kernels/image_transform.hpp"
+#include "kernels/residual.hpp"
 
 namespace adjoin::mri {
 
@@ -18,6 +22,9 @@ struct CoilTask {
   kernels::Complex<const T> source;
   kernels::Complex<T> target;
   bool first;  // of the coils that are added up in the target
+  // For run_residual: measured samples, null for zeros, and the weights of real and imaginary parts.
+  kernels::Complex<const T> measured = {nullptr, nullptr, 1};
+  kernels::Complex<const T> residual_weights = {nullptr, nullptr, 1};
 };
 
 /// The axes that the normal operator transforms.
@@ -99,6 +106,41 @@ void run_normal(const fft::ImageTransform& transform, NormalAxes axes, const std
       transform.along_columns().backward(block, block);
     });
     coil.for_each_row([&](std::int64_t r, T* row) { leave(task, r, row); });
+  }
+}
+
+/// target = Σ conj(map) · Fᴴ(conj(weights) · w · (weights · F(map · source) − measured)), w the residual's weights.
+template <class T>
+void run_residual(const fft::ImageTransform& transform, const std::vector<CoilTask<T>>& tasks) {
+  const std::int64_t width = transform.bins();
+  const fft::Spectrum<T> coil(transform);
+  const at::Tensor rows = at::empty({at::get_num_threads() * 2 * width}, c10::CppTypeToScalarType<T>::value);
+  for (const CoilTask<T>& task : tasks) {
+    coil.for_each_row([&](std::int64_t r, T* row) {
+      kernels::multiply(kernels::from(task.source, r * width), task.map + 2 * r * width, row, width);
+      transform.along_row().forward(row, row);
+    });
+    coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().forward(block, block); });
+    const int step = task.source.step;
+    coil.for_each_row([&](std::int64_t r, T* row) {
+      T* const samples = rows.template mutable_data_ptr<T>() + at::get_thread_num() * 2 * width;
+      const kernels::Complex<T> residual = {samples, step == 2 ? samples + 1 : samples + width, step};
+      const auto weights = kernels::from(task.weights, r * width);
+      const auto w = kernels::from(task.residual_weights, r * width);
+      const auto y = task.measured.re == nullptr ? task.measured : kernels::from(task.measured, r * width);
+      kernels::sample(weights, row, residual, width);
+      kernels::weigh_residual(residual.re, y.re, w.re, width, step);
+      if (step == 1) {
+        kernels::weigh_residual(residual.im, y.im, w.im, width, step);
+      }
+      kernels::unsample(weights, kernels::Complex<const T>{residual.re, residual.im, step}, row, width);
+    });
+    coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().backward(block, block); });
+    coil.for_each_row([&](std::int64_t r, T* row) {
+      transform.along_row().backward(row, row);
+      kernels::multiply_conjugate(task.map + 2 * r * width, row, kernels::from(task.target, r * width), task.first,
+                                  width);
+    });
   }
 }
 

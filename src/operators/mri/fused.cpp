@@ -1,7 +1,9 @@
 // Coils of several operators on images of one layout, computed together.
 #include <ATen/ATen.h>
+#include <ATen/ExpandUtils.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -37,11 +39,15 @@ class FusedCoils final : public FusedOf<MultiCoilMRI> {
     return unless_refused([&] { return joins(x) ? joint()->A_adjoint_A(x) : normal(x, {}, out); });
   }
 
-  /// Numbers are factors of the masks' powers.
-  at::Tensor A_adjoint_W_A(const at::Tensor& x, const TensorList& weights, const at::Tensor& out) const override {
-    const std::vector<double> numbers = takes(x) && x.is_cpu() ? numbers_of(weights) : std::vector<double>();
-    return numbers.empty() ? FusedStack::A_adjoint_W_A(x, weights, out)
-                           : unless_refused([&] { return normal(x, numbers, out); });
+  at::Tensor A_adjoint_W_residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                                  const at::Tensor& out) const override {
+    if (!takes(x) || (!y.empty() && !takes(y))) {
+      return {};
+    }
+    // Numbers are factors of the masks' powers.
+    const std::vector<double> numbers = y.empty() && x.is_cpu() ? numbers_of(weights) : std::vector<double>();
+    const auto single = [&] { return numbers.empty() ? residual(x, y, weights, out) : normal(x, numbers, out); };
+    return unless_refused([&] { return joins(x) ? FusedStack::A_adjoint_W_residual(x, y, weights, out) : single(); });
   }
 
  private:
@@ -86,6 +92,36 @@ class FusedCoils final : public FusedOf<MultiCoilMRI> {
       mri::run_adjoint(plans[0]->transform(), tasks);
     });
     return x;
+  }
+
+  /// A measurement is there a row at a time, between the transforms of A and those of the adjoint.
+  at::Tensor residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                      const at::Tensor& out) const {
+    const Plans plans = plans_for_image(x);
+    if (plans.empty()) {
+      return {};
+    }
+    const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
+    const at::Tensor source = kernels::plain(x);
+    std::vector<at::Tensor> kept;
+    kernels::with_precision_of(x.scalar_type(), [&]<class T>(T) {
+      std::vector<mri::CoilTask<T>> tasks;
+      for (std::size_t i = 0; i < size(); ++i) {
+        const auto sizes = plans[i]->measurement_sizes(x);
+        const at::Tensor w = weights_for(weights[i], x);
+        check(at::is_expandable_to(w.sizes(), sizes), "MultiCoilMRI: weights must broadcast to the measurements");
+        check(y.empty() || (y[i].sizes() == sizes && y[i].scalar_type() == x.scalar_type() && y[i].is_cpu()),
+              "MultiCoilMRI: y must be measurements of x");
+        const std::size_t first = tasks.size();
+        kept.push_back(w.expand(sizes).contiguous());
+        const at::Tensor factors = kept.back();
+        kept.push_back(y.empty() ? at::Tensor() : kernels::plain(y[i]));
+        plans[i]->append_tasks(source, Plan::Space::image, z, Plan::Space::image, i == 0, tasks);
+        plans[i]->attach(kept.back(), factors, x.is_complex(), std::span(tasks).subspan(first));
+      }
+      mri::run_residual(plans[0]->transform(), tasks);
+    });
+    return z;
   }
 
   /// Σ w_i A_iᵀ A_i x; no weights are all 1.

@@ -259,6 +259,35 @@ void MultiCoilMRI::Plan::append_tasks(const at::Tensor& source, Space source_spa
   }
 }
 
+template <class T>
+void MultiCoilMRI::Plan::attach(const at::Tensor& y, const at::Tensor& weights, bool complex,
+                                std::span<mri::CoilTask<T>> tasks) const {
+  const std::int64_t items = weights.size(0);
+  const auto count = static_cast<std::int64_t>(tasks.size()) / items;  // coils and frames
+  const auto* measured = y.defined() ? static_cast<const T*>(y.const_data_ptr()) : nullptr;
+  const auto* factors = static_cast<const T*>(weights.const_data_ptr());
+  for (std::int64_t b = 0; b < items; ++b) {
+    for (std::int64_t k = 0; k < count; ++k) {
+      mri::CoilTask<T>& task = tasks[static_cast<std::size_t>(b * count + k)];
+      if (complex) {  // a weight for both parts
+        const T* const w = factors + (b * count + k) * pixels_;
+        task.residual_weights = {w, w, 1};
+      } else {
+        const T* const w = factors + (2 * b * count + k) * pixels_;
+        task.residual_weights = {w, w + count * pixels_, 1};
+      }
+      if (measured != nullptr) {
+        const T* const re = measured + (complex ? 2 * (b * count + k) : 2 * b * count + k) * pixels_;
+        task.measured = {re, complex ? re + 1 : re + count * pixels_, complex ? 2 : 1};
+      }
+    }
+  }
+}
+
+template void MultiCoilMRI::Plan::attach(const at::Tensor&, const at::Tensor&, bool,
+                                         std::span<mri::CoilTask<float>>) const;
+template void MultiCoilMRI::Plan::attach(const at::Tensor&, const at::Tensor&, bool,
+                                         std::span<mri::CoilTask<double>>) const;
 template void MultiCoilMRI::Plan::append_tasks(const at::Tensor&, Space, const at::Tensor&, Space, bool,
                                                const mri::SampleFactors&, std::vector<mri::CoilTask<float>>&) const;
 template void MultiCoilMRI::Plan::append_tasks(const at::Tensor&, Space, const at::Tensor&, Space, bool,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "adjoin/core/gradients.hpp"
@@ -89,6 +90,10 @@ class MultiCoilMRI::Plan {
   void append_tasks(const at::Tensor& source, Space source_space, const at::Tensor& target, Space target_space,
                     bool first, const mri::SampleFactors& power, std::vector<mri::CoilTask<T>>& tasks) const;
   const mri::SampleFactors& power() const { return power_; }
+  /// Gives the tasks that lead from images to images, in the order of append_tasks, the contiguous measurements y,
+  /// which may be undefined, and their weights, real and of the sizes of `like`, a measurement.
+  template <class T>
+  void attach(const at::Tensor& y, const at::Tensor& weights, bool complex, std::span<mri::CoilTask<T>> tasks) const;
   /// Whether the CPU kernels serve: nothing is differentiated.
   bool has_kernels_for(const at::Tensor& tensor) const {
     return transform_ != nullptr && !records_gradients(tensor) && !records_gradients(maps_) &&
