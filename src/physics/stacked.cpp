@@ -451,7 +451,10 @@ at::Tensor StackedLinearPhysics::A_dagger(const TensorList& y, const DaggerOptio
   if (size() == 1) {
     return for_operator(0, [&] { return operators_[0]->A_dagger(y[0], options); });
   }
-  const at::Tensor image = options.init ? *options.init : operators_[0]->image_like(y[0]);
+  at::Tensor image = options.init.value_or(at::Tensor());
+  for (std::size_t i = 0; i < size() && !image.defined(); ++i) {
+    image = operators_[i]->image_like(y[i]);
+  }
   return solve_least_squares(least_squares_problem(y, image, options), options);
 }
 

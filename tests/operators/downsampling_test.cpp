@@ -90,6 +90,8 @@ TEST(Downsampling, WhatIsGivenAnImageKeepsItsSizeAndTheOthersNameImageSize) {
         EXPECT_TRUE(at::allclose(stack.A_vjp(x, stack.A(x)), 2.0 * adjoint));
         EXPECT_LT(stack.adjointness_test(x), 1e-12);
         EXPECT_EQ(stack.prox_l2(x, stack.A(x), 2.0).sizes(), x.sizes());
+        const StackedLinearPhysics with_one_that_knows({any, std::make_shared<Diagonal>(1.0)});
+        EXPECT_EQ(with_one_that_knows.A_dagger(with_one_that_knows.A(x)).sizes(), x.sizes());
 
         EXPECT_FALSE(any->image_like(y).defined());
         for (const LinearPhysicsPtr& op : {LinearPhysicsPtr(any), twice, chain, any + any}) {
