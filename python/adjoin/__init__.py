@@ -5,6 +5,10 @@ normal operator, pseudoinverse, norm, data fidelities and tiled denoisers. Names
 ``deepinv.distributed``; the work is done by C++.
 """
 
+import os
+
+import torch
+
 from adjoin import io, models, optim, physics, solvers
 from adjoin.context import DistributedContext
 from adjoin.distributed import (
@@ -20,6 +24,9 @@ from adjoin.errors import CommunicationError, Error, InvalidArgument, OperatorFa
 from adjoin.tensor_list import TensorList
 
 __version__ = "0.1.0"
+
+# The threads of OpenMP do not come along into a forked child, which would wait for them for ever.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 __all__ = [
     "CommunicationError",

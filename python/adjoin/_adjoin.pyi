@@ -3,10 +3,12 @@ adjoin's C++ library, as the package adjoin uses it.
 """
 from __future__ import annotations
 import collections.abc
+import numpy
+import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'FFDNet', 'Huber', 'IndicatorLInf', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'Matrix', 'MultiCoilMRI', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'Positivity', 'Prior', 'RED', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'WaveletPrior', 'ZeroPrior', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'conjugate_gradient', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'sinc_kernel', 'single_communicator', 'uniform_noise', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'FFDNet', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'Matrix', 'MultiCoilMRI', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adjoint', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'compose', 'conjugate_gradient', 'denoiser_of', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
 class Communicator:
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         ...
@@ -55,66 +57,211 @@ class DistributedContext:
     def device(self) -> torch.device:
         ...
 class Physics:
-    def A(self, x: torch.Tensor, **kwargs: typing.Any) -> torch.Tensor:
-        ...
-    def A_vjp(self, x: torch.Tensor, v: torch.Tensor, **kwargs: typing.Any) -> torch.Tensor:
-        ...
-    def __call__(self, x: torch.Tensor, **kwargs: typing.Any) -> torch.Tensor:
+    """
+    A measurement model y = sensor(noise(A(x))).
+    
+    Images x are tensors (B, C, …) or NumPy arrays, which count as tensors on the CPU; results are tensors. Keyword arguments
+    of a call stand for the operator's own parameters (see parameter_names) in that call; unknown ones raise
+    adjoin.InvalidArgument. Operators can be copied, pickled and saved by torch.save, with noise and sensor.
+    """
+    def A(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        Measurements without noise.
+        """
+    def A_vjp(self, x: torch.Tensor | numpy.ndarray, v: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        J(x)ᵀ v, of the shape of x, for v of the shape of A(x).
+        """
+    def __call__(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        The same as forward.
+        """
+    def __reduce__(self) -> tuple:
         ...
     def __repr__(self) -> str:
         ...
-    def forward(self, x: torch.Tensor, **kwargs: typing.Any) -> torch.Tensor:
-        ...
+    def forward(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        Measurements with noise and sensor response.
+        """
+    def load_state_dict(self, state_dict: dict) -> None:
+        """
+        Replaces the tensors that state_dict names, all of them.
+        """
+    def recipe(self) -> tuple:
+        """
+        (maker, operands, arguments): how another such operator is made.
+        """
     def set_noise_model(self, noise_model: typing.Any) -> None:
-        ...
+        """
+        Sets what forward adds: gaussian_noise(…) and the like, or any callable of a tensor; None for nothing.
+        """
     def set_sensor_model(self, sensor_model: typing.Any) -> None:
-        ...
+        """
+        Sets what forward applies last, a callable of a tensor; None for nothing.
+        """
+    def state_dict(self) -> typing.Any:
+        """
+        The operator's tensors by name; those of the operands of sums and products begin with their places.
+        """
+    def to(self, device: typing.Any = None, dtype: typing.Any = None) -> typing.Any:
+        """
+        Moves the operator's tensors to a device and converts them to a precision, in place; complex ones stay complex.
+        """
     def update(self, **kwargs: typing.Any) -> None:
-        ...
+        """
+        Replaces parameters (such as filter or mask) for all later calls.
+        """
     @property
     def name(self) -> str:
         ...
+    @property
+    def noise_model(self) -> typing.Any:
+        """
+        As set_noise_model got it, or None.
+        """
+    @property
+    def parameter_names(self) -> list[str] | None:
+        """
+        The keyword arguments that calls and update take; None for any.
+        """
+    @property
+    def sensor_model(self) -> typing.Any:
+        """
+        As set_sensor_model got it, or None.
+        """
 class LinearPhysics(Physics):
-    def A_A_adjoint(self, y: torch.Tensor, **kwargs: typing.Any) -> torch.Tensor:
-        ...
-    def A_adjoint(self, y: torch.Tensor, **kwargs: typing.Any) -> torch.Tensor:
-        ...
-    def A_adjoint_A(self, x: torch.Tensor, **kwargs: typing.Any) -> torch.Tensor:
-        ...
-    def A_dagger(self, y: torch.Tensor, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | None = None, **kwargs: typing.Any) -> torch.Tensor:
-        ...
+    """
+    A linear measurement model, with its adjoint (the conjugate transpose for complex ones).
+    
+    a + b, a - b, -a, 2 * a, a * b (first b) and a.T are linear models, too, which share their operands.
+    """
+    def A_A_adjoint(self, y: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        A Aᵀ y, of the shape of y.
+        """
+    def A_adjoint(self, y: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        Aᵀ y.
+        """
+    def A_adjoint_A(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        Aᵀ A x, of the shape of x.
+        """
+    def A_adjoint_for(self, y: torch.Tensor | numpy.ndarray, image: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        Aᵀ y for images of the sizes, dtype and device of `image`.
+        """
+    def A_dagger(self, y: torch.Tensor | numpy.ndarray, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        The minimum-norm least-squares solution of A x = y: a closed form where there is one, else by `solver`,
+        "CG", "LSQR", "LSMR", "BiCGStab" or "MINRES", to the relative tolerance `tol`; `init` is the start, zero by default.
+        """
     def __add__(self, arg0: LinearPhysics) -> LinearPhysics:
         ...
     @typing.overload
     def __mul__(self, arg0: LinearPhysics) -> LinearPhysics:
         ...
     @typing.overload
-    def __mul__(self, arg0: typing.Any) -> LinearPhysics:
+    def __mul__(self, arg0: typing.Any) -> typing.Any:
         ...
     def __neg__(self) -> LinearPhysics:
         ...
-    def __rmul__(self, arg0: typing.Any) -> LinearPhysics:
+    def __rmul__(self, arg0: typing.Any) -> typing.Any:
         ...
     def __sub__(self, arg0: LinearPhysics) -> LinearPhysics:
         ...
-    def adjointness_test(self, u: torch.Tensor, seed: int = 0, **kwargs: typing.Any) -> float:
-        ...
-    def compute_sqnorm(self, x0: torch.Tensor, *, max_iter: int = 50, tol: float = 0.001, verbose: bool = False, **kwargs: typing.Any) -> float:
-        ...
-    def prox_l2(self, z: torch.Tensor, y: torch.Tensor, gamma: float, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | None = None, **kwargs: typing.Any) -> torch.Tensor:
-        ...
-    def sqnorm_bounds(self, x0: torch.Tensor, *, max_iter: int = 50, **kwargs: typing.Any) -> tuple[float, float]:
-        ...
+    def adjointness_test(self, u: torch.Tensor | numpy.ndarray, seed: int = 0, **kwargs: typing.Any) -> float:
+        """
+        |⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for a random v: of the order of the dtype's precision.
+        """
+    def compute_sqnorm(self, x0: torch.Tensor | numpy.ndarray, *, max_iter: int = 50, tol: float = 0.001, verbose: bool = False, **kwargs: typing.Any) -> float:
+        """
+        ‖A‖² to a relative accuracy of tol; x0 gives shape, dtype and device of an image.
+        """
+    def prox_l2(self, z: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: float, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, **kwargs: typing.Any) -> torch.Tensor:
+        """
+        argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of z; options as of A_dagger.
+        """
+    def sqnorm_bounds(self, x0: torch.Tensor | numpy.ndarray, *, max_iter: int = 50, **kwargs: typing.Any) -> tuple[float, float]:
+        """
+        Lower and upper bound of ‖A‖².
+        """
     @property
     def T(self) -> LinearPhysics:
         ...
+class GaussianNoise:
+    """
+    y + sigma n, n standard normal.
+    """
+    def __call__(self, y: torch.Tensor | numpy.ndarray) -> torch.Tensor:
+        """
+        Noisy measurements, of the shape and dtype of y.
+        """
+    def __reduce__(self) -> tuple:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def set_state(self, state: tuple[torch.Tensor, torch.device] | None) -> None:
+        """
+        Goes on where a stream had such a state; None is its beginning.
+        """
+    @property
+    def state(self) -> tuple[torch.Tensor, torch.device] | None:
+        """
+        How far its own stream of random numbers has come; None before the first draw and without a seed.
+        """
+class PoissonNoise:
+    """
+    gain Poisson(y / gain).
+    """
+    def __call__(self, y: torch.Tensor | numpy.ndarray) -> torch.Tensor:
+        """
+        Noisy measurements, of the shape and dtype of y.
+        """
+    def __reduce__(self) -> tuple:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def set_state(self, state: tuple[torch.Tensor, torch.device] | None) -> None:
+        """
+        Goes on where a stream had such a state; None is its beginning.
+        """
+    @property
+    def state(self) -> tuple[torch.Tensor, torch.device] | None:
+        """
+        How far its own stream of random numbers has come; None before the first draw and without a seed.
+        """
+class UniformNoise:
+    """
+    y + u, u uniform in [-a, a].
+    """
+    def __call__(self, y: torch.Tensor | numpy.ndarray) -> torch.Tensor:
+        """
+        Noisy measurements, of the shape and dtype of y.
+        """
+    def __reduce__(self) -> tuple:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def set_state(self, state: tuple[torch.Tensor, torch.device] | None) -> None:
+        """
+        Goes on where a stream had such a state; None is its beginning.
+        """
+    @property
+    def state(self) -> tuple[torch.Tensor, torch.device] | None:
+        """
+        How far its own stream of random numbers has come; None before the first draw and without a seed.
+        """
 class Blur(LinearPhysics):
     """
-    Convolution with a kernel, whose centre is at index k // 2: x (B, C, H, W) with a filter (b, c, h, w), or
-    (B, C, D, H, W) with (b, c, d, h, w); b is 1 or B, c is 1 or C. `padding` is "valid", "circular",
-    "replicate", "reflect" or "constant", `method` "auto", "fft" or "direct". Circular blurs fuse.
+    Convolution with a kernel, whose centre is at index k // 2.
+    
+    x (B, C, H, W) with a filter (b, c, h, w), or (B, C, D, H, W) with (b, c, d, h, w); b is 1 or B, c is 1 or C. `padding`
+    is "valid", "circular", "replicate", "reflect" or "constant", `method` "auto", "fft" or "direct". Circular blurs fuse.
+    Parameter filter.
     """
-    def __init__(self, filter: torch.Tensor, padding: str = 'valid', method: str = 'auto') -> None:
+    def __init__(self, filter: torch.Tensor | numpy.ndarray, padding: str = 'valid', method: str = 'auto') -> None:
         ...
     def __repr__(self) -> str:
         ...
@@ -123,33 +270,38 @@ class Blur(LinearPhysics):
         ...
 class Diagonal(LinearPhysics):
     """
-    y = w · x, entry by entry, with weights w that are broadcast to the shape of x: a number (a scaling), a plane, an
-    image. Pseudoinverse and norm are closed forms; stacks fuse.
+    y = w · x, entry by entry, with weights w that are broadcast to the shape of x.
+    
+    A number (a scaling), a plane, an image. Pseudoinverse and norm are closed forms; stacks fuse. Parameter weights.
     """
     @typing.overload
     def __init__(self, factor: float) -> None:
         ...
     @typing.overload
-    def __init__(self, weights: torch.Tensor) -> None:
+    def __init__(self, weights: torch.Tensor | numpy.ndarray) -> None:
         ...
     @property
     def weights(self) -> torch.Tensor:
         ...
 class Downsampling(LinearPhysics):
     """
-    Every factor-th pixel of each spatial axis of the filtered image; padding and filter as of Blur, no filter takes
-    the pixels as they are. `image_size` is the spatial size of the images that the adjoint makes, where it is not
-    that of the measurements times the factor.
+    Every factor-th pixel of each spatial axis of the filtered image.
+    
+    Padding and filter as of Blur, no filter takes the pixels as they are. `image_size` is the spatial size of the images,
+    which measurements do not tell: without it, A_adjoint(y) and A_dagger(y) raise, and what is given an image works.
+    Parameter filter.
     """
-    def __init__(self, filter: torch.Tensor | None = None, factor: int = 2, padding: str = 'circular', image_size: collections.abc.Sequence[int] = []) -> None:
+    def __init__(self, filter: torch.Tensor | numpy.ndarray | None = None, factor: int = 2, padding: str = 'circular', image_size: collections.abc.Sequence[int] = []) -> None:
         ...
 class Inpainting(Diagonal):
     """
-    y = m · x with a mask m that is broadcast to the shape of x, given, or drawn with a seed: pixels are kept with
-    `probability`, their channels together when `pixelwise`. Missing pixels stay free of noise.
+    y = mask · x; the mask is broadcast to the shape of x. Or keeps pixels at random.
+    
+    A mask, or the shape (C, H, W) of one whose pixels are kept with `probability`, drawn with `seed`; all channels of a
+    pixel together when `pixelwise`. Parameter mask.
     """
     @typing.overload
-    def __init__(self, mask: torch.Tensor) -> None:
+    def __init__(self, mask: torch.Tensor | numpy.ndarray) -> None:
         ...
     @typing.overload
     def __init__(self, shape: collections.abc.Sequence[int], probability: float, seed: int, pixelwise: bool = True) -> None:
@@ -159,25 +311,31 @@ class Inpainting(Diagonal):
         ...
 class Matrix(LinearPhysics):
     """
-    y = M x for a matrix M (m, n): images (B, n), or (B, *image_shape) flattened, to measurements (B, m). Pseudoinverse
-    and norm are closed forms; stacks fuse.
+    y = M x for a matrix M (m, n), real or complex.
+    
+    Images (B, n), or (B, *image_shape) flattened, to measurements (B, m), all of M's dtype. Pseudoinverse and norm are
+    closed forms; stacks fuse. Parameter matrix.
     """
-    def __init__(self, matrix: torch.Tensor, image_shape: collections.abc.Sequence[int] = []) -> None:
+    def __init__(self, matrix: torch.Tensor | numpy.ndarray, image_shape: collections.abc.Sequence[int] = []) -> None:
         ...
     @property
     def matrix(self) -> torch.Tensor:
         ...
 class MultiCoilMRI(LinearPhysics):
     """
-    Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n, complex (b, N, H, W) or (b, N, D, H, W), and the centred
-    orthonormal Fourier transform F. x real (B, 2, H, W) gives y (B, 2, N, H, W), complex (B, 1, H, W) gives
-    (B, N, H, W); with `three_d` images are volumes, with `dynamic` sequences (T, H, W). The mask, None for all, has
-    the image's shape, or axes of length 1. `split(n)` gives n operators of some coils each.
+    Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n and the centred Fourier transform F.
+    
+    Coil maps are complex (b, N, H, W) or (b, N, D, H, W), F is orthonormal. x real (B, 2, H, W) gives y (B, 2, N, H, W),
+    complex (B, 1, H, W) gives (B, N, H, W); with `three_d` images are volumes, with `dynamic` sequences (T, H, W). The mask,
+    None for all, has the image's shape, or axes of length 1. `split(n)` gives n operators of some coils each. Parameters
+    mask and coil_maps.
     """
-    def __init__(self, mask: torch.Tensor | None, coil_maps: torch.Tensor, three_d: bool = False, dynamic: bool = False) -> None:
+    def __init__(self, mask: torch.Tensor | numpy.ndarray | None, coil_maps: torch.Tensor | numpy.ndarray, three_d: bool = False, dynamic: bool = False) -> None:
         ...
     def split(self, n: int) -> list[LinearPhysics]:
-        ...
+        """
+        n operators of some of the coils each, whose stack is this operator.
+        """
     @property
     def coil_maps(self) -> torch.Tensor:
         ...
@@ -186,21 +344,25 @@ class MultiCoilMRI(LinearPhysics):
         ...
 class Tomography(LinearPhysics):
     """
-    Line integrals along parallel rays at `angles` (degrees): x (B, C, H, W) of `image_size` (H, W) gives sinograms
-    (B, C, angles, detectors), and volumes (B, C, D, H, W) slice by slice. `detectors` cells (0: as many as cover the
-    diagonal), `spacing` pixels apart; the axis is `shift` cells off the middle. `fbp` is filtered backprojection,
-    `split(n)` gives n operators of some angles each.
+    Line integrals along parallel rays at `angles` (degrees).
+    
+    x (B, C, H, W) of `image_size` (H, W) gives sinograms (B, C, angles, detectors), and volumes (B, C, D, H, W) slice by
+    slice. `detectors` cells (0: as many as cover the diagonal), `spacing` pixels apart; the axis is `shift` cells off the
+    middle. `fbp` is filtered backprojection, `split(n)` gives n operators of some angles each.
     """
-    def __init__(self, angles: torch.Tensor, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], detectors: int = 0, spacing: float = 1.0, shift: float = 0.0) -> None:
+    def __init__(self, angles: torch.Tensor | numpy.ndarray, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], detectors: int = 0, spacing: float = 1.0, shift: float = 0.0) -> None:
         ...
-    def fbp(self, y: torch.Tensor, filter: str = 'ramp', padding: str = 'zeros') -> torch.Tensor:
+    def fbp(self, y: torch.Tensor | numpy.ndarray, filter: str = 'ramp', padding: str = 'zeros') -> torch.Tensor:
         """
-        Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann. Angles may
-        be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end within
+        Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann.
+        
+        Angles may be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end within
         the detector as those of a cylinder. Warns where directions are missing or the detector is too short.
         """
     def split(self, n: int) -> list[LinearPhysics]:
-        ...
+        """
+        n operators of some of the angles each.
+        """
     @property
     def angles(self) -> list[float]:
         ...
@@ -208,15 +370,15 @@ class Tomography(LinearPhysics):
     def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
         ...
 class DistributedStackedPhysics:
-    def A(self, arg0: torch.Tensor, arg1: bool, arg2: typing.Any) -> typing.Sequence[torch.Tensor]:
+    def A(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
         ...
-    def A_reduced(self, arg0: torch.Tensor, arg1: str, arg2: bool, arg3: typing.Any) -> torch.Tensor:
+    def A_reduced(self, arg0: torch.Tensor | numpy.ndarray, arg1: str, arg2: bool, arg3: typing.Any) -> torch.Tensor:
         ...
     def __init__(self, context: DistributedContext, num_operators: int, factory: typing.Any, reduction: str, dtype: torch.dtype | None, gather_strategy: str, costs: collections.abc.Sequence[float], fuse: bool) -> None:
         ...
-    def forward(self, arg0: torch.Tensor, arg1: bool, arg2: typing.Any) -> typing.Sequence[torch.Tensor]:
+    def forward(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
         ...
-    def forward_reduced(self, arg0: torch.Tensor, arg1: str, arg2: bool, arg3: typing.Any) -> torch.Tensor:
+    def forward_reduced(self, arg0: torch.Tensor | numpy.ndarray, arg1: str, arg2: bool, arg3: typing.Any) -> torch.Tensor:
         ...
     def set_parameters(self, replicated: collections.abc.Sequence[torch.Tensor], owned: collections.abc.Sequence[torch.Tensor]) -> None:
         ...
@@ -227,31 +389,31 @@ class DistributedStackedPhysics:
     def num_operators(self) -> int:
         ...
 class DistributedStackedLinearPhysics(DistributedStackedPhysics):
-    def A_A_adjoint(self, arg0: typing.Sequence[torch.Tensor], arg1: bool, arg2: typing.Any) -> typing.Sequence[torch.Tensor]:
+    def A_A_adjoint(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
         ...
-    def A_adjoint(self, arg0: typing.Sequence[torch.Tensor], arg1: bool, arg2: typing.Any) -> torch.Tensor:
+    def A_adjoint(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: bool, arg2: typing.Any) -> torch.Tensor:
         ...
-    def A_adjoint_A(self, arg0: torch.Tensor, arg1: bool, arg2: typing.Any) -> torch.Tensor:
+    def A_adjoint_A(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> torch.Tensor:
         ...
-    def A_adjoint_A_each(self, arg0: torch.Tensor, arg1: bool, arg2: typing.Any) -> typing.Sequence[torch.Tensor]:
+    def A_adjoint_A_each(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
         ...
-    def A_adjoint_each(self, arg0: typing.Sequence[torch.Tensor], arg1: bool, arg2: typing.Any) -> typing.Sequence[torch.Tensor]:
+    def A_adjoint_each(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
         ...
-    def A_dagger(self, arg0: typing.Sequence[torch.Tensor], arg1: str, arg2: int, arg3: float, arg4: bool, arg5: torch.Tensor | None, arg6: bool, arg7: bool, arg8: typing.Any) -> torch.Tensor:
+    def A_dagger(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: str, arg2: int, arg3: float, arg4: bool, arg5: torch.Tensor | numpy.ndarray | None, arg6: bool, arg7: bool, arg8: typing.Any) -> torch.Tensor:
         ...
-    def A_vjp(self, arg0: torch.Tensor, arg1: typing.Sequence[torch.Tensor], arg2: bool, arg3: typing.Any) -> torch.Tensor:
+    def A_vjp(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg2: bool, arg3: typing.Any) -> torch.Tensor:
         ...
-    def A_vjp_each(self, arg0: torch.Tensor, arg1: typing.Sequence[torch.Tensor], arg2: bool, arg3: typing.Any) -> typing.Sequence[torch.Tensor]:
+    def A_vjp_each(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg2: bool, arg3: typing.Any) -> list[torch.Tensor]:
         ...
     def __init__(self, context: DistributedContext, num_operators: int, factory: typing.Any, reduction: str, dtype: torch.dtype | None, gather_strategy: str, costs: collections.abc.Sequence[float], fuse: bool) -> None:
         ...
-    def adjointness_test(self, arg0: torch.Tensor, arg1: int, arg2: typing.Any) -> float:
+    def adjointness_test(self, arg0: torch.Tensor | numpy.ndarray, arg1: int, arg2: typing.Any) -> float:
         ...
-    def compute_sqnorm(self, arg0: torch.Tensor, arg1: int, arg2: float, arg3: bool, arg4: bool, arg5: bool, arg6: typing.Any) -> float:
+    def compute_sqnorm(self, arg0: torch.Tensor | numpy.ndarray, arg1: int, arg2: float, arg3: bool, arg4: bool, arg5: bool, arg6: typing.Any) -> float:
         ...
-    def prox_l2(self, arg0: torch.Tensor, arg1: typing.Sequence[torch.Tensor], arg2: float, arg3: str, arg4: int, arg5: float, arg6: bool, arg7: torch.Tensor | None, arg8: typing.Any) -> torch.Tensor:
+    def prox_l2(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg2: float, arg3: str, arg4: int, arg5: float, arg6: bool, arg7: torch.Tensor | numpy.ndarray | None, arg8: typing.Any) -> torch.Tensor:
         ...
-    def sqnorm_bounds(self, arg0: torch.Tensor, arg1: int, arg2: float, arg3: typing.Any) -> tuple[float, float]:
+    def sqnorm_bounds(self, arg0: torch.Tensor | numpy.ndarray, arg1: int, arg2: float, arg3: typing.Any) -> tuple[float, float]:
         ...
 class LocalSum:
     def __init__(self, context: DistributedContext, name: str, indices: collections.abc.Sequence[int]) -> None:
@@ -261,7 +423,7 @@ class LocalSum:
     def set_parameters(self, replicated: collections.abc.Sequence[torch.Tensor], owned: collections.abc.Sequence[torch.Tensor]) -> None:
         ...
 class DistributedProcessing:
-    def __call__(self, arg0: torch.Tensor, arg1: bool, arg2: typing.Any) -> torch.Tensor:
+    def __call__(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> torch.Tensor:
         ...
     def __init__(self, context: DistributedContext, processor: typing.Any, *, strategy: str, tiling_dims: collections.abc.Sequence[int], patch_size: collections.abc.Sequence[int], overlap: collections.abc.Sequence[int], stride: collections.abc.Sequence[int], pad_mode: str, num_splits: collections.abc.Sequence[int], max_batch_size: int | None, custom: typing.Any) -> None:
         ...
@@ -274,19 +436,30 @@ class DistributedProcessing:
     def num_patches(self) -> int:
         ...
 class DataFidelity:
+    """
+    A distance d(u, y) of measurements from those observed.
+    
+    A fidelity of one's own derives from it and defines fn(u, y), a number or scalar tensor, and, as far as they are needed,
+    grad(u, y) (else by automatic differentiation of fn), prox(u, y, gamma) = argmin_v gamma d(v, y) + 1/2 ‖v − u‖² and
+    lipschitz(), of the gradient.
+    """
+    def __init__(self) -> None:
+        ...
+    def __reduce__(self) -> tuple:
+        ...
     def __repr__(self) -> str:
         ...
-    def fn(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def fn(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         ...
-    def fn_and_grad(self, u: torch.Tensor, y: torch.Tensor) -> tuple[float, torch.Tensor]:
+    def fn_and_grad(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray) -> tuple[float, torch.Tensor]:
         ...
-    def grad(self, u: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def grad(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         ...
     def lipschitz(self) -> float:
         ...
-    def prox(self, u: torch.Tensor, y: torch.Tensor, gamma: float) -> torch.Tensor:
+    def prox(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: float) -> torch.Tensor:
         ...
-    def prox_conjugate(self, u: torch.Tensor, y: torch.Tensor, gamma: float) -> torch.Tensor:
+    def prox_conjugate(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: float) -> torch.Tensor:
         ...
 class L2(DataFidelity):
     """
@@ -328,24 +501,35 @@ class AmplitudeLoss(DataFidelity):
 class DistributedDataFidelity:
     def __init__(self, stack: DistributedStackedLinearPhysics, fidelities: collections.abc.Sequence[DataFidelity], reduction: str) -> None:
         ...
-    def fn(self, arg0: torch.Tensor, arg1: typing.Sequence[torch.Tensor]) -> torch.Tensor:
+    def fn(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray]) -> torch.Tensor:
         ...
-    def grad(self, arg0: torch.Tensor, arg1: typing.Sequence[torch.Tensor]) -> torch.Tensor:
+    def grad(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray]) -> torch.Tensor:
         ...
-    def lipschitz(self, x0: torch.Tensor) -> float:
+    def lipschitz(self, x0: torch.Tensor | numpy.ndarray) -> float:
         ...
-    def prox(self, x: torch.Tensor, y: typing.Sequence[torch.Tensor], gamma: float, max_iter: int = 100, tol: float = 1e-06) -> torch.Tensor:
+    def prox(self, x: torch.Tensor | numpy.ndarray, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gamma: float, max_iter: int = 100, tol: float = 1e-06) -> torch.Tensor:
         ...
 class Prior:
+    """
+    A prior g(x) of images.
+    
+    A prior of one's own derives from it and defines those of fn(x), a number or scalar tensor, grad(x) (else by automatic
+    differentiation of fn), prox(x, gamma) = argmin_v gamma g(v) + 1/2 ‖v − x‖² and lipschitz(), of the gradient, that the
+    algorithm needs.
+    """
+    def __init__(self) -> None:
+        ...
+    def __reduce__(self) -> tuple:
+        ...
     def __repr__(self) -> str:
         ...
-    def fn(self, x: torch.Tensor) -> torch.Tensor:
+    def fn(self, x: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         ...
-    def grad(self, x: torch.Tensor) -> torch.Tensor:
+    def grad(self, x: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         ...
-    def prox(self, x: torch.Tensor, gamma: float) -> torch.Tensor:
+    def prox(self, x: torch.Tensor | numpy.ndarray, gamma: float) -> torch.Tensor:
         ...
-    def prox_conjugate(self, x: torch.Tensor, gamma: float, lambda_: float = 1.0) -> torch.Tensor:
+    def prox_conjugate(self, x: torch.Tensor | numpy.ndarray, gamma: float, lambda_: float = 1.0) -> torch.Tensor:
         ...
     @property
     def explicit_prior(self) -> bool:
@@ -387,11 +571,22 @@ class PnP(Prior):
     """
     def __init__(self, denoiser: typing.Any, sigma: float | None = None) -> None:
         ...
+    def __reduce__(self) -> tuple:
+        ...
 class RED(Prior):
     """
     Regularisation by denoising: the gradient is x − denoiser(x, sigma).
     """
     def __init__(self, denoiser: typing.Any, sigma: float) -> None:
+        ...
+    def __reduce__(self) -> tuple:
+        ...
+class InnerIterations:
+    @property
+    def error_bound(self) -> float:
+        ...
+    @property
+    def iterations(self) -> int:
         ...
 class TotalVariation(Prior):
     """
@@ -401,6 +596,10 @@ class TotalVariation(Prior):
     """
     def __init__(self, dims: int | None = None, lower: float = ..., upper: float = ..., max_iter: int = 100, tol: float = 0.0001, warm_start: bool = True) -> None:
         ...
+    def inner(self) -> InnerIterations:
+        """
+        Of the last prox: how many inner iterations it took, and the proven bound of the distance to the exact one.
+        """
 class WaveletPrior(Prior):
     """
     ‖W x‖₁ over the details of an orthonormal wavelet transform ("haar", "db2", "db4").
@@ -438,46 +637,56 @@ class OptimResult:
     @property
     def x(self) -> torch.Tensor:
         ...
-class Denoiser:
-    """
-    The clean image in x (B, C, …), whose noise has standard deviation sigma.
-    """
-    def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        ...
-    def __repr__(self) -> str:
-        ...
 class DnCNN:
     @typing.overload
-    def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
         ...
     @typing.overload
-    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         ...
+    @typing.overload
     def __init__(self, path: str, device: torch.device) -> None:
+        ...
+    @typing.overload
+    def __init__(self, *, tensors: collections.abc.Mapping[str, torch.Tensor], metadata: collections.abc.Mapping[str, str], source: str, device: torch.device) -> None:
+        ...
+    def __reduce__(self) -> tuple:
         ...
     @property
     def radius(self) -> int:
         ...
 class DRUNet:
     @typing.overload
-    def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
         ...
     @typing.overload
-    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         ...
+    @typing.overload
     def __init__(self, path: str, device: torch.device) -> None:
+        ...
+    @typing.overload
+    def __init__(self, *, tensors: collections.abc.Mapping[str, torch.Tensor], metadata: collections.abc.Mapping[str, str], source: str, device: torch.device) -> None:
+        ...
+    def __reduce__(self) -> tuple:
         ...
     @property
     def channels(self) -> int:
         ...
 class FFDNet:
     @typing.overload
-    def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
         ...
     @typing.overload
-    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         ...
+    @typing.overload
     def __init__(self, path: str, device: torch.device) -> None:
+        ...
+    @typing.overload
+    def __init__(self, *, tensors: collections.abc.Mapping[str, torch.Tensor], metadata: collections.abc.Mapping[str, str], source: str, device: torch.device) -> None:
+        ...
+    def __reduce__(self) -> tuple:
         ...
     @property
     def channels(self) -> int:
@@ -485,6 +694,52 @@ class FFDNet:
     @property
     def radius(self) -> int:
         ...
+class Denoiser:
+    """
+    The clean image in x (B, C, …), whose noise has standard deviation sigma.
+    """
+    def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
+        ...
+    def __reduce__(self) -> tuple:
+        ...
+    def __repr__(self) -> str:
+        ...
+class Report:
+    """
+    What a run found, as one HTML file that needs nothing else.
+    
+    What is added comes in that order; every method that adds returns the report.
+    """
+    def __init__(self, title: str) -> None:
+        ...
+    def append(self, path: os.PathLike | str | bytes) -> None:
+        """
+        Puts this report behind those in the file, or writes it where there is none.
+        """
+    def curves(self, curves: collections.abc.Sequence[tuple[str, collections.abc.Sequence[float]]], title: str = '', x_label: str = 'iteration', y_label: str = '', log_y: bool = False) -> Report:
+        """
+        Adds curves in one diagram: pairs of a name and the values of iterations 1, 2, …; values that are not finite are left out.
+        """
+    def html(self) -> str:
+        """
+        The whole file as text.
+        """
+    def pictures(self, pictures: collections.abc.Sequence[tuple[str, torch.Tensor | numpy.ndarray]]) -> Report:
+        """
+        Adds pictures side by side: pairs of a caption and an image as write_png takes it.
+        """
+    def table(self, header: collections.abc.Sequence[str], rows: collections.abc.Sequence[collections.abc.Sequence[str]]) -> Report:
+        """
+        Adds a table of text; every row is as long as the header.
+        """
+    def text(self, paragraph: str) -> Report:
+        """
+        Adds a paragraph of plain text.
+        """
+    def write(self, path: os.PathLike | str | bytes) -> None:
+        """
+        Writes the file.
+        """
 class SolverResult:
     def __repr__(self) -> str:
         ...
@@ -500,71 +755,97 @@ class SolverResult:
     @property
     def x(self) -> torch.Tensor:
         ...
-def admm(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, gamma: float, **kwargs: typing.Any) -> OptimResult:
+def adjoint(a: LinearPhysics) -> LinearPhysics:
     ...
-def bicgstab(H: typing.Any, b: torch.Tensor, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | None = None, preconditioner: typing.Any = None) -> SolverResult:
+def admm(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gamma: float, **kwargs: typing.Any) -> OptimResult:
+    ...
+def bicgstab(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
     ...
 def bicubic_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
-    ...
+    """
+    The filter of bicubic resampling by a factor.
+    """
 def bilinear_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
-    ...
+    """
+    The filter of bilinear resampling by a factor.
+    """
 def box_kernel(size: int, dtype: torch.dtype = ...) -> torch.Tensor:
+    """
+    The mean of so many pixels along each axis.
+    """
+def compose(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...
-def conjugate_gradient(H: typing.Any, b: torch.Tensor, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | None = None, preconditioner: typing.Any = None) -> SolverResult:
+def conjugate_gradient(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
+    ...
+def denoiser_of(architecture: str, weights: dict) -> Denoiser:
     ...
 def finalize_mpi() -> None:
     ...
-def fista(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, **kwargs: typing.Any) -> OptimResult:
+def fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def gaussian_kernel(sigma: typing.Annotated[collections.abc.Sequence[float], "FixedSize(2)"], angle: float = 0.0, size: collections.abc.Sequence[int] = [], dtype: torch.dtype = ...) -> torch.Tensor:
-    ...
+    """
+    A Gaussian (1, 1, h, w) of standard deviations sigma (pixels) along two axes turned by angle (degrees), whose sum is 1; size (h, w), by default to where it is negligible.
+    """
 def gaussian_kernel_3d(sigma: typing.Annotated[collections.abc.Sequence[float], "FixedSize(3)"], angles: typing.Annotated[collections.abc.Sequence[float], "FixedSize(3)"] = [0.0, 0.0, 0.0], size: collections.abc.Sequence[int] = [], dtype: torch.dtype = ...) -> torch.Tensor:
+    """
+    The same for volumes: (1, 1, d, h, w).
+    """
+def gaussian_noise(sigma: float, seed: int | None = None) -> GaussianNoise:
+    """
+    y + sigma n, n standard normal; for complex y, real and imaginary parts each have standard deviation sigma.
+    
+    With a seed it draws from a stream of its own, else from the device's default generator.
+    """
+def gradient_descent(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
-def gaussian_noise(sigma: float, seed: int | None = None) -> collections.abc.Callable[[torch.Tensor], torch.Tensor]:
+def hqs(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gammas: collections.abc.Sequence[float], **kwargs: typing.Any) -> OptimResult:
     ...
-def gradient_descent(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, **kwargs: typing.Any) -> OptimResult:
-    ...
-def hqs(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, gammas: collections.abc.Sequence[float], **kwargs: typing.Any) -> OptimResult:
-    ...
-def inverse_wavelet_transform(x: torch.Tensor, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
+def inverse_wavelet_transform(x: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
     """
     The inverse of :func:`wavelet_transform`, which is its adjoint.
     """
-def largest_eigenvalue(H: typing.Any, like: torch.Tensor, max_iter: int = 50, tol: float = 0.001, seed: int = 0) -> tuple[float, float]:
+def largest_eigenvalue(H: typing.Any, like: torch.Tensor | numpy.ndarray, max_iter: int = 50, tol: float = 0.001, seed: int = 0) -> tuple[float, float]:
     ...
 def launched_by_mpi() -> bool:
     ...
 def load_denoiser(path: str, device: torch.device) -> Denoiser:
     ...
-def lsmr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | None = None) -> SolverResult:
+def lsmr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | numpy.ndarray | None = None) -> SolverResult:
     ...
-def lsqr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | None = None) -> SolverResult:
+def lsqr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | numpy.ndarray | None = None) -> SolverResult:
     ...
-def measure_costs(context: DistributedContext, num_operators: int, factory: typing.Any, x: torch.Tensor) -> list[float]:
+def measure_costs(context: DistributedContext, num_operators: int, factory: typing.Any, x: torch.Tensor | numpy.ndarray) -> list[float]:
     ...
-def minres(H: typing.Any, b: torch.Tensor, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | None = None, preconditioner: typing.Any = None) -> SolverResult:
+def minres(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
     ...
-def monotone_fista(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, **kwargs: typing.Any) -> OptimResult:
+def monotone_fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def motion_kernel(length: float, angle: float = 0.0, dtype: torch.dtype = ...) -> torch.Tensor:
-    ...
+    """
+    The trace (1, 1, h, w) of a motion of so many pixels in a direction (degrees), whose sum is 1.
+    """
 def mpi_communicator() -> Communicator:
     ...
-def ordered_subsets(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
+def ordered_subsets(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
     ...
-def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> collections.abc.Callable[[torch.Tensor], torch.Tensor]:
-    ...
-def primal_dual(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, **kwargs: typing.Any) -> OptimResult:
+def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> PoissonNoise:
+    """
+    gain · Poisson(y / gain) for real y; negative y counts as 0, or raises where clip is off. Stream as of gaussian_noise.
+    """
+def primal_dual(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def process_group_communicator(group: torch.distributed.distributed_c10d.ProcessGroup, shared_memory: bool = True, timeout: float = 1800.0, new_group: typing.Any = None) -> Communicator:
     ...
-def proximal_gradient(data_fidelity: DistributedDataFidelity, y: typing.Sequence[torch.Tensor], prior: Prior, x0: torch.Tensor, **kwargs: typing.Any) -> OptimResult:
+def proximal_gradient(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
-def psnr(a: torch.Tensor, b: torch.Tensor, peak: float = 1.0) -> float:
+def psnr(a: torch.Tensor | numpy.ndarray, b: torch.Tensor | numpy.ndarray, peak: float = 1.0) -> float:
+    """
+    10 log10(peak² / mean square of a − b): the peak signal-to-noise ratio in decibels.
+    """
+def python_linear_physics(operator: typing.Any, name: str, methods: dict, parameters: collections.abc.Sequence[str], any_parameter: bool) -> LinearPhysics:
     ...
-def python_linear_physics(name: str, methods: dict) -> LinearPhysics:
-    ...
-def python_physics(name: str, methods: dict) -> Physics:
+def python_physics(operator: typing.Any, name: str, methods: dict, parameters: collections.abc.Sequence[str], any_parameter: bool) -> Physics:
     ...
 def read_hdf5(path: str, dataset: str) -> torch.Tensor:
     ...
@@ -574,20 +855,28 @@ def read_png(path: str) -> torch.Tensor:
     ...
 def read_safetensors(path: str) -> tuple[dict, dict]:
     ...
-def sinc_kernel(factor: int, length: int = 0, dtype: torch.dtype = ...) -> torch.Tensor:
+def scale(a: LinearPhysics, factor: typing.Any) -> LinearPhysics:
     ...
+def sinc_kernel(factor: int, length: int = 0, dtype: torch.dtype = ...) -> torch.Tensor:
+    """
+    The windowed sinc filter of resampling by a factor; length 0 chooses.
+    """
 def single_communicator() -> Communicator:
     ...
-def uniform_noise(a: float, seed: int | None = None) -> collections.abc.Callable[[torch.Tensor], torch.Tensor]:
+def sum(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...
-def wavelet_transform(x: torch.Tensor, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
+def uniform_noise(a: float, seed: int | None = None) -> UniformNoise:
+    """
+    y + u, u uniform in [−a, a], for complex y in each part. Stream as of gaussian_noise.
+    """
+def wavelet_transform(x: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
     """
     The orthonormal wavelet transform ("haar", "db2" or "db4") over the last `dims` dimensions with periodic
     borders, of the shape of x; sizes must be divisible by 2 ** levels. Differentiable.
     """
-def write_npy(path: str, array: torch.Tensor) -> None:
+def write_npy(path: str, array: torch.Tensor | numpy.ndarray) -> None:
     ...
-def write_png(path: str, image: torch.Tensor) -> None:
+def write_png(path: str, image: torch.Tensor | numpy.ndarray) -> None:
     ...
-def write_safetensors(path: str, tensors: collections.abc.Mapping[str, torch.Tensor], metadata: collections.abc.Mapping[str, str] = {}) -> None:
+def write_safetensors(path: str, tensors: collections.abc.Mapping[str, torch.Tensor | numpy.ndarray], metadata: collections.abc.Mapping[str, str] = {}) -> None:
     ...

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -177,6 +177,16 @@ class DistributedContext:
         if self.device_mode == "gpu" or (self.device_mode is None and dist.is_nccl_available() and gpus >= local_size > 0):
             return "nccl"
         return "gloo"
+
+    def __copy__(self) -> DistributedContext:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DistributedContext:
+        """The context itself: the ranks of a program cannot be doubled."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("DistributedContext: cannot be pickled, as its ranks are those of this program")
 
     @property
     def communicator(self) -> _adjoin.Communicator:

@@ -9,8 +9,9 @@ class Error(RuntimeError):
     """Base of every exception that adjoin raises on purpose."""
 
 
-class InvalidArgument(Error, ValueError):
-    """An argument has the wrong value, shape, dtype, device or count; the message says which, and what came."""
+class InvalidArgument(Error, ValueError, TypeError):
+    """An argument has the wrong name, type, value, shape, dtype, device or count; the message says which, what was expected
+    and what came."""
 
 
 class CommunicationError(Error):
@@ -27,7 +28,8 @@ class RankFailure(Error):
     """A call failed on another rank.
 
     ``rank`` is the lowest rank that failed, ``operator_index`` the failing operator's place in the stack, or -1 when no
-    operator is to blame, and ``reason`` the original message. The rank that failed raises what its operator raised.
+    operator is to blame, and ``reason`` the original message. The rank that failed raises what its operator raised, with a
+    note (``__notes__``) that says where.
     """
 
     rank: int = -1

@@ -1,4 +1,4 @@
-"""Pictures, arrays and weights in files, as tensors on the CPU."""
+"""Pictures, arrays and weights in files, as tensors on the CPU, and reports of what a run found."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import torch
 
 from adjoin import _adjoin
-from adjoin._adjoin import psnr
+from adjoin._adjoin import Report, psnr
+from adjoin.arguments import TensorLike
 
 __all__ = [
+    "Report",
     "psnr",
     "read_hdf5",
     "read_npy",
@@ -28,7 +30,7 @@ def read_png(path: Path) -> torch.Tensor:
     return _adjoin.read_png(os.fspath(path))
 
 
-def write_png(path: Path, image: torch.Tensor) -> None:
+def write_png(path: Path, image: TensorLike) -> None:
     """Writes (C, H, W) or (1, C, H, W), C 1 or 3, with 8 bits; values are clamped to [0, 1]."""
     _adjoin.write_png(os.fspath(path), image)
 
@@ -38,7 +40,7 @@ def read_npy(path: Path) -> torch.Tensor:
     return _adjoin.read_npy(os.fspath(path))
 
 
-def write_npy(path: Path, array: torch.Tensor) -> None:
+def write_npy(path: Path, array: TensorLike) -> None:
     """Writes a NumPy file."""
     _adjoin.write_npy(os.fspath(path), array)
 
@@ -53,6 +55,6 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
     return _adjoin.read_safetensors(os.fspath(path))
 
 
-def write_safetensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+def write_safetensors(path: Path, tensors: dict[str, TensorLike], metadata: dict[str, str] | None = None) -> None:
     """Writes named tensors and metadata."""
     _adjoin.write_safetensors(os.fspath(path), tensors, metadata or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from adjoin import _adjoin
+from adjoin.arguments import TensorLike, as_tensor, described
 from adjoin.errors import InvalidArgument
 
 __all__ = ["MatrixFree", "as_physics", "parameters_of"]
@@ -67,11 +69,15 @@ class MatrixFree:
 
         return apply
 
-    def A(self, x: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        return self._apply(x, self.operator.matvec, self.operator.rmatvec, self.image_shape, self.measurement_shape)
+    def A(self, x: TensorLike) -> torch.Tensor:
+        return self._apply(
+            as_tensor(x, "x"), self.operator.matvec, self.operator.rmatvec, self.image_shape, self.measurement_shape
+        )
 
-    def A_adjoint(self, y: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        return self._apply(y, self.operator.rmatvec, self.operator.matvec, self.measurement_shape, self.image_shape)
+    def A_adjoint(self, y: TensorLike) -> torch.Tensor:
+        return self._apply(
+            as_tensor(y, "y"), self.operator.rmatvec, self.operator.matvec, self.measurement_shape, self.image_shape
+        )
 
     def _apply(self, x: torch.Tensor, function: Any, adjoint: Any, source: Any, target: Any) -> torch.Tensor:
         return _Apply.apply(x, self._map(function, source, target), self._map(adjoint, target, source))
@@ -88,14 +94,42 @@ def _overrides(kind: type, name: str) -> bool:
     return all(method is not getattr(base, name, None) for base in (module.Physics, module.LinearPhysics))
 
 
+def _parameter_names(methods: Iterable[Callable[..., Any]]) -> tuple[list[str], bool]:
+    """The keyword arguments that methods of tensors take, and whether they take any."""
+    names: dict[str, None] = {}
+    for method in methods:
+        try:
+            parameters = list(inspect.signature(method).parameters.values())
+        except (TypeError, ValueError):  # not known: callables of C and the like
+            return list(names), True
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return list(names), True
+        # The tensors come by position.
+        tensors = 2 if getattr(method, "__name__", "") == "A_vjp" else 1
+        by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        names.update((p.name, None) for p in parameters[tensors:] if p.kind in by_name)
+    return list(names), False
+
+
 def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
     """The operator as C++ sees it.
 
     An operator of ``adjoin.physics`` stays itself. Otherwise it is an object with ``A`` and, to be linear,
     ``A_adjoint``, as deepinv's are, or with ``matvec`` and ``rmatvec``, as those of PyLops and SciPy. Methods
-    ``forward``, ``A_vjp``, ``A_adjoint_A``, ``A_A_adjoint`` and ``A_dagger`` are used where the object has them.
+    ``forward``, ``A_vjp``, ``A_adjoint_A``, ``A_A_adjoint`` and ``A_dagger`` are used where the object has them, and
+    ``update`` or ``update_parameters`` by :meth:`Physics.update`. Keyword arguments are those that its methods name, or
+    all where a method has ``**kwargs``.
 
     :param linear: whether a linear operator is asked for; None takes what comes.
+    :raises InvalidArgument: for what is no operator, or not linear where that is asked for.
+
+    >>> class Twice:
+    ...     def A(self, x):
+    ...         return 2 * x
+    ...     def A_adjoint(self, y):
+    ...         return 2 * y
+    >>> as_physics(Twice()).A_adjoint_A(torch.ones(1, 2))
+    tensor([[4., 4.]])
     """
     if isinstance(operator, _adjoin.Physics):
         if linear and not isinstance(operator, _adjoin.LinearPhysics):
@@ -106,11 +140,11 @@ def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
     if not callable(getattr(operator, "A", None)):
         raise InvalidArgument(
             "factory must return operators, with methods A and A_adjoint or matvec and rmatvec, "
-            f"got a {type(operator).__name__}"
+            f"got {described(operator)}"
         )
     is_linear = callable(getattr(operator, "A_adjoint", None)) if linear is None else linear
     if is_linear and not callable(getattr(operator, "A_adjoint", None)):
-        raise InvalidArgument(f"factory must return linear operators, with A_adjoint, got a {type(operator).__name__}")
+        raise InvalidArgument(f"factory must return linear operators, with A_adjoint, got {described(operator)}")
     kind = type(operator)
     methods = {"A": operator.A}
     if is_linear:
@@ -118,8 +152,12 @@ def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
     for name in _OPTIONAL:
         if name in getattr(operator, "__dict__", {}) or _overrides(kind, name):
             methods[name] = getattr(operator, name)
+    names, any_name = _parameter_names(methods.values())
+    update = getattr(operator, "update", None) or getattr(operator, "update_parameters", None)
+    if callable(update):
+        methods["update"] = update
     make = _adjoin.python_linear_physics if is_linear else _adjoin.python_physics
-    return make(kind.__name__, methods)
+    return make(operator, kind.__name__, methods, names, any_name)
 
 
 def parameters_of(objects: Iterable[Any]) -> list[torch.Tensor]:

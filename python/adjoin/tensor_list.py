@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Union, overload
+from typing import TYPE_CHECKING, Any, Union, overload
 
 import torch
+
+from adjoin.arguments import TensorLike, as_tensor, as_tensors, described
+from adjoin.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    import numpy
 
 __all__ = ["TensorList"]
 
@@ -16,6 +22,11 @@ Operand = Union["TensorList", Sequence[torch.Tensor], torch.Tensor, complex]
 class TensorList(Sequence[torch.Tensor]):
     """Tensors of any shapes and dtypes with entrywise arithmetic: the measurements of a stack.
 
+    It has what ``deepinv.utils.TensorList`` has. Operands of arithmetic and comparisons are lists of as many tensors, or
+    a number or tensor for all; methods that name one of torch's apply it to every entry.
+
+    :param x: tensors or NumPy arrays, or one of them.
+
     >>> y = TensorList([torch.ones(2), torch.ones(3)])
     >>> (2 * y + y)[1]
     tensor([3., 3., 3.])
@@ -23,8 +34,21 @@ class TensorList(Sequence[torch.Tensor]):
 
     __slots__ = ("x",)
 
-    def __init__(self, x: Iterable[torch.Tensor] | torch.Tensor) -> None:
-        self.x: list[torch.Tensor] = [x] if isinstance(x, torch.Tensor) else list(x)
+    def __init__(self, x: Iterable[TensorLike] | TensorLike) -> None:
+        self.x: list[torch.Tensor]
+        if isinstance(x, TensorList):
+            self.x = list(x.x)
+        elif isinstance(x, torch.Tensor) or hasattr(x, "__array_interface__"):
+            self.x = [as_tensor(x, "x")]  # type: ignore[arg-type]
+        else:
+            self.x = as_tensors(x, "x")
+
+    @classmethod
+    def of(cls, tensors: list[torch.Tensor]) -> TensorList:
+        """Of a list of tensors that nobody else changes, without a look at it."""
+        made = cls.__new__(cls)
+        made.x = tensors
+        return made
 
     def __len__(self) -> int:
         return len(self.x)
@@ -39,11 +63,12 @@ class TensorList(Sequence[torch.Tensor]):
     def __getitem__(self, index: int | slice) -> torch.Tensor | list[torch.Tensor]:
         return self.x[index]
 
-    def __setitem__(self, index: int, tensor: torch.Tensor) -> None:
-        self.x[index] = tensor
+    def __setitem__(self, index: int, tensor: TensorLike) -> None:
+        self.x[index] = as_tensor(tensor, "x")
 
-    def append(self, tensor: torch.Tensor) -> TensorList:
-        self.x.append(tensor)
+    def append(self, other: Iterable[TensorLike] | TensorLike) -> TensorList:
+        """Adds a tensor, or those of a list, at the end."""
+        self.x += TensorList(other).x
         return self
 
     def __repr__(self) -> str:
@@ -58,6 +83,8 @@ class TensorList(Sequence[torch.Tensor]):
     @property
     def device(self) -> torch.device:
         """The device of the first entry."""
+        if not self.x:
+            raise InvalidArgument("device: an empty TensorList is on no device")
         return self.x[0].device
 
     def numel(self) -> int:
@@ -66,14 +93,21 @@ class TensorList(Sequence[torch.Tensor]):
 
     def flatten(self) -> torch.Tensor:
         """All elements as one vector."""
-        return torch.cat([t.flatten() for t in self.x])
+        return torch.cat([t.flatten() for t in self.x]) if self.x else torch.empty(0)
+
+    def numpy(self) -> list[numpy.ndarray[Any, Any]]:
+        """The entries as arrays."""
+        return [t.numpy() for t in self.x]
 
     def map(self, function: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> TensorList:
         """``function`` of every entry."""
-        return TensorList(function(t, *args, **kwargs) for t in self.x)
+        return TensorList.of([function(t, *args, **kwargs) for t in self.x])
 
     def to(self, *args: Any, **kwargs: Any) -> TensorList:
         return self.map(torch.Tensor.to, *args, **kwargs)
+
+    def type(self, dtype: torch.dtype) -> TensorList:
+        return self.map(torch.Tensor.type, dtype)
 
     def clone(self) -> TensorList:
         return self.map(torch.Tensor.clone)
@@ -84,16 +118,60 @@ class TensorList(Sequence[torch.Tensor]):
     def cpu(self) -> TensorList:
         return self.map(torch.Tensor.cpu)
 
+    def cuda(self, *args: Any, **kwargs: Any) -> TensorList:
+        return self.map(torch.Tensor.cuda, *args, **kwargs)
+
     def abs(self) -> TensorList:
         return self.map(torch.Tensor.abs)
 
     def conj(self) -> TensorList:
         return self.map(torch.Tensor.conj)
 
+    def clamp(self, min: float | None = None, max: float | None = None) -> TensorList:
+        """Every entry with its elements between bounds."""
+        return self.map(torch.Tensor.clamp, min=min, max=max)
+
+    clip = clamp
+
+    def isnan(self) -> TensorList:
+        return self.map(torch.Tensor.isnan)
+
+    def max(self) -> TensorList:
+        """The greatest element of every entry."""
+        return self.map(torch.Tensor.max)
+
+    def sum(self, dim: int | Sequence[int], keepdim: bool = False) -> TensorList:
+        """Every entry summed along dimensions."""
+        return self.map(torch.Tensor.sum, dim, keepdim)
+
+    def reshape(self, shape: Sequence[Sequence[int]]) -> TensorList:
+        """Every entry in its shape of the list."""
+        return TensorList.of([t.reshape(list(s)) for t, s in zip(self.x, shape, strict=True)])
+
+    def squeeze(self, dim: int | None = None) -> TensorList:
+        return self.map(torch.Tensor.squeeze) if dim is None else self.map(torch.Tensor.squeeze, dim)
+
+    def unsqueeze(self, dim: int) -> TensorList:
+        return self.map(torch.Tensor.unsqueeze, dim)
+
+    def any(self) -> bool:
+        """Whether any element of any entry is true."""
+        return any(bool(t.any()) for t in self.x)
+
+    def all(self) -> bool:
+        """Whether all elements of all entries are true."""
+        return all(bool(t.all()) for t in self.x)
+
     def _with(self, function: Callable[[Any, Any], Any], other: Operand) -> TensorList:
+        if isinstance(other, (TensorList, list, tuple)):
+            if len(other) != len(self.x):
+                raise InvalidArgument(f"TensorList: an operand must have {len(self.x)} entries, got {len(other)}")
+            return TensorList.of([function(a, b) for a, b in zip(self.x, other, strict=True)])
         if isinstance(other, (torch.Tensor, int, float, complex)):
-            return TensorList(function(t, other) for t in self.x)
-        return TensorList(function(a, b) for a, b in zip(self.x, other, strict=True))
+            return TensorList.of([function(t, other) for t in self.x])
+        raise InvalidArgument(
+            f"TensorList: an operand must be a list of tensors, a tensor or a number, got {described(other)}"
+        )
 
     def __add__(self, other: Operand) -> TensorList:
         return self._with(operator.add, other)
@@ -115,6 +193,15 @@ class TensorList(Sequence[torch.Tensor]):
 
     def __truediv__(self, other: Operand) -> TensorList:
         return self._with(operator.truediv, other)
+
+    def __rtruediv__(self, other: Operand) -> TensorList:
+        return self._with(lambda a, b: b / a, other)
+
+    def __gt__(self, other: Operand) -> TensorList:
+        return self._with(operator.gt, other)
+
+    def __lt__(self, other: Operand) -> TensorList:
+        return self._with(operator.lt, other)
 
     def __neg__(self) -> TensorList:
         return self.map(operator.neg)

@@ -4,10 +4,36 @@
 
 #include <utility>
 
+namespace {
+
+// The tensor that `source` is, or that a NumPy array becomes; false for anything else.
+bool load_tensor(pybind11::handle source, at::Tensor& tensor) {
+  if (THPVariable_Check(source.ptr())) [[likely]] {
+    tensor = THPVariable_Unpack(source.ptr());
+    return true;
+  }
+  // Numbers, text and what else the interpreter itself has need not be asked for an array.
+  if ((Py_TYPE(source.ptr())->tp_flags & Py_TPFLAGS_HEAPTYPE) == 0 && !PyObject_CheckBuffer(source.ptr())) {
+    return false;
+  }
+  const pybind11::object made = pybind11::module_::import("adjoin.arguments").attr("from_array")(source);
+  if (made.is_none()) {
+    return false;
+  }
+  tensor = THPVariable_Unpack(made.ptr());
+  return true;
+}
+
+}  // namespace
+
 namespace pybind11::detail {
 
+bool type_caster<adjoin::python::TensorLike>::load(handle source, bool /*convert*/) {
+  return load_tensor(source, value.tensor);
+}
+
 bool type_caster<adjoin::TensorList>::load(handle source, bool /*convert*/) {
-  if (THPVariable_Check(source.ptr())) {
+  if (THPVariable_Check(source.ptr()) || PyUnicode_Check(source.ptr()) || PyObject_CheckBuffer(source.ptr())) {
     return false;
   }
   const auto items = reinterpret_steal<object>(PySequence_Fast(source.ptr(), "expected a sequence of tensors"));
@@ -18,11 +44,9 @@ bool type_caster<adjoin::TensorList>::load(handle source, bool /*convert*/) {
   const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(items.ptr()));
   value = adjoin::TensorList(count);
   for (std::size_t i = 0; i < count; ++i) {
-    PyObject* const item = PySequence_Fast_GET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i));
-    if (!THPVariable_Check(item)) {
+    if (!load_tensor(PySequence_Fast_GET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i)), value[i])) {
       return false;
     }
-    value[i] = THPVariable_Unpack(item);
   }
   return true;
 }
@@ -42,20 +66,13 @@ namespace adjoin::python {
 
 namespace {
 
-constexpr const char* kwargs_entry = "python.kwargs";
-
-// Destroys a reference with the GIL; when the interpreter is gone there is nothing left to destroy.
-void drop(PyObject* object) {
-  if (Py_IsInitialized() != 0) {
-    const py::gil_scoped_acquire gil;
-    Py_XDECREF(object);
-  }
-}
-
-// Adds `value` when C++ has a type for it.
+// Adds `value` as the type that C++ has for it, else as what only Python understands.
 void set(Params& params, const std::string& name, const py::handle& value) {
-  if (THPVariable_Check(value.ptr())) {
-    params.set(name, value.cast<at::Tensor>());
+  at::Tensor tensor;
+  if (value.is_none()) {
+    params.set(name, Opaque());
+  } else if (load_tensor(value, tensor)) {
+    params.set(name, tensor);
   } else if (PyBool_Check(value.ptr())) {
     params.set(name, value.cast<bool>());
   } else if (PyLong_Check(value.ptr())) {
@@ -63,6 +80,8 @@ void set(Params& params, const std::string& name, const py::handle& value) {
     const long long number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
     if (overflow == 0) {
       params.set(name, static_cast<std::int64_t>(number));
+    } else {
+      params.set(name, to_opaque(value));
     }
   } else if (PyFloat_Check(value.ptr())) {
     params.set(name, PyFloat_AS_DOUBLE(value.ptr()));
@@ -81,13 +100,15 @@ void set(Params& params, const std::string& name, const py::handle& value) {
       params.set(name, py::detail::cast_op<std::vector<double>&>(numbers));
     } else if (strings.load(value, false)) {
       params.set(name, py::detail::cast_op<std::vector<std::string>&>(strings));
+    } else {
+      params.set(name, to_opaque(value));
     }
+  } else {
+    params.set(name, to_opaque(value));
   }
 }
 
 }  // namespace
-
-Object::Object(py::object object) : object_(object.release().ptr(), drop) {}
 
 Params to_params(const py::object& kwargs) {
   Params params;
@@ -97,28 +118,45 @@ Params to_params(const py::object& kwargs) {
   for (const auto& [name, value] : py::reinterpret_borrow<py::dict>(kwargs)) {
     set(params, name.cast<std::string>(), value);
   }
-  params.set(kwargs_entry, Opaque(std::shared_ptr<const void>(kwargs.inc_ref().ptr(), [](const void* object) {
-               drop(const_cast<PyObject*>(static_cast<const PyObject*>(object)));
-             })));
+  params.set_source(to_opaque(kwargs));
   return params;
 }
 
 py::dict to_kwargs(const Params& params) {
-  if (params.contains(kwargs_entry)) {
-    const Opaque entry = params.get<Opaque>(kwargs_entry);
-    return py::reinterpret_borrow<py::dict>(const_cast<PyObject*>(static_cast<const PyObject*>(entry.get())));
+  if (params.source()) {
+    auto all = py::reinterpret_borrow<py::dict>(to_object(params.source()));
+    if (all.size() == params.size()) {
+      return all;
+    }
+    py::dict some;
+    for (const auto& [name, value] : params) {
+      some[name.c_str()] = all[name.c_str()];
+    }
+    return some;
   }
   py::dict kwargs;
   for (const auto& [name, value] : params) {
     std::visit(
         [&, &key = name](const auto& v) {
-          if constexpr (!std::is_same_v<std::decay_t<decltype(v)>, Opaque>) {
+          if constexpr (std::is_same_v<std::decay_t<decltype(v)>, Opaque>) {
+            kwargs[key.c_str()] = to_object(v);
+          } else {
             kwargs[key.c_str()] = py::cast(v);
           }
         },
         value);
   }
   return kwargs;
+}
+
+at::Tensor to_tensor(const char* argument, const py::handle& value) {
+  at::Tensor tensor;
+  if (!load_tensor(value, tensor)) {
+    throw InvalidArgument(
+        c10::str(argument, ": must be a tensor or a NumPy array, got ",
+                 py::module_::import("adjoin.arguments").attr("described")(value).cast<std::string>()));
+  }
+  return tensor;
 }
 
 at::Tensor call(const Object& function, const std::string& name, std::initializer_list<const at::Tensor*> arguments,

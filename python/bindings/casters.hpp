@@ -9,20 +9,52 @@
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/params.hpp"
 #include "adjoin/core/tensor_list.hpp"
+#include "gil.hpp"
+
+namespace adjoin::python {
+
+/// An argument that is a tensor or a NumPy array.
+struct TensorLike {
+  at::Tensor tensor;
+  operator const at::Tensor&() const { return tensor; }  // NOLINT(google-explicit-constructor): stands for its tensor
+  const at::Tensor* operator->() const { return &tensor; }
+};
+/// The same, or None.
+using MaybeTensor = std::optional<TensorLike>;
+inline std::optional<at::Tensor> tensor_of(const MaybeTensor& argument) {
+  return argument ? std::optional(argument->tensor) : std::nullopt;
+}
+
+}  // namespace adjoin::python
 
 namespace pybind11::detail {
 
-/// Any sequence of tensors ↔ adjoin::TensorList, which comes back as a list. The tensors are shared, not copied.
+/// Tensors are shared with Python, NumPy arrays with NumPy where torch can.
+template <>
+struct type_caster<adjoin::python::TensorLike> {
+ public:
+  PYBIND11_TYPE_CASTER(adjoin::python::TensorLike, const_name("torch.Tensor | numpy.ndarray"));
+
+  bool load(handle source, bool convert);
+};
+
+/// Any sequence of tensors and NumPy arrays ↔ adjoin::TensorList, which comes back as a list of tensors.
 template <>
 struct type_caster<adjoin::TensorList> {
  public:
-  PYBIND11_TYPE_CASTER(adjoin::TensorList, const_name("Sequence[torch.Tensor]"));
+#if PYBIND11_VERSION_MAJOR >= 3
+  PYBIND11_TYPE_CASTER(adjoin::TensorList,
+                       io_name("collections.abc.Sequence[torch.Tensor | numpy.ndarray]", "list[torch.Tensor]"));
+#else
+  PYBIND11_TYPE_CASTER(adjoin::TensorList, const_name("list[torch.Tensor]"));
+#endif
 
   bool load(handle source, bool convert);
   static handle cast(const adjoin::TensorList& tensors, return_value_policy policy, handle parent);
@@ -32,27 +64,13 @@ struct type_caster<adjoin::TensorList> {
 
 namespace adjoin::python {
 
-namespace py = pybind11;
-
-using Unlocked = py::call_guard<py::gil_scoped_release>;
-
-/// A Python object that may be copied, called and destroyed by threads that do not hold the GIL.
-class Object {
- public:
-  Object() = default;
-  explicit Object(py::object object);
-  explicit operator bool() const { return object_ != nullptr; }
-  /// Needs the GIL.
-  py::handle get() const { return object_.get(); }
-
- private:
-  std::shared_ptr<PyObject> object_;
-};
-
 /// Keyword arguments as parameters: the values that C++ has a type for by name, and all of them for Python operators.
 Params to_params(const py::object& kwargs);
 /// Back to keyword arguments; those that came from Python are the very same objects. Needs the GIL.
 py::dict to_kwargs(const Params& params);
+
+/// The tensor that a value is; throws InvalidArgument, naming it, for anything else but a NumPy array.
+at::Tensor to_tensor(const char* argument, const py::handle& value);
 
 /// A call to Python, with the GIL: function(arguments…, **params), which must return a tensor. `name` is for messages.
 at::Tensor call(const Object& function, const std::string& name, std::initializer_list<const at::Tensor*> arguments,
@@ -73,23 +91,13 @@ T chosen(const char* argument, const std::string& name, std::initializer_list<st
   throw InvalidArgument(c10::str(argument, ": must be ", names, ", got '", name, "'"));
 }
 
-/// Ends an object of C++ without the GIL, since it may wait for other ranks.
-template <class T>
-std::shared_ptr<T> without_gil(std::unique_ptr<T> object, std::shared_ptr<const void> keep = {}) {
-  return std::shared_ptr<T>(object.release(), [keep = std::move(keep)](T* pointer) {
-    if (PyGILState_Check() != 0) {
-      const py::gil_scoped_release release;
-      delete pointer;
-    } else {
-      delete pointer;
-    }
-  });
-}
-
 // One function a room; each adds its part to the module.
 void bind_errors(py::module_& m);
+/// Comes last: wrong arguments of all functions of the module then raise errors that name the argument.
+void explain_arguments(const py::module_& m);
 void bind_context(py::module_& m);
 void bind_physics(py::module_& m);
+void bind_noise(py::module_& m);
 void bind_operators(py::module_& m);
 void bind_distributed(py::module_& m);
 void bind_processing(py::module_& m);

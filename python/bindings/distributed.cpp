@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include "casters.hpp"
-#include "interruptible.hpp"
 
 namespace adjoin::python {
 
@@ -54,7 +53,7 @@ using CallOf = Result (S::*)(const at::Tensor& x, const CallOptions& options) co
 
 template <class S, class Result>
 auto call_of(CallOf<S, Result> method) {
-  return [method](const S& stack, const at::Tensor& x, bool gather, const py::object& kwargs) {
+  return [method](const S& stack, const TensorLike& x, bool gather, const py::object& kwargs) {
     const CallOptions options{.gather = gather, .params = to_params(kwargs)};
     const py::gil_scoped_release release;
     return (stack.*method)(x, options);
@@ -73,7 +72,7 @@ auto call_of_list(Result (LinearStack::*method)(const TensorList& y, const CallO
 template <class Result>
 auto call_of_both(Result (LinearStack::*method)(const at::Tensor& x, const TensorList& v, const CallOptions& options)
                       const) {
-  return [method](const LinearStack& stack, const at::Tensor& x, const TensorList& v, bool gather,
+  return [method](const LinearStack& stack, const TensorLike& x, const TensorList& v, bool gather,
                   const py::object& kwargs) {
     const CallOptions options{.gather = gather, .params = to_params(kwargs)};
     const py::gil_scoped_release release;
@@ -83,7 +82,7 @@ auto call_of_both(Result (LinearStack::*method)(const at::Tensor& x, const Tenso
 
 auto call_of_reduced(at::Tensor (Stack::*method)(const at::Tensor& x, Reduction reduction, const CallOptions& options)
                          const) {
-  return [method](const Stack& stack, const at::Tensor& x, const std::string& reduction, bool gather,
+  return [method](const Stack& stack, const TensorLike& x, const std::string& reduction, bool gather,
                   const py::object& kwargs) {
     const CallOptions options{.gather = gather, .params = to_params(kwargs)};
     const py::gil_scoped_release release;
@@ -101,7 +100,7 @@ at::Tensor term_of(const Object& function, std::size_t position, const std::vect
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     arguments[1 + i] = tensors[i];
   }
-  return function.get()(*arguments).cast<at::Tensor>();
+  return to_tensor("data_fidelity", function.get()(*arguments));
 }
 
 // Sums over the ranks of what a Python function(position, tensors…) computes for each operator from replicated tensors.
@@ -182,13 +181,12 @@ void bind_distributed(py::module_& m) {
       .def("A_A_adjoint", call_of_list<TensorList>(&LinearStack::A_A_adjoint))
       .def("A_dagger",
            [](const LinearStack& stack, const TensorList& y, const std::string& solver, int max_iter, double tol,
-              bool verbose, const std::optional<at::Tensor>& init, bool local_only, bool gather,
-              const py::object& kwargs) {
+              bool verbose, const MaybeTensor& init, bool local_only, bool gather, const py::object& kwargs) {
              const DistributedDaggerOptions options{.solver = solver_from_string(solver),
                                                     .max_iter = max_iter,
                                                     .tol = tol,
                                                     .verbose = verbose,
-                                                    .init = init,
+                                                    .init = tensor_of(init),
                                                     .params = to_params(kwargs),
                                                     .monitor = monitor_of(stack),
                                                     .local_only = local_only,
@@ -197,21 +195,21 @@ void bind_distributed(py::module_& m) {
              return stack.A_dagger(y, options);
            })
       .def("prox_l2",
-           [](const LinearStack& stack, const at::Tensor& z, const TensorList& y, double gamma,
-              const std::string& solver, int max_iter, double tol, bool verbose, const std::optional<at::Tensor>& init,
+           [](const LinearStack& stack, const TensorLike& z, const TensorList& y, double gamma,
+              const std::string& solver, int max_iter, double tol, bool verbose, const MaybeTensor& init,
               const py::object& kwargs) {
              const DaggerOptions options{.solver = solver_from_string(solver),
                                          .max_iter = max_iter,
                                          .tol = tol,
                                          .verbose = verbose,
-                                         .init = init,
+                                         .init = tensor_of(init),
                                          .params = to_params(kwargs),
                                          .monitor = monitor_of(stack)};
              const py::gil_scoped_release release;
              return stack.prox_l2(z, y, gamma, options);
            })
       .def("compute_sqnorm",
-           [](const LinearStack& stack, const at::Tensor& x0, int max_iter, double tol, bool verbose, bool local_only,
+           [](const LinearStack& stack, const TensorLike& x0, int max_iter, double tol, bool verbose, bool local_only,
               bool gather, const py::object& kwargs) {
              const DistributedSqnormOptions options{.max_iter = max_iter,
                                                     .tol = tol,
@@ -223,14 +221,14 @@ void bind_distributed(py::module_& m) {
              return stack.compute_sqnorm(x0, options);
            })
       .def("sqnorm_bounds",
-           [](const LinearStack& stack, const at::Tensor& x0, int max_iter, double tol, const py::object& kwargs) {
+           [](const LinearStack& stack, const TensorLike& x0, int max_iter, double tol, const py::object& kwargs) {
              const SqnormOptions options{.max_iter = max_iter, .tol = tol, .params = to_params(kwargs)};
              const py::gil_scoped_release release;
              const SqnormBounds bounds = stack.sqnorm_bounds(x0, options);
              return std::pair(bounds.lower, bounds.upper);
            })
       .def("adjointness_test",
-           [](const LinearStack& stack, const at::Tensor& u, std::uint64_t seed, const py::object& kwargs) {
+           [](const LinearStack& stack, const TensorLike& u, std::uint64_t seed, const py::object& kwargs) {
              const Params params = to_params(kwargs);
              const py::gil_scoped_release release;
              return stack.adjointness_test(u, seed, params);
@@ -238,7 +236,7 @@ void bind_distributed(py::module_& m) {
 
   m.def(
       "measure_costs",
-      [](const ContextPtr& shared, std::int64_t count, const py::object& make, const at::Tensor& x) {
+      [](const ContextPtr& shared, std::int64_t count, const py::object& make, const TensorLike& x) {
         const PhysicsFactory operators = to_factory(make);
         const py::gil_scoped_release release;
         return measure_costs(*shared, count, operators, x);

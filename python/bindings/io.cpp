@@ -1,22 +1,83 @@
 // Pictures, arrays and weights in files.
+#include <pybind11/stl/filesystem.h>
+
+#include <filesystem>
+
 #include "adjoin/core/psnr.hpp"
 #include "adjoin/io/hdf5.hpp"
 #include "adjoin/io/image.hpp"
 #include "adjoin/io/npy.hpp"
+#include "adjoin/io/report.hpp"
 #include "adjoin/io/safetensors.hpp"
 #include "casters.hpp"
 
 namespace adjoin::python {
 
+namespace {
+
+// A picture with its caption, a curve with its name.
+using CaptionedImage = std::pair<std::string, TensorLike>;
+using NamedCurve = std::pair<std::string, std::vector<double>>;
+
+void bind_report(py::module_& m) {
+  const auto self = py::return_value_policy::reference_internal;
+  py::class_<Report>(m, "Report", R"(What a run found, as one HTML file that needs nothing else.
+
+What is added comes in that order; every method that adds returns the report.)")
+      .def(py::init<const std::string&>(), py::arg("title"))
+      .def("text", &Report::text, py::arg("paragraph"), self, "Adds a paragraph of plain text.")
+      .def(
+          "table",
+          [](Report& report, std::vector<std::string> header, std::vector<std::vector<std::string>> rows) -> Report& {
+            return report.table({.header = std::move(header), .rows = std::move(rows)});
+          },
+          py::arg("header"), py::arg("rows"), self, "Adds a table of text; every row is as long as the header.")
+      .def(
+          "pictures",
+          [](Report& report, const std::vector<CaptionedImage>& pictures) -> Report& {
+            std::vector<Picture> all;
+            for (const auto& [caption, image] : pictures) {
+              all.push_back({.caption = caption, .image = image.tensor});
+            }
+            return report.pictures(all);
+          },
+          py::arg("pictures"), self,
+          "Adds pictures side by side: pairs of a caption and an image as write_png takes it.")
+      .def(
+          "curves",
+          [](Report& report, const std::vector<NamedCurve>& curves, std::string title, std::string x_label,
+             std::string y_label, bool log_y) -> Report& {
+            std::vector<Curve> all;
+            for (const auto& [name, values] : curves) {
+              all.push_back({.name = name, .y = values});
+            }
+            return report.curves(all, {.title = std::move(title),
+                                       .x_label = std::move(x_label),
+                                       .y_label = std::move(y_label),
+                                       .log_y = log_y});
+          },
+          py::arg("curves"), py::arg("title") = "", py::arg("x_label") = "iteration", py::arg("y_label") = "",
+          py::arg("log_y") = false, self,
+          "Adds curves in one diagram: pairs of a name and the values of iterations 1, 2, …; values that are not "
+          "finite "
+          "are left out.")
+      .def("html", &Report::html, "The whole file as text.")
+      .def("write", &Report::write, py::arg("path"), "Writes the file.")
+      .def("append", &Report::append, py::arg("path"),
+           "Puts this report behind those in the file, or writes it where there is none.");
+}
+
+}  // namespace
+
 void bind_io(py::module_& m) {
   // Paths come as text, which pathlib's paths turn into in the package.
   m.def("read_png", [](const std::string& path) { return read_png(path); }, py::arg("path"), Unlocked());
   m.def(
-      "write_png", [](const std::string& path, const at::Tensor& image) { write_png(path, image); }, py::arg("path"),
+      "write_png", [](const std::string& path, const TensorLike& image) { write_png(path, image); }, py::arg("path"),
       py::arg("image"), Unlocked());
   m.def("read_npy", [](const std::string& path) { return read_npy(path); }, py::arg("path"), Unlocked());
   m.def(
-      "write_npy", [](const std::string& path, const at::Tensor& array) { write_npy(path, array); }, py::arg("path"),
+      "write_npy", [](const std::string& path, const TensorLike& array) { write_npy(path, array); }, py::arg("path"),
       py::arg("array"), Unlocked());
   m.def(
       "read_hdf5", [](const std::string& path, const std::string& dataset) { return read_hdf5(path, dataset); },
@@ -38,15 +99,21 @@ void bind_io(py::module_& m) {
       py::arg("path"));
   m.def(
       "write_safetensors",
-      [](const std::string& path, const std::map<std::string, at::Tensor>& tensors,
+      [](const std::string& path, const std::map<std::string, TensorLike>& tensors,
          const std::map<std::string, std::string>& metadata) {
         Safetensors content;
-        content.tensors.insert(tensors.begin(), tensors.end());
+        for (const auto& [name, tensor] : tensors) {
+          content.tensors.emplace(name, tensor.tensor);
+        }
         content.metadata.insert(metadata.begin(), metadata.end());
         write_safetensors(path, content);
       },
       py::arg("path"), py::arg("tensors"), py::arg("metadata") = std::map<std::string, std::string>(), Unlocked());
-  m.def("psnr", &psnr, py::arg("a"), py::arg("b"), py::arg("peak") = 1.0, Unlocked());
+  m.def(
+      "psnr", [](const TensorLike& a, const TensorLike& b, double peak) { return psnr(a, b, peak); }, py::arg("a"),
+      py::arg("b"), py::arg("peak") = 1.0, Unlocked(),
+      "10 log10(peak² / mean square of a − b): the peak signal-to-noise ratio in decibels.");
+  bind_report(m);
 }
 
 }  // namespace adjoin::python

@@ -14,4 +14,5 @@ PYBIND11_MODULE(_adjoin, m) {
   bindings::bind_models(m);
   bindings::bind_io(m);
   bindings::bind_solvers(m);
+  bindings::explain_arguments(m);
 }

@@ -18,106 +18,131 @@ namespace {
 
 using Sizes = std::vector<std::int64_t>;
 
-ConvolutionMethod method_from_string(const std::string& name) {
-  return chosen<ConvolutionMethod>(
-      "method", name,
-      {{"auto", ConvolutionMethod::Automatic}, {"fft", ConvolutionMethod::Fft}, {"direct", ConvolutionMethod::Direct}});
+void bind_kernels(py::module_& m) {
+  m.def(
+      "gaussian_kernel",
+      [](const std::array<double, 2>& sigma, double angle, const Sizes& size, at::ScalarType dtype) {
+        return gaussian_kernel(sigma, angle, {.size = size, .dtype = dtype});
+      },
+      py::arg("sigma"), py::arg("angle") = 0.0, py::arg("size") = Sizes(), py::arg("dtype") = at::kFloat,
+      "A Gaussian (1, 1, h, w) of standard deviations sigma (pixels) along two axes turned by angle (degrees), whose "
+      "sum is 1; size (h, w), by default to where it is negligible.");
+  m.def(
+      "gaussian_kernel_3d",
+      [](const std::array<double, 3>& sigma, const std::array<double, 3>& angles, const Sizes& size,
+         at::ScalarType dtype) { return gaussian_kernel_3d(sigma, angles, {.size = size, .dtype = dtype}); },
+      py::arg("sigma"), py::arg("angles") = std::array<double, 3>{}, py::arg("size") = Sizes(),
+      py::arg("dtype") = at::kFloat, "The same for volumes: (1, 1, d, h, w).");
+  m.def("motion_kernel", &motion_kernel, py::arg("length"), py::arg("angle") = 0.0, py::arg("dtype") = at::kFloat,
+        "The trace (1, 1, h, w) of a motion of so many pixels in a direction (degrees), whose sum is 1.");
+  m.def("box_kernel", &box_kernel, py::arg("size"), py::arg("dtype") = at::kFloat,
+        "The mean of so many pixels along each axis.");
+  m.def("bilinear_kernel", &bilinear_kernel, py::arg("factor"), py::arg("dtype") = at::kFloat,
+        "The filter of bilinear resampling by a factor.");
+  m.def("bicubic_kernel", &bicubic_kernel, py::arg("factor"), py::arg("dtype") = at::kFloat,
+        "The filter of bicubic resampling by a factor.");
+  m.def("sinc_kernel", &sinc_kernel, py::arg("factor"), py::arg("length") = 0, py::arg("dtype") = at::kFloat,
+        "The windowed sinc filter of resampling by a factor; length 0 chooses.");
 }
 
 }  // namespace
 
 void bind_operators(py::module_& m) {
-  py::class_<Blur, LinearPhysics, std::shared_ptr<Blur>>(
-      m, "Blur",
-      "Convolution with a kernel, whose centre is at index k // 2: x (B, C, H, W) with a filter (b, c, h, w), or\n"
-      "(B, C, D, H, W) with (b, c, d, h, w); b is 1 or B, c is 1 or C. `padding` is \"valid\", \"circular\",\n"
-      "\"replicate\", \"reflect\" or \"constant\", `method` \"auto\", \"fft\" or \"direct\". Circular blurs fuse.")
-      .def(py::init([](const at::Tensor& filter, const std::string& padding, const std::string& method) {
-             return std::make_shared<Blur>(
-                 filter, BlurOptions{.padding = padding_from_string(padding), .method = method_from_string(method)});
+  py::class_<Blur, LinearPhysics, std::shared_ptr<Blur>>(m, "Blur",
+                                                         R"(Convolution with a kernel, whose centre is at index k // 2.
+
+x (B, C, H, W) with a filter (b, c, h, w), or (B, C, D, H, W) with (b, c, d, h, w); b is 1 or B, c is 1 or C. `padding`
+is "valid", "circular", "replicate", "reflect" or "constant", `method` "auto", "fft" or "direct". Circular blurs fuse.
+Parameter filter.)")
+      .def(py::init([](const TensorLike& filter, const std::string& padding, const std::string& method) {
+             return std::make_shared<Blur>(filter, BlurOptions{.padding = padding_from_string(padding),
+                                                               .method = convolution_method_from_string(method)});
            }),
            py::arg("filter"), py::arg("padding") = "valid", py::arg("method") = "auto")
-      .def_property_readonly("filter", &Blur::filter)
+      .def_property_readonly("filter", [](const Blur& b) { return b.filter(); })
       .def("__repr__", [](const Blur& b) {
         return c10::str("Blur(filter ", b.filter().sizes(), ", padding='", to_string(b.options().padding), "')");
       });
   py::class_<Diagonal, LinearPhysics, std::shared_ptr<Diagonal>>(
-      m, "Diagonal",
-      "y = w · x, entry by entry, with weights w that are broadcast to the shape of x: a number (a scaling), a plane, "
-      "an\n"
-      "image. Pseudoinverse and norm are closed forms; stacks fuse.")
+      m, "Diagonal", R"(y = w · x, entry by entry, with weights w that are broadcast to the shape of x.
+
+A number (a scaling), a plane, an image. Pseudoinverse and norm are closed forms; stacks fuse. Parameter weights.)")
       .def(py::init<double>(), py::arg("factor"))
-      .def(py::init<const at::Tensor&>(), py::arg("weights"))
+      .def(py::init([](const TensorLike& weights) { return std::make_shared<Diagonal>(weights); }), py::arg("weights"))
       .def_property_readonly("weights", &Diagonal::weights);
   py::class_<Downsampling, LinearPhysics, std::shared_ptr<Downsampling>>(
-      m, "Downsampling",
-      "Every factor-th pixel of each spatial axis of the filtered image; padding and filter as of Blur, no filter "
-      "takes\n"
-      "the pixels as they are. `image_size` is the spatial size of the images, which measurements do not tell: without "
-      "it,\n"
-      "A_adjoint(y) and A_dagger(y) raise, and what is given an image works.")
-      .def(py::init([](const std::optional<at::Tensor>& filter, std::int64_t factor, const std::string& padding,
-                       const Sizes& image_size) {
-             return std::make_shared<Downsampling>(
-                 filter.value_or(at::Tensor()),
-                 DownsamplingOptions{
-                     .factor = factor, .padding = padding_from_string(padding), .image_size = image_size});
-           }),
+      m, "Downsampling", R"(Every factor-th pixel of each spatial axis of the filtered image.
+
+Padding and filter as of Blur, no filter takes the pixels as they are. `image_size` is the spatial size of the images,
+which measurements do not tell: without it, A_adjoint(y) and A_dagger(y) raise, and what is given an image works.
+Parameter filter.)")
+      .def(py::init(
+               [](const MaybeTensor& filter, std::int64_t factor, const std::string& padding, const Sizes& image_size) {
+                 return std::make_shared<Downsampling>(
+                     tensor_of(filter).value_or(at::Tensor()),
+                     DownsamplingOptions{
+                         .factor = factor, .padding = padding_from_string(padding), .image_size = image_size});
+               }),
            py::arg("filter") = py::none(), py::arg("factor") = 2, py::arg("padding") = "circular",
            py::arg("image_size") = Sizes());
   py::class_<FilterBank, LinearPhysics, std::shared_ptr<FilterBank>>(
-      m, "FilterBank",
-      "Convolution with each kernel of a bank (K, 1, h, w) or (K, 1, d, h, w): x (B, C, …) gives (B, K C, …), kernel k "
-      "on\n"
-      "channel c in channel k C + c. `padding` and `method` as of Blur. Circular banks fuse.")
-      .def(py::init([](const at::Tensor& filters, const std::string& padding, const std::string& method) {
+      m, "FilterBank", R"(Convolution with each kernel of a bank (K, 1, h, w) or (K, 1, d, h, w).
+
+x (B, C, …) gives (B, K C, …), kernel k on channel c in channel k C + c. `padding` and `method` as of Blur. Circular
+banks fuse. Parameter filters.)")
+      .def(py::init([](const TensorLike& filters, const std::string& padding, const std::string& method) {
              return std::make_shared<FilterBank>(
-                 filters, BlurOptions{.padding = padding_from_string(padding), .method = method_from_string(method)});
+                 filters, BlurOptions{.padding = padding_from_string(padding),
+                                      .method = convolution_method_from_string(method)});
            }),
            py::arg("filters"), py::arg("padding") = "circular", py::arg("method") = "auto")
       .def_property_readonly("filters", &FilterBank::filters);
   py::class_<Inpainting, Diagonal, std::shared_ptr<Inpainting>>(
-      m, "Inpainting",
-      "y = m · x with a mask m that is broadcast to the shape of x, given, or drawn with a seed: pixels are kept with\n"
-      "`probability`, their channels together when `pixelwise`. Missing pixels stay free of noise.")
-      .def(py::init<const at::Tensor&>(), py::arg("mask"))
+      m, "Inpainting", R"(y = mask · x; the mask is broadcast to the shape of x. Or keeps pixels at random.
+
+A mask, or the shape (C, H, W) of one whose pixels are kept with `probability`, drawn with `seed`; all channels of a
+pixel together when `pixelwise`. Parameter mask.)")
+      .def(py::init([](const TensorLike& mask) { return std::make_shared<Inpainting>(mask); }), py::arg("mask"))
       .def(py::init([](const Sizes& shape, double probability, std::uint64_t seed, bool pixelwise) {
              return std::make_shared<Inpainting>(shape, probability, seed, pixelwise);
            }),
            py::arg("shape"), py::arg("probability"), py::arg("seed"), py::arg("pixelwise") = true)
       .def_property_readonly("mask", &Inpainting::mask);
-  py::class_<Matrix, LinearPhysics, std::shared_ptr<Matrix>>(
-      m, "Matrix",
-      "y = M x for a matrix M (m, n): images (B, n), or (B, *image_shape) flattened, to measurements (B, m). "
-      "Pseudoinverse\n"
-      "and norm are closed forms; stacks fuse.")
-      .def(py::init<const at::Tensor&, Sizes>(), py::arg("matrix"), py::arg("image_shape") = Sizes())
+  py::class_<Matrix, LinearPhysics, std::shared_ptr<Matrix>>(m, "Matrix",
+                                                             R"(y = M x for a matrix M (m, n), real or complex.
+
+Images (B, n), or (B, *image_shape) flattened, to measurements (B, m), all of M's dtype. Pseudoinverse and norm are
+closed forms; stacks fuse. Parameter matrix.)")
+      .def(py::init([](const TensorLike& matrix, Sizes image_shape) {
+             return std::make_shared<Matrix>(matrix, std::move(image_shape));
+           }),
+           py::arg("matrix"), py::arg("image_shape") = Sizes())
       .def_property_readonly("matrix", &Matrix::matrix);
   py::class_<MultiCoilMRI, LinearPhysics, std::shared_ptr<MultiCoilMRI>>(
       m, "MultiCoilMRI",
-      "Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n, complex (b, N, H, W) or (b, N, D, H, W), and the "
-      "centred\n"
-      "orthonormal Fourier transform F. x real (B, 2, H, W) gives y (B, 2, N, H, W), complex (B, 1, H, W) gives\n"
-      "(B, N, H, W); with `three_d` images are volumes, with `dynamic` sequences (T, H, W). The mask, None for all, "
-      "has\n"
-      "the image's shape, or axes of length 1. `split(n)` gives n operators of some coils each.")
-      .def(py::init([](const std::optional<at::Tensor>& mask, const at::Tensor& coil_maps, bool three_d, bool dynamic) {
-             return std::make_shared<MultiCoilMRI>(mask.value_or(at::Tensor()), coil_maps,
+      R"(Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n and the centred Fourier transform F.
+
+Coil maps are complex (b, N, H, W) or (b, N, D, H, W), F is orthonormal. x real (B, 2, H, W) gives y (B, 2, N, H, W),
+complex (B, 1, H, W) gives (B, N, H, W); with `three_d` images are volumes, with `dynamic` sequences (T, H, W). The mask,
+None for all, has the image's shape, or axes of length 1. `split(n)` gives n operators of some coils each. Parameters
+mask and coil_maps.)")
+      .def(py::init([](const MaybeTensor& mask, const TensorLike& coil_maps, bool three_d, bool dynamic) {
+             return std::make_shared<MultiCoilMRI>(tensor_of(mask).value_or(at::Tensor()), coil_maps,
                                                    MultiCoilMRIOptions{.three_d = three_d, .dynamic = dynamic});
            }),
            py::arg("mask"), py::arg("coil_maps"), py::arg("three_d") = false, py::arg("dynamic") = false)
       .def_property_readonly("mask", &MultiCoilMRI::mask)
       .def_property_readonly("coil_maps", &MultiCoilMRI::coil_maps)
-      .def("split", [](const MultiCoilMRI& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"));
+      .def(
+          "split", [](const MultiCoilMRI& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
+          "n operators of some of the coils each, whose stack is this operator.");
   py::class_<Tomography, LinearPhysics, std::shared_ptr<Tomography>>(
-      m, "Tomography",
-      "Line integrals along parallel rays at `angles` (degrees): x (B, C, H, W) of `image_size` (H, W) gives "
-      "sinograms\n"
-      "(B, C, angles, detectors), and volumes (B, C, D, H, W) slice by slice. `detectors` cells (0: as many as cover "
-      "the\n"
-      "diagonal), `spacing` pixels apart; the axis is `shift` cells off the middle. `fbp` is filtered backprojection,\n"
-      "`split(n)` gives n operators of some angles each.")
-      .def(py::init([](const at::Tensor& angles, const std::array<std::int64_t, 2>& image_size, std::int64_t detectors,
+      m, "Tomography", R"(Line integrals along parallel rays at `angles` (degrees).
+
+x (B, C, H, W) of `image_size` (H, W) gives sinograms (B, C, angles, detectors), and volumes (B, C, D, H, W) slice by
+slice. `detectors` cells (0: as many as cover the diagonal), `spacing` pixels apart; the axis is `shift` cells off the
+middle. `fbp` is filtered backprojection, `split(n)` gives n operators of some angles each.)")
+      .def(py::init([](const TensorLike& angles, const std::array<std::int64_t, 2>& image_size, std::int64_t detectors,
                        double spacing, double shift) {
              return std::make_shared<Tomography>(
                  angles, image_size, TomographyOptions{.detectors = detectors, .spacing = spacing, .shift = shift});
@@ -128,35 +153,19 @@ void bind_operators(py::module_& m) {
       .def_property_readonly("image_size", &Tomography::image_size)
       .def(
           "fbp",
-          [](const Tomography& t, const at::Tensor& y, const std::string& filter, const std::string& padding) {
+          [](const Tomography& t, const TensorLike& y, const std::string& filter, const std::string& padding) {
             const FbpOptions options{fbp_filter_from_string(filter), fbp_padding_from_string(padding)};
             return with_warnings([&] { return t.fbp(y, options); });
           },
           py::arg("y"), py::arg("filter") = "ramp", py::arg("padding") = "zeros",
-          "Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann. Angles "
-          "may\n"
-          "be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end "
-          "within\n"
-          "the detector as those of a cylinder. Warns where directions are missing or the detector is too short.")
-      .def("split", [](const Tomography& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"));
+          R"(Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann.
 
-  m.def(
-      "gaussian_kernel",
-      [](const std::array<double, 2>& sigma, double angle, const Sizes& size, at::ScalarType dtype) {
-        return gaussian_kernel(sigma, angle, {.size = size, .dtype = dtype});
-      },
-      py::arg("sigma"), py::arg("angle") = 0.0, py::arg("size") = Sizes(), py::arg("dtype") = at::kFloat);
-  m.def(
-      "gaussian_kernel_3d",
-      [](const std::array<double, 3>& sigma, const std::array<double, 3>& angles, const Sizes& size,
-         at::ScalarType dtype) { return gaussian_kernel_3d(sigma, angles, {.size = size, .dtype = dtype}); },
-      py::arg("sigma"), py::arg("angles") = std::array<double, 3>{}, py::arg("size") = Sizes(),
-      py::arg("dtype") = at::kFloat);
-  m.def("motion_kernel", &motion_kernel, py::arg("length"), py::arg("angle") = 0.0, py::arg("dtype") = at::kFloat);
-  m.def("box_kernel", &box_kernel, py::arg("size"), py::arg("dtype") = at::kFloat);
-  m.def("bilinear_kernel", &bilinear_kernel, py::arg("factor"), py::arg("dtype") = at::kFloat);
-  m.def("bicubic_kernel", &bicubic_kernel, py::arg("factor"), py::arg("dtype") = at::kFloat);
-  m.def("sinc_kernel", &sinc_kernel, py::arg("factor"), py::arg("length") = 0, py::arg("dtype") = at::kFloat);
+Angles may be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end within
+the detector as those of a cylinder. Warns where directions are missing or the detector is too short.)")
+      .def(
+          "split", [](const Tomography& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
+          "n operators of some of the angles each.");
+  bind_kernels(m);
 }
 
 }  // namespace adjoin::python

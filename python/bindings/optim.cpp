@@ -5,6 +5,8 @@
 #include "adjoin/optim/total_variation.hpp"
 #include "adjoin/optim/wavelet.hpp"
 #include "casters.hpp"
+#include "copies.hpp"
+#include "own_optim.hpp"
 
 namespace adjoin::python {
 
@@ -16,12 +18,29 @@ using Fidelity = DistributedDataFidelity;
 template <class T, class... Options>
 using Shared = py::class_<T, Options..., std::shared_ptr<T>>;
 
-// A denoiser of Python's: a callable of an image and a noise level.
-std::function<at::Tensor(const at::Tensor&, double)> to_denoiser(const py::object& function) {
-  return [f = Object(function)](const at::Tensor& x, double sigma) {
+// A denoiser of Python's, which can be found again in a std::function.
+struct PythonDenoiser {
+  Object function;
+  at::Tensor operator()(const at::Tensor& x, double sigma) const {
     const py::gil_scoped_acquire gil;
-    return f.get()(x, sigma).cast<at::Tensor>();
-  };
+    return to_tensor("denoiser", function.get()(x, sigma));
+  }
+};
+
+Denoiser to_denoiser(const py::object& function) {
+  check(PyCallable_Check(function.ptr()) != 0, "denoiser: must be a callable of an image and a noise level, got a ",
+        Py_TYPE(function.ptr())->tp_name);
+  return PythonDenoiser{Object(function)};
+}
+
+// __reduce__ of a prior that is made of a denoiser.
+template <class P>
+py::tuple reduce_denoising(const py::object& self) {
+  const P& prior = self.cast<const P&>();
+  const auto* denoiser = prior.denoiser().template target<PythonDenoiser>();
+  check(denoiser != nullptr, prior.name(), ": cannot be copied or pickled, as its denoiser is a function of C++");
+  const py::dict arguments(py::arg("denoiser") = denoiser->function.get(), py::arg("sigma") = prior.sigma());
+  return reduced(self, py::str(prior.name()), py::tuple(), arguments);
 }
 
 struct Options {
@@ -47,7 +66,7 @@ Options to_options(const py::kwargs& kwargs) {
     } else if (name == "objective") {
       options.optim.objective = value.cast<bool>();
     } else if (name == "truth") {
-      options.optim.truth = value.cast<std::optional<at::Tensor>>();
+      options.optim.truth = tensor_of(value.cast<MaybeTensor>());
     } else if (name == "peak") {
       options.optim.peak = value.cast<double>();
     } else if (name == "verbose") {
@@ -75,7 +94,7 @@ Options to_options(const py::kwargs& kwargs) {
 using Algorithm = OptimResult (*)(const DataTerm&, const Prior&, const at::Tensor&, const OptimOptions&);
 
 auto algorithm(Algorithm run) {
-  return [run](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0,
+  return [run](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0,
                const py::kwargs& kwargs) {
     const Options options = to_options(kwargs);
     const py::gil_scoped_release release;
@@ -84,19 +103,39 @@ auto algorithm(Algorithm run) {
 }
 
 void bind_fidelities(py::module_& m) {
-  Shared<DataFidelity>(m, "DataFidelity")
-      .def("fn", &DataFidelity::fn, py::arg("u"), py::arg("y"), Unlocked())
-      .def("grad", &DataFidelity::grad, py::arg("u"), py::arg("y"), Unlocked())
+  Shared<DataFidelity, OwnFidelity>(m, "DataFidelity", R"(A distance d(u, y) of measurements from those observed.
+
+A fidelity of one's own derives from it and defines fn(u, y), a number or scalar tensor, and, as far as they are needed,
+grad(u, y) (else by automatic differentiation of fn), prox(u, y, gamma) = argmin_v gamma d(v, y) + 1/2 ‖v − u‖² and
+lipschitz(), of the gradient.)")
+      .def(py::init_alias<>())
+      .def(
+          "fn", [](const DataFidelity& d, const TensorLike& u, const TensorLike& y) { return d.fn(u, y); },
+          py::arg("u"), py::arg("y"), Unlocked())
+      .def(
+          "grad", [](const DataFidelity& d, const TensorLike& u, const TensorLike& y) { return d.grad(u, y); },
+          py::arg("u"), py::arg("y"), Unlocked())
       .def(
           "fn_and_grad",
-          [](const DataFidelity& d, const at::Tensor& u, const at::Tensor& y) {
+          [](const DataFidelity& d, const TensorLike& u, const TensorLike& y) {
             ValueAndGradient both = d.fn_and_grad(u, y);
             return std::pair(both.value, both.grad);
           },
           py::arg("u"), py::arg("y"), Unlocked())
-      .def("prox", &DataFidelity::prox, py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
-      .def("prox_conjugate", &DataFidelity::prox_conjugate, py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
+      .def(
+          "prox",
+          [](const DataFidelity& d, const TensorLike& u, const TensorLike& y, double gamma) {
+            return d.prox(u, y, gamma);
+          },
+          py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
+      .def(
+          "prox_conjugate",
+          [](const DataFidelity& d, const TensorLike& u, const TensorLike& y, double gamma) {
+            return d.prox_conjugate(u, y, gamma);
+          },
+          py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
       .def("lipschitz", &DataFidelity::lipschitz)
+      .def("__reduce__", &reduce_by_recipe<DataFidelity>)
       .def("__repr__", [](const DataFidelity& d) { return d.name() + "()"; });
   Shared<L2, DataFidelity>(m, "L2", "‖u − y‖² / (2 sigma²): Gaussian noise.")
       .def(py::init<double>(), py::arg("sigma") = 1.0);
@@ -128,29 +167,43 @@ void bind_fidelities(py::module_& m) {
                                              : std::make_unique<Fidelity>(*stack, own, options);
              return without_gil(std::move(fidelity), stack);
            }),
-           py::arg("stack"), py::arg("fidelities"), py::arg("reduction"))
+           py::arg("stack"), py::arg("fidelities"), py::arg("reduction"), py::keep_alive<1, 3>())
       .def(
-          "fn", [](const Fidelity& f, const at::Tensor& x, const TensorList& y) { return f.fn(x, y); }, Unlocked())
+          "fn", [](const Fidelity& f, const TensorLike& x, const TensorList& y) { return f.fn(x, y); }, Unlocked())
       .def(
-          "grad", [](const Fidelity& f, const at::Tensor& x, const TensorList& y) { return f.grad(x, y); }, Unlocked())
+          "grad", [](const Fidelity& f, const TensorLike& x, const TensorList& y) { return f.grad(x, y); }, Unlocked())
       .def(
           "prox",
-          [](const Fidelity& f, const at::Tensor& x, const TensorList& y, double gamma, int max_iter, double tol) {
+          [](const Fidelity& f, const TensorLike& x, const TensorList& y, double gamma, int max_iter, double tol) {
             return f.prox(x, y, gamma, {.max_iter = max_iter, .tol = tol});
           },
           py::arg("x"), py::arg("y"), py::arg("gamma"), py::arg("max_iter") = 100, py::arg("tol") = 1e-6, Unlocked())
       .def(
-          "lipschitz", [](const Fidelity& f, const at::Tensor& x0) { return f.lipschitz(x0); }, py::arg("x0"),
+          "lipschitz", [](const Fidelity& f, const TensorLike& x0) { return f.lipschitz(x0); }, py::arg("x0"),
           Unlocked());
 }
 
 void bind_priors(py::module_& m) {
-  Shared<Prior>(m, "Prior")
-      .def("fn", &Prior::fn, py::arg("x"), Unlocked())
-      .def("grad", &Prior::grad, py::arg("x"), Unlocked())
-      .def("prox", &Prior::prox, py::arg("x"), py::arg("gamma"), Unlocked())
-      .def("prox_conjugate", &Prior::prox_conjugate, py::arg("x"), py::arg("gamma"), py::arg("lambda_") = 1.0,
-           Unlocked())
+  Shared<Prior, OwnPrior>(m, "Prior", R"(A prior g(x) of images.
+
+A prior of one's own derives from it and defines those of fn(x), a number or scalar tensor, grad(x) (else by automatic
+differentiation of fn), prox(x, gamma) = argmin_v gamma g(v) + 1/2 ‖v − x‖² and lipschitz(), of the gradient, that the
+algorithm needs.)")
+      .def(py::init_alias<>())
+      .def(
+          "fn", [](const Prior& g, const TensorLike& x) { return g.fn(x); }, py::arg("x"), Unlocked())
+      .def(
+          "grad", [](const Prior& g, const TensorLike& x) { return g.grad(x); }, py::arg("x"), Unlocked())
+      .def(
+          "prox", [](const Prior& g, const TensorLike& x, double gamma) { return g.prox(x, gamma); }, py::arg("x"),
+          py::arg("gamma"), Unlocked())
+      .def(
+          "prox_conjugate",
+          [](const Prior& g, const TensorLike& x, double gamma, double lambda) {
+            return g.prox_conjugate(x, gamma, lambda);
+          },
+          py::arg("x"), py::arg("gamma"), py::arg("lambda_") = 1.0, Unlocked())
+      .def("__reduce__", &reduce_by_recipe<Prior>)
       .def_property_readonly("explicit_prior", &Prior::explicit_prior)
       .def("__repr__", [](const Prior& p) { return p.name() + "()"; });
   Shared<ZeroPrior, Prior>(m, "ZeroPrior", "g = 0.").def(py::init<>());
@@ -166,13 +219,18 @@ void bind_priors(py::module_& m) {
       .def(py::init([](const py::object& denoiser, std::optional<double> sigma) {
              return std::make_shared<PnP>(to_denoiser(denoiser), sigma);
            }),
-           py::arg("denoiser"), py::arg("sigma") = py::none());
+           py::arg("denoiser"), py::arg("sigma") = py::none())
+      .def("__reduce__", &reduce_denoising<PnP>);
   Shared<RED, Prior>(m, "RED", "Regularisation by denoising: the gradient is x − denoiser(x, sigma).")
       .def(py::init([](const py::object& denoiser, double sigma) {
              return std::make_shared<RED>(to_denoiser(denoiser), sigma);
            }),
-           py::arg("denoiser"), py::arg("sigma"));
+           py::arg("denoiser"), py::arg("sigma"))
+      .def("__reduce__", &reduce_denoising<RED>);
   constexpr double infinity = std::numeric_limits<double>::infinity();
+  py::class_<TotalVariation::Inner>(m, "InnerIterations")
+      .def_readonly("iterations", &TotalVariation::Inner::iterations)
+      .def_readonly("error_bound", &TotalVariation::Inner::error_bound);
   Shared<TotalVariation, Prior>(
       m, "TotalVariation",
       "Isotropic total variation over the last `dims` dimensions (2, or 3 for volumes), joined by the box from `lower` "
@@ -189,7 +247,20 @@ void bind_priors(py::module_& m) {
                                                                            .warm_start = warm_start});
            }),
            py::arg("dims") = py::none(), py::arg("lower") = -infinity, py::arg("upper") = infinity,
-           py::arg("max_iter") = 100, py::arg("tol") = 1e-4, py::arg("warm_start") = true);
+           py::arg("max_iter") = 100, py::arg("tol") = 1e-4, py::arg("warm_start") = true)
+      .def("start_from", &TotalVariation::start_from, py::arg("dual"), "Starts the next prox from a dual variable.")
+      .def("__reduce__",
+           [](const py::object& self) {
+             const auto& prior = self.cast<const TotalVariation&>();
+             py::dict models;
+             if (const at::Tensor dual = prior.dual(); dual.defined()) {
+               models["start_from"] = dual;
+             }
+             return reduced(self, py::str(prior.name()), py::tuple(), to_kwargs(prior.recipe().arguments), models);
+           })
+      .def("inner", &TotalVariation::inner,
+           "Of the last prox: how many inner iterations it took, and the proven bound of the distance to the exact "
+           "one.");
   Shared<WaveletPrior, Prior>(
       m, "WaveletPrior", "‖W x‖₁ over the details of an orthonormal wavelet transform (\"haar\", \"db2\", \"db4\").")
       .def(py::init([](const std::string& wavelet, std::int64_t levels, std::optional<std::int64_t> dims) {
@@ -200,7 +271,7 @@ void bind_priors(py::module_& m) {
   const auto define = [&](const char* name, const char* doc, auto transform) {
     m.def(
         name,
-        [transform](const at::Tensor& x, const std::string& wavelet, std::int64_t levels, std::int64_t dims) {
+        [transform](const TensorLike& x, const std::string& wavelet, std::int64_t levels, std::int64_t dims) {
           return transform(x, wavelet_from_string(wavelet), levels, dims);
         },
         doc, py::arg("x"), py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = 2, Unlocked());
@@ -239,7 +310,7 @@ void bind_algorithms(py::module_& m) {
   define("primal_dual", &primal_dual);
   m.def(
       "hqs",
-      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0,
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0,
          const std::vector<double>& gammas, const py::kwargs& kwargs) {
         const Options options = to_options(kwargs);
         const py::gil_scoped_release release;
@@ -248,7 +319,7 @@ void bind_algorithms(py::module_& m) {
       py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gammas"));
   m.def(
       "admm",
-      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0, double gamma,
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0, double gamma,
          const py::kwargs& kwargs) {
         const Options options = to_options(kwargs);
         const py::gil_scoped_release release;
@@ -257,7 +328,7 @@ void bind_algorithms(py::module_& m) {
       py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gamma"));
   m.def(
       "ordered_subsets",
-      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const at::Tensor& x0, std::int64_t count,
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0, std::int64_t count,
          double decay, const py::kwargs& kwargs) {
         const Options options = to_options(kwargs);
         const py::gil_scoped_release release;

@@ -71,7 +71,7 @@ void bind_processing(py::module_& m) {
            py::arg("max_batch_size"), py::arg("custom"))
       .def("set_parameters", &DistributedProcessing::set_parameters, py::arg("parameters"), Unlocked())
       .def("__call__",
-           [](const DistributedProcessing& processing, const at::Tensor& x, bool gather, const py::object& kwargs) {
+           [](const DistributedProcessing& processing, const TensorLike& x, bool gather, const py::object& kwargs) {
              const CallOptions options{.gather = gather, .params = to_params(kwargs)};
              const py::gil_scoped_release release;
              return processing(x, options);

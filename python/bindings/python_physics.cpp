@@ -31,13 +31,21 @@ class Method {
 template <class Base>
 class PythonModel : public Base {
  public:
-  PythonModel(std::string name, const Methods& methods)
-      : name_(std::move(name)),
+  PythonModel(const Object& op, std::string name, const Methods& methods, ParameterNames parameters)
+      : operator_(op),
+        name_(std::move(name)),
+        parameters_(std::move(parameters)),
         A_(name_, methods, "A"),
         forward_(name_, methods, "forward"),
-        A_vjp_(name_, methods, "A_vjp") {}
+        A_vjp_(name_, methods, "A_vjp"),
+        update_(methods.contains("update") ? methods.at("update") : Object()) {}
 
   std::string name() const override { return name_; }
+  ParameterNames parameter_names() const override { return parameters_; }
+  Recipe recipe() const override {
+    return {.maker = "as_physics",
+            .arguments = {{"operator", operator_.opaque()}, {"linear", std::is_base_of_v<LinearPhysics, Base>}}};
+  }
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return A_(x, params); }
@@ -48,18 +56,27 @@ class PythonModel : public Base {
     return A_vjp_ ? A_vjp_(x, v, params) : Base::A_vjp_impl(x, v, params);
   }
 
+  void update_impl(const Params& params) override {
+    check(static_cast<bool>(update_), name_, ": has no method update");
+    const py::gil_scoped_acquire gil;
+    update_.get()(**to_kwargs(params));
+  }
+
+  const Object operator_;
   const std::string name_;
 
  private:
+  ParameterNames parameters_;
   Method A_;
   Method forward_;
   Method A_vjp_;
+  Object update_;
 };
 
 class PythonLinearPhysics : public PythonModel<LinearPhysics> {
  public:
-  PythonLinearPhysics(std::string name, const Methods& methods)
-      : PythonModel(std::move(name), methods),
+  PythonLinearPhysics(const Object& op, std::string name, const Methods& methods, ParameterNames parameters)
+      : PythonModel(op, std::move(name), methods, std::move(parameters)),
         A_adjoint_(name_, methods, "A_adjoint"),
         A_adjoint_A_(name_, methods, "A_adjoint_A"),
         A_A_adjoint_(name_, methods, "A_A_adjoint"),
@@ -86,14 +103,15 @@ class PythonLinearPhysics : public PythonModel<LinearPhysics> {
 
 }  // namespace
 
-PhysicsPtr make_python_physics(std::string name, const Methods& methods) {
+PhysicsPtr make_python_physics(const Object& op, std::string name, const Methods& methods, ParameterNames parameters) {
   check(methods.contains("A"), name, ": must have a method A");
-  return std::make_shared<PythonModel<Physics>>(std::move(name), methods);
+  return std::make_shared<PythonModel<Physics>>(op, std::move(name), methods, std::move(parameters));
 }
 
-LinearPhysicsPtr make_python_linear_physics(std::string name, const Methods& methods) {
+LinearPhysicsPtr make_python_linear_physics(const Object& op, std::string name, const Methods& methods,
+                                            ParameterNames parameters) {
   check(methods.contains("A") && methods.contains("A_adjoint"), name, ": must have methods A and A_adjoint");
-  return std::make_shared<PythonLinearPhysics>(std::move(name), methods);
+  return std::make_shared<PythonLinearPhysics>(op, std::move(name), methods, std::move(parameters));
 }
 
 }  // namespace adjoin::python

@@ -12,11 +12,14 @@ namespace adjoin::python {
 
 /// The methods of a Python operator, each a callable (tensors…, **params) that returns a tensor: "A"; where there is
 /// one, "forward" and "A_vjp"; and of a linear one "A_adjoint" and, where there is one, "A_adjoint_A", "A_A_adjoint"
-/// and "A_dagger". What is missing is made of the others.
+/// and "A_dagger". What is missing is made of the others. "update" takes the parameters of update() as keywords.
 using Methods = std::map<std::string, Object>;
 
-PhysicsPtr make_python_physics(std::string name, const Methods& methods);
+/// Of the `operator` whose methods these are; `parameters`: the keyword arguments that they take. Copies are made of
+/// copies of the operator.
+PhysicsPtr make_python_physics(const Object& op, std::string name, const Methods& methods, ParameterNames parameters);
 /// Throws InvalidArgument unless there are A and A_adjoint.
-LinearPhysicsPtr make_python_linear_physics(std::string name, const Methods& methods);
+LinearPhysicsPtr make_python_linear_physics(const Object& op, std::string name, const Methods& methods,
+                                            ParameterNames parameters);
 
 }  // namespace adjoin::python

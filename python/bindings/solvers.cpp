@@ -3,7 +3,6 @@
 #include "adjoin/solvers/lanczos.hpp"
 #include "adjoin/solvers/least_squares.hpp"
 #include "casters.hpp"
-#include "interruptible.hpp"
 
 namespace adjoin::python {
 
@@ -24,19 +23,19 @@ using LeastSquares = SolverResult<at::Tensor> (*)(const Map&, const Map&, const 
                                                   const std::optional<at::Tensor>&);
 
 auto solver(Solve solve) {
-  return [solve](const py::object& H, const at::Tensor& b, int max_iter, double tol, std::int64_t items,
-                 const std::optional<at::Tensor>& x0, const py::object& preconditioner) {
+  return [solve](const py::object& H, const TensorLike& b, int max_iter, double tol, std::int64_t items,
+                 const MaybeTensor& x0, const py::object& preconditioner) {
     const Map map = to_map("H", H);
     const Map precondition = to_map("preconditioner", preconditioner);
     const py::gil_scoped_release release;
-    return solve(map, b, {.max_iter = max_iter, .tol = tol, .items = items, .monitor = interruptible()}, x0,
+    return solve(map, b, {.max_iter = max_iter, .tol = tol, .items = items, .monitor = interruptible()}, tensor_of(x0),
                  precondition);
   };
 }
 
 auto least_squares(LeastSquares solve) {
-  return [solve](const py::object& A, const py::object& A_adjoint, const at::Tensor& y, int max_iter, double tol,
-                 std::int64_t items, double damping, const std::optional<at::Tensor>& x0) {
+  return [solve](const py::object& A, const py::object& A_adjoint, const TensorLike& y, int max_iter, double tol,
+                 std::int64_t items, double damping, const MaybeTensor& x0) {
     const Map forward = to_map("A", A);
     const Map adjoint = to_map("A_adjoint", A_adjoint);
     LeastSquaresOptions options;
@@ -46,7 +45,7 @@ auto least_squares(LeastSquares solve) {
     options.monitor = interruptible();
     options.damping = damping;
     const py::gil_scoped_release release;
-    return solve(forward, adjoint, y, options, x0);
+    return solve(forward, adjoint, y, options, tensor_of(x0));
   };
 }
 
@@ -77,7 +76,7 @@ void bind_solvers(py::module_& m) {
   rectangular("lsmr", &lsmr<at::Tensor>);
   m.def(
       "largest_eigenvalue",
-      [](const py::object& H, const at::Tensor& like, int max_iter, double tol, std::uint64_t seed) {
+      [](const py::object& H, const TensorLike& like, int max_iter, double tol, std::uint64_t seed) {
         const Map map = to_map("H", H);
         const LanczosOptions options{.max_iter = max_iter, .tol = tol, .seed = seed, .monitor = interruptible()};
         const py::gil_scoped_release release;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
 
 #include "adjoin/core/errors.hpp"
@@ -28,6 +29,20 @@ constexpr std::size_t index_of() {
 
 }  // namespace
 
+bool ParameterNames::contains(std::string_view name) const {
+  return any || std::ranges::find(names, name) != names.end();
+}
+
+ParameterNames& ParameterNames::operator+=(const ParameterNames& more) {
+  any = any || more.any;
+  for (const std::string& name : more.names) {
+    if (std::ranges::find(names, name) == names.end()) {
+      names.push_back(name);
+    }
+  }
+  return *this;
+}
+
 Params::Params(std::initializer_list<Entry> entries) {
   for (const Entry& entry : entries) {
     set(entry.first, entry.second);
@@ -37,7 +52,8 @@ Params::Params(std::initializer_list<Entry> entries) {
 const Params::Value* Params::find(std::string_view name) const {
   for (const Entry& entry : entries_) {
     if (entry.first == name) {
-      return &entry.second;
+      const auto* opaque = std::get_if<Opaque>(&entry.second);
+      return opaque != nullptr && *opaque == nullptr ? nullptr : &entry.second;
     }
   }
   return nullptr;
@@ -52,6 +68,31 @@ Params& Params::set(std::string name, Value value) {
   }
   entries_.emplace_back(std::move(name), std::move(value));
   return *this;
+}
+
+Params Params::only(const ParameterNames& names) const {
+  if (names.any) {
+    return *this;
+  }
+  Params some;
+  some.source_ = source_;
+  std::ranges::copy_if(entries_, std::back_inserter(some.entries_),
+                       [&](const Entry& entry) { return names.contains(entry.first); });
+  return some;
+}
+
+void check_names(std::string_view where, const Params& params, const ParameterNames& known) {
+  for (const auto& [name, value] : params) {
+    if (known.contains(name)) {
+      continue;
+    }
+    std::string all;
+    for (const std::string& one : known.names) {
+      all += c10::str(all.empty() ? "'" : ", '", one, "'");
+    }
+    throw InvalidArgument(
+        c10::str(where, ": unknown parameter '", name, "'; it takes ", all.empty() ? "no parameters" : all));
+  }
 }
 
 template <class T>

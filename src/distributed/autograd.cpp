@@ -17,6 +17,8 @@ using torch::autograd::variable_list;
 using Forward = std::function<std::vector<at::Tensor>()>;
 using Backward = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)>;
 
+void (*translate_exception)(const std::exception_ptr&) = nullptr;
+
 struct BackwardHolder : torch::CustomClassHolder {
   explicit BackwardHolder(Backward f) : call(std::move(f)) {}
   Backward call;
@@ -32,9 +34,16 @@ struct Collective : torch::autograd::Function<Collective> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto capsule = ctx->saved_data["backward"].toCapsule();
-    variable_list results = static_cast<BackwardHolder&>(*capsule).call(gradients);
-    results.resize(results.size() + 2);  // the two functions have no gradient
-    return results;
+    try {
+      variable_list results = static_cast<BackwardHolder&>(*capsule).call(gradients);
+      results.resize(results.size() + 2);  // the two functions have no gradient
+      return results;
+    } catch (...) {
+      if (translate_exception != nullptr) {
+        translate_exception(std::current_exception());
+      }
+      throw;
+    }
   }
 };
 
@@ -164,6 +173,8 @@ std::vector<at::Tensor> parted(const at::Tensor& vector, const std::vector<at::T
 }
 
 }  // namespace
+
+void set_backward_translator(void (*translate)(const std::exception_ptr&)) { translate_exception = translate; }
 
 std::vector<at::Tensor> differentiable(const std::vector<at::Tensor>& inputs, const Forward& forward,
                                        Backward backward) {

@@ -36,7 +36,9 @@ DistributedStackedLinearPhysics::DistributedStackedLinearPhysics(DistributedCont
     : DistributedStackedPhysics(context, num_operators, options),
       reduction_(options.reduction),
       local_(make_operators<LinearPhysics>(factory, options.factory_kwargs, "a linear operator"),
-             {.reduction = Reduction::sum, .fuse = options.fuse}) {}
+             {.reduction = Reduction::sum, .fuse = options.fuse}) {
+  local_.accept(names_on_all_ranks(local_.parameter_names()));
+}
 
 DistributedStackedLinearPhysics::~DistributedStackedLinearPhysics() = default;
 
@@ -81,7 +83,8 @@ TensorList DistributedStackedLinearPhysics::local_step(Step step, const TensorLi
 at::Tensor DistributedStackedLinearPhysics::local_step_of(Step step, std::size_t position, const at::Tensor& x,
                                                           const Params& params) const {
   const LinearPhysics& physics = local_[position];
-  return step == Step::A ? physics.A(x, params) : physics.forward(x, params);
+  const Params own = local_.taken(position, params);
+  return step == Step::A ? physics.A(x, own) : physics.forward(x, own);
 }
 
 at::Tensor DistributedStackedLinearPhysics::local_vjp(const at::Tensor& x, const TensorList& v,

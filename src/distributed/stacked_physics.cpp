@@ -64,6 +64,7 @@ DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context
                                                      const PhysicsFactory& factory, const DistributedOptions& options)
     : DistributedStackedPhysics(context, num_operators, options) {
   local_ = std::make_unique<StackedPhysics>(make_operators<Physics>(factory, options.factory_kwargs, "an operator"));
+  local_->accept(names_on_all_ranks(local_->parameter_names()));
 }
 
 DistributedStackedPhysics::~DistributedStackedPhysics() = default;
@@ -97,6 +98,18 @@ template std::vector<PhysicsPtr> DistributedStackedPhysics::make_operators(const
                                                                            const char*) const;
 template std::vector<LinearPhysicsPtr> DistributedStackedPhysics::make_operators(const PhysicsFactory&, const Params&,
                                                                                  const char*) const;
+
+ParameterNames DistributedStackedPhysics::names_on_all_ranks(const ParameterNames& mine) const {
+  ParameterNames all = mine;
+  if (!exchange_->alone()) {
+    const std::string message = serialize({{"names", mine.names}, {"any", mine.any}});
+    for (const std::string& bytes : exchange_->communicator().all_gather_bytes(message)) {
+      const Params theirs = deserialize_params(bytes);
+      all += {.names = theirs.get<std::vector<std::string>>("names"), .any = theirs.get<bool>("any")};
+    }
+  }
+  return all;
+}
 
 TensorList DistributedStackedPhysics::A(const at::Tensor& x, const CallOptions& options) const {
   return gathered(Step::A, x, options);
@@ -228,7 +241,8 @@ TensorList DistributedStackedPhysics::local_step(Step step, const TensorList& /*
 at::Tensor DistributedStackedPhysics::local_step_of(Step step, std::size_t position, const at::Tensor& x,
                                                     const Params& params) const {
   const Physics& physics = (*local_)[position];
-  return step == Step::A ? physics.A(x, params) : physics.forward(x, params);
+  const Params own = local_->taken(position, params);
+  return step == Step::A ? physics.A(x, own) : physics.forward(x, own);
 }
 
 at::Tensor DistributedStackedPhysics::local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const {

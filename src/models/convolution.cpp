@@ -43,31 +43,31 @@ at::Tensor pad_circular(const at::Tensor& x, std::int64_t margin) {
 
 }  // namespace
 
-const at::Tensor& LayerReader::take(const std::string& name) {
-  read_.insert(name);
-  return weights_.at(name);
-}
-
 Convolution LayerReader::read(const std::string& layer) {
   const std::string name = layer + ".weight";
-  const at::Tensor& weight = take(name);
+  const at::Tensor& weight = weights_.at(name);
   check((weight.dim() == 4 || weight.dim() == 5) && at::isFloatingType(weight.scalar_type()), weights_.source,
         ": tensor '", name, "' must be the floating-point weight of a convolution in 2 or 3 dimensions, got ",
         weight.scalar_type(), " ", weight.sizes());
   Convolution convolution{.weight = weight.to(device_).contiguous(channels_last_format(weight))};
+  read_.tensors[name] = convolution.weight;
   if (weights_.contains(layer + ".bias")) {
-    const at::Tensor& bias = take(layer + ".bias");
+    const at::Tensor& bias = weights_.at(layer + ".bias");
     check(bias.dim() == 1 && bias.scalar_type() == weight.scalar_type(), weights_.source, ": tensor '", layer,
           ".bias' must be a vector of ", weight.scalar_type(), ", got ", bias.scalar_type(), " ", bias.sizes());
     convolution.bias = bias.to(device_);
+    read_.tensors[layer + ".bias"] = convolution.bias;
   }
   return convolution;
 }
 
-void LayerReader::check_all_read() const {
+Safetensors LayerReader::finish() {
   for (const auto& [name, tensor] : weights_.tensors) {
     check(read_.contains(name), weights_.source, ": tensor '", name, "' does not belong to this architecture");
   }
+  read_.metadata = weights_.metadata;
+  read_.source = weights_.source;
+  return std::move(read_);
 }
 
 void check_chain(const Safetensors& weights, const std::vector<Convolution>& layers) {

@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -27,15 +26,14 @@ class LayerReader {
   /// `layer`.weight, laid out to convolve fastest, and `layer`.bias if there is one. Throws InvalidArgument, naming the
   /// tensor, unless they belong to a floating-point convolution in two or three dimensions.
   Convolution read(const std::string& layer);
-  /// Throws InvalidArgument, naming one, if the file holds tensors that were not read.
-  void check_all_read() const;
+  /// What was read, in the memory of the layers, with the file's metadata. Throws InvalidArgument, naming one, if the
+  /// file holds tensors that were not read.
+  Safetensors finish();
 
  private:
-  const at::Tensor& take(const std::string& name);
-
   const Safetensors& weights_;
   at::Device device_;
-  std::set<std::string> read_;
+  Safetensors read_;
 };
 
 /// Throws InvalidArgument unless every layer takes as many channels as the one before it gives, in as many dimensions

@@ -13,6 +13,7 @@
 namespace adjoin {
 
 struct DnCNN::Network {
+  Safetensors weights = {};
   std::vector<Convolution> layers = {};
   Padding padding = Padding::zeros;
   std::optional<double> trained_sigma = {};
@@ -55,13 +56,15 @@ DnCNN::DnCNN(const Safetensors& weights, at::Device device) {
     network.layers.push_back(reader.read(c10::str("conv_list.", i)));
   }
   network.layers.push_back(reader.read("out_conv"));
-  reader.check_all_read();
+  network.weights = reader.finish();
   check_chain(weights, network.layers);
   check(network.takes_sigma() || network.in_channels() == network.out_channels(), weights.source,
         ": DnCNN must have as many inputs as outputs, or one more, got ", network.in_channels(), " and ",
         network.out_channels());
   network_ = std::make_shared<const Network>(std::move(network));
 }
+
+const Safetensors& DnCNN::weights() const { return network_->weights; }
 
 at::Tensor DnCNN::operator()(const at::Tensor& x, double sigma) const {
   check(sigma > 0.0, "DnCNN: sigma must be positive, got ", sigma);

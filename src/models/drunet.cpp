@@ -55,6 +55,7 @@ void check_sizes(const Safetensors& weights, const std::string& layer, const Con
 }  // namespace
 
 struct DRUNet::Network {
+  Safetensors weights = {};
   struct Stage {
     std::vector<ResidualBlock> blocks;
     Convolution resampling;
@@ -102,9 +103,11 @@ DRUNet::DRUNet(const Safetensors& weights, at::Device device) {
   }
   network.body = read_blocks(reader, "m_body");
   check_blocks("m_body", network.body);
-  reader.check_all_read();
+  network.weights = reader.finish();
   network_ = std::make_shared<const Network>(std::move(network));
 }
+
+const Safetensors& DRUNet::weights() const { return network_->weights; }
 
 at::Tensor DRUNet::operator()(const at::Tensor& x, double sigma) const {
   check(sigma >= 0.0, "DRUNet: sigma must not be negative, got ", sigma);

@@ -10,6 +10,7 @@
 namespace adjoin {
 
 struct FFDNet::Network {
+  Safetensors weights = {};
   std::vector<Convolution> layers;
 };
 
@@ -19,7 +20,7 @@ FFDNet::FFDNet(const Safetensors& weights, at::Device device) {
   for (int i = 0; i == 0 || reader.has(c10::str("model.", i)); i += 2) {
     network.layers.push_back(reader.read(c10::str("model.", i)));
   }
-  reader.check_all_read();
+  network.weights = reader.finish();
   check_chain(weights, network.layers);
   const at::Tensor& first = network.layers.front().weight;
   const at::Tensor& last = network.layers.back().weight;
@@ -27,6 +28,8 @@ FFDNet::FFDNet(const Safetensors& weights, at::Device device) {
         ": FFDNet for C channels must have 4 C + 1 inputs and 4 C outputs, got ", first.size(1), " and ", last.size(0));
   network_ = std::make_shared<const Network>(std::move(network));
 }
+
+const Safetensors& FFDNet::weights() const { return network_->weights; }
 
 at::Tensor FFDNet::operator()(const at::Tensor& x, double sigma) const {
   check(sigma >= 0.0, "FFDNet: sigma must not be negative, got ", sigma);

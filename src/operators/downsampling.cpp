@@ -35,6 +35,14 @@ Downsampling::Downsampling(const at::Tensor& filter, DownsamplingOptions options
   }
 }
 
+Recipe Downsampling::recipe() const {
+  return {.maker = "Downsampling",
+          .arguments = {{"filter", blur_ ? blur_->filter() : at::Tensor()},
+                        {"factor", options_.factor},
+                        {"padding", std::string(to_string(options_.padding))},
+                        {"image_size", options_.image_size}}};
+}
+
 void Downsampling::update_impl(const Params& params) {
   if (!params.contains("filter")) {
     return;

@@ -62,6 +62,13 @@ void FilterBank::set(const at::Tensor& filters) {
   made_of({filters_});
 }
 
+Recipe FilterBank::recipe() const {
+  return {.maker = "FilterBank",
+          .arguments = {{"filters", filters_},
+                        {"padding", std::string(to_string(options_.padding))},
+                        {"method", std::string(to_string(options_.method))}}};
+}
+
 void FilterBank::update_impl(const Params& params) {
   if (params.contains("filters")) {
     set(params.get<at::Tensor>("filters"));

@@ -15,6 +15,7 @@ class NonlinearFunction final : public Physics {
  public:
   NonlinearFunction(TensorFunction A, std::string name) : A_(std::move(A)), name_(std::move(name)) {}
   std::string name() const override { return name_; }
+  ParameterNames parameter_names() const override { return A_.parameter_names(); }
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override { return A_(x, params); }
@@ -30,6 +31,7 @@ class Function final : public LinearPhysics {
       : A_(std::move(A)), A_adjoint_(std::move(A_adjoint)), options_(std::move(options)) {}
 
   std::string name() const override { return options_.name; }
+  ParameterNames parameter_names() const override { return A_.parameter_names() += A_adjoint_.parameter_names(); }
 
   at::Tensor image_like(const at::Tensor& y) const override {
     std::vector<std::int64_t> shape = options_.image_shape;

@@ -130,6 +130,12 @@ PoissonLikelihood::PoissonLikelihood(const PoissonOptions& options) : options_(o
         "PoissonLikelihood: background must be finite and at least 0, got ", options.background);
 }
 
+Recipe PoissonLikelihood::recipe() const {
+  return {.maker = name(),
+          .arguments = {
+              {"gain", options_.gain}, {"background", options_.background}, {"denormalize", options_.denormalize}}};
+}
+
 at::Tensor PoissonLikelihood::counts(const at::Tensor& y) const { return options_.denormalize ? y / options_.gain : y; }
 
 at::Tensor PoissonLikelihood::fn_impl(const at::Tensor& u, const at::Tensor& y) const {

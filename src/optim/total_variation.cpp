@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/vector_space.hpp"
@@ -20,6 +21,24 @@ TotalVariation::TotalVariation(const TotalVariationOptions& options) : options_(
   check(options.max_iter >= 1, "TotalVariation: max_iter must be at least 1, got ", options.max_iter);
   check(options.tol >= 0.0 && std::isfinite(options.tol), "TotalVariation: tol must be finite and at least 0, got ",
         options.tol);
+}
+
+void TotalVariation::start_from(const at::Tensor& dual) {
+  check(dual.defined() && dual.dim() > 0, "TotalVariation: dual must be a tensor (dims, …shape of x)");
+  dual_ = dual.detach().clone(at::MemoryFormat::Contiguous);
+  extrapolated_ = at::empty_like(dual_);
+}
+
+Recipe TotalVariation::recipe() const {
+  Params arguments = {{"lower", options_.lower},
+                      {"upper", options_.upper},
+                      {"max_iter", std::int64_t{options_.max_iter}},
+                      {"tol", options_.tol},
+                      {"warm_start", options_.warm_start}};
+  if (options_.dims) {
+    arguments.set("dims", *options_.dims);
+  }
+  return {.maker = name(), .arguments = std::move(arguments)};
 }
 
 std::int64_t TotalVariation::dims_of(const at::Tensor& x) const {

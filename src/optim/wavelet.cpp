@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "optim/elementwise.hpp"
@@ -153,6 +154,14 @@ WaveletPrior::WaveletPrior(const WaveletPriorOptions& options) : options_(option
   check(options.levels >= 1, "WaveletPrior: levels must be at least 1, got ", options.levels);
   check(!options.dims || (*options.dims >= 1 && *options.dims <= 3), "WaveletPrior: dims must be 1, 2 or 3, got ",
         options.dims.value_or(0));
+}
+
+Recipe WaveletPrior::recipe() const {
+  Params arguments = {{"wavelet", std::string(to_string(options_.wavelet))}, {"levels", options_.levels}};
+  if (options_.dims) {
+    arguments.set("dims", *options_.dims);
+  }
+  return {.maker = name(), .arguments = std::move(arguments)};
 }
 
 std::int64_t WaveletPrior::dims_of(const at::Tensor& x) const { return options_.dims.value_or(x.dim() == 5 ? 3 : 2); }

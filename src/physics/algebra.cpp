@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "adjoin/core/errors.hpp"
 
@@ -21,6 +22,9 @@ class Sum final : public LinearPhysics {
     made_of({}, {a_.get(), b_.get()});
   }
   std::string name() const override { return c10::str("(", a_->name(), " + ", b_->name(), ")"); }
+  ParameterNames parameter_names() const override { return a_->parameter_names() += b_->parameter_names(); }
+  Recipe recipe() const override { return {.maker = "sum"}; }
+  std::vector<PhysicsPtr> operands() const override { return {a_, b_}; }
   at::Tensor image_like(const at::Tensor& y) const override {
     const at::Tensor image = a_->image_like(y);
     return image.defined() ? image : b_->image_like(y);
@@ -28,20 +32,20 @@ class Sum final : public LinearPhysics {
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override {
-    return add(a_->A(x, params), b_->A(x, params));
+    return add(a_->A(x, a_->taken(params)), b_->A(x, b_->taken(params)));
   }
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    const at::Tensor p = adjoint_if_known(*a_, y, params);
-    const at::Tensor q = p.defined() ? adjoint_if_known(*b_, y, params) : p;
+    const at::Tensor p = adjoint_if_known(*a_, y, a_->taken(params));
+    const at::Tensor q = p.defined() ? adjoint_if_known(*b_, y, b_->taken(params)) : p;
     return q.defined() ? add(p, q) : q;
   }
   at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const override {
-    return add(a_->A_adjoint_for(y, image, params), b_->A_adjoint_for(y, image, params));
+    return add(a_->A_adjoint_for(y, image, a_->taken(params)), b_->A_adjoint_for(y, image, b_->taken(params)));
   }
   std::string missing_image() const override { return missing_in_either(missing_image_of(*a_), missing_image_of(*b_)); }
   void update_impl(const Params& params) override {
-    a_->update(params);
-    b_->update(params);
+    a_->update(a_->taken(params));
+    b_->update(b_->taken(params));
   }
 
  private:
@@ -61,6 +65,9 @@ class Composition final : public LinearPhysics {
     made_of({}, {a_.get(), b_.get()});
   }
   std::string name() const override { return c10::str("(", a_->name(), " * ", b_->name(), ")"); }
+  ParameterNames parameter_names() const override { return a_->parameter_names() += b_->parameter_names(); }
+  Recipe recipe() const override { return {.maker = "compose"}; }
+  std::vector<PhysicsPtr> operands() const override { return {a_, b_}; }
   at::Tensor image_like(const at::Tensor& y) const override {
     const at::Tensor between = a_->image_like(y);
     return between.defined() ? b_->image_like(between) : between;
@@ -68,29 +75,29 @@ class Composition final : public LinearPhysics {
 
  protected:
   at::Tensor A_impl(const at::Tensor& x, const Params& params) const override {
-    return a_->A(b_->A(x, params), params);
+    return a_->A(b_->A(x, b_->taken(params)), a_->taken(params));
   }
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    const at::Tensor between = adjoint_if_known(*a_, y, params);
-    return between.defined() ? adjoint_if_known(*b_, between, params) : between;
+    const at::Tensor between = adjoint_if_known(*a_, y, a_->taken(params));
+    return between.defined() ? adjoint_if_known(*b_, between, b_->taken(params)) : between;
   }
   at::Tensor A_adjoint_for_impl(const at::Tensor& y, const at::Tensor& image, const Params& params) const override {
-    at::Tensor between = adjoint_if_known(*a_, y, params);
+    at::Tensor between = adjoint_if_known(*a_, y, a_->taken(params));
     if (!between.defined()) {
-      between = a_->A_adjoint_for(y, b_->A(image.detach(), params), params);
+      between = a_->A_adjoint_for(y, b_->A(image.detach(), b_->taken(params)), a_->taken(params));
     }
-    return b_->A_adjoint_for(between, image, params);
+    return b_->A_adjoint_for(between, image, b_->taken(params));
   }
   at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
-    return b_->A_adjoint_for(a_->A_adjoint_A(b_->A(x, params), params), x, params);
+    return b_->A_adjoint_for(a_->A_adjoint_A(b_->A(x, b_->taken(params)), a_->taken(params)), x, b_->taken(params));
   }
   at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    return a_->A(b_->A_A_adjoint(a_->A_adjoint(y, params), params), params);
+    return a_->A(b_->A_A_adjoint(a_->A_adjoint(y, a_->taken(params)), b_->taken(params)), a_->taken(params));
   }
   std::string missing_image() const override { return missing_in_either(missing_image_of(*a_), missing_image_of(*b_)); }
   void update_impl(const Params& params) override {
-    a_->update(params);
-    b_->update(params);
+    a_->update(a_->taken(params));
+    b_->update(b_->taken(params));
   }
 
  private:
@@ -105,6 +112,12 @@ class Scaled final : public LinearPhysics {
     made_of({}, {a_.get()});
   }
   std::string name() const override { return c10::str("(", factor_, " * ", a_->name(), ")"); }
+  ParameterNames parameter_names() const override { return a_->parameter_names(); }
+  Recipe recipe() const override {
+    const at::ScalarType dtype = factor_.isComplex() ? at::kComplexDouble : at::kDouble;
+    return {.maker = "scale", .arguments = {{"factor", at::scalar_tensor(factor_, dtype)}}};
+  }
+  std::vector<PhysicsPtr> operands() const override { return {a_}; }
   at::Tensor image_like(const at::Tensor& y) const override { return a_->image_like(y); }
 
  protected:
@@ -145,6 +158,9 @@ class Adjoint final : public LinearPhysics {
  public:
   explicit Adjoint(LinearPhysicsPtr a) : a_(std::move(a)) { made_of({}, {a_.get()}); }
   std::string name() const override { return c10::str("adjoint(", a_->name(), ")"); }
+  ParameterNames parameter_names() const override { return a_->parameter_names(); }
+  Recipe recipe() const override { return {.maker = "adjoint"}; }
+  std::vector<PhysicsPtr> operands() const override { return {a_}; }
   const LinearPhysicsPtr& operand() const { return a_; }
 
  protected:

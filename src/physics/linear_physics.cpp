@@ -80,6 +80,7 @@ std::string_view to_string(Solver solver) { return solver_names[static_cast<std:
 
 at::Tensor LinearPhysics::A_adjoint(const at::Tensor& y, const Params& params) const {
   check_tensor("A_adjoint", "y", y);
+  check_params("A_adjoint", params);
   count_A_adjoint();
   return without_autocast([&](const at::Tensor& v) { return adjoint_from(v, params); }, y);
 }
@@ -114,6 +115,7 @@ at::Tensor LinearPhysics::adjoint_from(const at::Tensor& y, const Params& params
 at::Tensor LinearPhysics::A_adjoint_for(const at::Tensor& y, const at::Tensor& image, const Params& params) const {
   check_tensor("A_adjoint_for", "y", y);
   check_tensor("A_adjoint_for", "image", image);
+  check_params("A_adjoint_for", params);
   count_A_adjoint();
   return without_autocast(
       [&](const at::Tensor& v, const at::Tensor& like) { return A_adjoint_for_impl(v, like, params); }, y, image);
@@ -121,6 +123,7 @@ at::Tensor LinearPhysics::A_adjoint_for(const at::Tensor& y, const at::Tensor& i
 
 at::Tensor LinearPhysics::A_adjoint_A(const at::Tensor& x, const Params& params) const {
   check_tensor("A_adjoint_A", "x", x);
+  check_params("A_adjoint_A", params);
   count_A();
   count_A_adjoint();
   return without_autocast([&](const at::Tensor& image) { return A_adjoint_A_impl(image, params); }, x);
@@ -128,6 +131,7 @@ at::Tensor LinearPhysics::A_adjoint_A(const at::Tensor& x, const Params& params)
 
 at::Tensor LinearPhysics::A_A_adjoint(const at::Tensor& y, const Params& params) const {
   check_tensor("A_A_adjoint", "y", y);
+  check_params("A_A_adjoint", params);
   count_A();
   count_A_adjoint();
   return without_autocast([&](const at::Tensor& v) { return A_A_adjoint_impl(v, params); }, y);
@@ -135,6 +139,7 @@ at::Tensor LinearPhysics::A_A_adjoint(const at::Tensor& y, const Params& params)
 
 at::Tensor LinearPhysics::A_dagger(const at::Tensor& y, const DaggerOptions& options) const {
   check_tensor("A_dagger", "y", y);
+  check_params("A_dagger", options.params);
   check_options(options);
   if (!options.init && options.weights.empty()) {
     const auto closed = [&](const at::Tensor& v) { return A_dagger_impl(v, options.params); };
@@ -150,11 +155,13 @@ at::Tensor LinearPhysics::prox_l2(const at::Tensor& z, const at::Tensor& y, doub
                                   const DaggerOptions& options) const {
   check_tensor("prox_l2", "z", z);
   check_tensor("prox_l2", "y", y);
+  check_params("prox_l2", options.params);
   return solve_prox_l2(least_squares_problem(*this, y, z, options), z, gamma, options);
 }
 
 double LinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options) const {
   check_tensor("compute_sqnorm", "x0", x0);
+  check_params("compute_sqnorm", options.params);
   check_options(options);
   if (const auto exact = sqnorm_impl(x0, options.params)) {
     return *exact;
@@ -165,6 +172,7 @@ double LinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOptions& 
 
 SqnormBounds LinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
   check_tensor("sqnorm_bounds", "x0", x0);
+  check_params("sqnorm_bounds", options.params);
   check_options(options);
   if (const auto exact = sqnorm_impl(x0, options.params)) {
     return {*exact, *exact};

@@ -12,12 +12,14 @@ namespace adjoin {
 
 at::Tensor Physics::A(const at::Tensor& x, const Params& params) const {
   check_tensor("A", "x", x);
+  check_params("A", params);
   count_A();
   return without_autocast([&](const at::Tensor& image) { return A_impl(image, params); }, x);
 }
 
 at::Tensor Physics::forward(const at::Tensor& x, const Params& params) const {
   check_tensor("forward", "x", x);
+  check_params("forward", params);
   count_A();
   return without_autocast([&](const at::Tensor& image) { return forward_impl(image, params); }, x);
 }
@@ -25,6 +27,7 @@ at::Tensor Physics::forward(const at::Tensor& x, const Params& params) const {
 at::Tensor Physics::A_vjp(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
   check_tensor("A_vjp", "x", x);
   check_tensor("A_vjp", "v", v);
+  check_params("A_vjp", params);
   count_A_adjoint();
   return without_autocast([&](const at::Tensor& a, const at::Tensor& b) { return A_vjp_impl(a, b, params); }, x, v);
 }
@@ -38,6 +41,7 @@ at::Tensor Physics::forward_impl(const at::Tensor& x, const Params& params) cons
 }
 
 void Physics::update(const Params& params) {
+  check_params("update", params);
   const std::int64_t next = version() + 1;
   update_impl(params);
   updates_ += next - version();
@@ -72,10 +76,10 @@ at::Tensor Physics::noise_impl(const at::Tensor& y, const Params& /*params*/) co
 void Physics::update_impl(const Params& /*params*/) {}
 
 void Physics::refuse(const char* method, const char* argument, const at::Tensor& tensor) const {
-  throw InvalidArgument(
-      tensor.defined()
-          ? c10::str(name(), "::", method, ": ", argument, " must be floating or complex, got ", tensor.scalar_type())
-          : c10::str(name(), "::", method, ": ", argument, " must be a tensor, got an undefined one"));
+  const std::string what = c10::str(name(), "::", method, ": ", argument);
+  check(tensor.defined(), what, " must be a tensor, got an undefined one");
+  check(tensor.layout() == c10::kStrided, what, " must be a dense tensor, got a ", tensor.layout(), " one");
+  throw InvalidArgument(c10::str(what, " must be floating or complex, got ", tensor.scalar_type()));
 }
 
 }  // namespace adjoin

@@ -32,6 +32,52 @@ TensorList each(std::size_t n, const F& f) {
   return results;
 }
 
+// What each operator of a stack takes of the parameters of a call. Throws InvalidArgument for a name that none takes.
+class Taken {
+ public:
+  template <class Stack>
+  Taken(const Stack& stack, const Params& all) : all_(all) {
+    if (all.empty()) {
+      return;
+    }
+    check_names("stack", all, stack.parameter_names());
+    for (std::size_t i = 0; i < stack.size(); ++i) {
+      own_.push_back(stack[i].taken(all));
+    }
+  }
+  const Params& operator[](std::size_t i) const { return all_.empty() ? all_ : own_[i]; }
+
+ private:
+  const Params& all_;
+  std::vector<Params> own_;
+};
+
+template <class Stack>
+Params taken_by(const Stack& stack, std::size_t i, const Params& params) {
+  if (params.empty()) {
+    return {};
+  }
+  check_names("stack", params, stack.parameter_names());
+  return stack[i].taken(params);
+}
+
+// Options of a solve with the operator's own parameters.
+template <class Options>
+Options with_params(const Options& options, const Params& params) {
+  Options own = options;
+  own.params = params;
+  return own;
+}
+
+template <class P>
+ParameterNames names_of(const std::vector<std::shared_ptr<P>>& operators, const ParameterNames& more) {
+  ParameterNames names = more;
+  for (const auto& op : operators) {
+    names += op->parameter_names();
+  }
+  return names;
+}
+
 // Whether fused forms may see this argument; the plain stack reports what is wrong with others.
 bool fusable(const at::Tensor& x) { return !records_gradients(x); }
 
@@ -159,17 +205,24 @@ StackedPhysics::StackedPhysics(std::vector<PhysicsPtr> operators) : operators_(s
 
 std::int64_t StackedPhysics::version() const { return version_of(operators_); }
 
+ParameterNames StackedPhysics::parameter_names() const { return names_of(operators_, accepted_); }
+
+Params StackedPhysics::taken(std::size_t i, const Params& params) const { return taken_by(*this, i, params); }
+
 TensorList StackedPhysics::A(const at::Tensor& x, const Params& params) const {
-  return each(size(), [&](std::size_t i) { return operators_[i]->A(x, params); });
+  const Taken own(*this, params);
+  return each(size(), [&](std::size_t i) { return operators_[i]->A(x, own[i]); });
 }
 
 TensorList StackedPhysics::forward(const at::Tensor& x, const Params& params) const {
-  return each(size(), [&](std::size_t i) { return operators_[i]->forward(x, params); });
+  const Taken own(*this, params);
+  return each(size(), [&](std::size_t i) { return operators_[i]->forward(x, own[i]); });
 }
 
 at::Tensor StackedPhysics::A_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const {
   check_count("A_vjp", "v", v, size());
-  return sum(size(), {}, [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], params); });
+  const Taken own(*this, params);
+  return sum(size(), {}, [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], own[i]); });
 }
 
 // ---- Linear physics -------------------------------------------------------------------------------------------------
@@ -197,6 +250,10 @@ StackedLinearPhysics::StackedLinearPhysics(std::vector<LinearPhysicsPtr> operato
 StackedLinearPhysics::StackedLinearPhysics(StackedLinearPhysics&&) noexcept = default;
 StackedLinearPhysics& StackedLinearPhysics::operator=(StackedLinearPhysics&&) noexcept = default;
 StackedLinearPhysics::~StackedLinearPhysics() = default;
+
+ParameterNames StackedLinearPhysics::parameter_names() const { return names_of(operators_, accepted_); }
+
+Params StackedLinearPhysics::taken(std::size_t i, const Params& params) const { return taken_by(*this, i, params); }
 
 template <class... Arguments>
 StackedLinearPhysics::Fused StackedLinearPhysics::fused(const Params& params, const Arguments&... arguments) const {
@@ -232,7 +289,8 @@ TensorList StackedLinearPhysics::A_into(const TensorList& out, const at::Tensor&
       return y;
     }
   }
-  return each(size(), [&](std::size_t i) { return operators_[i]->A(x, params); });
+  const Taken own(*this, params);
+  return each(size(), [&](std::size_t i) { return operators_[i]->A(x, own[i]); });
 }
 
 TensorList StackedLinearPhysics::A_reusing(TensorList& kept, const at::Tensor& x, const Params& params) const {
@@ -244,7 +302,8 @@ TensorList StackedLinearPhysics::A_reusing(TensorList& kept, const at::Tensor& x
 
 TensorList StackedLinearPhysics::forward(const at::Tensor& x, const Params& params) const {
   check_image("forward", "x", x);
-  return each(size(), [&](std::size_t i) { return operators_[i]->forward(x, params); });
+  const Taken own(*this, params);
+  return each(size(), [&](std::size_t i) { return operators_[i]->forward(x, own[i]); });
 }
 
 at::Tensor StackedLinearPhysics::A_adjoint(const TensorList& y, const Params& params) const {
@@ -282,18 +341,21 @@ TensorList StackedLinearPhysics::A_A_adjoint(const TensorList& y, const Params& 
 
 TensorList StackedLinearPhysics::A_adjoint_each(const TensorList& y, const Params& params) const {
   check_count("A_adjoint", "y", y, size());
-  return each(size(), [&](std::size_t i) { return operators_[i]->A_adjoint(y[i], params); });
+  const Taken own(*this, params);
+  return each(size(), [&](std::size_t i) { return operators_[i]->A_adjoint(y[i], own[i]); });
 }
 
 TensorList StackedLinearPhysics::A_vjp_each(const at::Tensor& x, const TensorList& v, const Params& params) const {
   check_image("A_vjp", "x", x);
   check_count("A_vjp", "v", v, size());
-  return each(size(), [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], params); });
+  const Taken own(*this, params);
+  return each(size(), [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], own[i]); });
 }
 
 TensorList StackedLinearPhysics::A_adjoint_A_each(const at::Tensor& x, const Params& params) const {
   check_image("A_adjoint_A", "x", x);
-  return each(size(), [&](std::size_t i) { return operators_[i]->A_adjoint_A(x, params); });
+  const Taken own(*this, params);
+  return each(size(), [&](std::size_t i) { return operators_[i]->A_adjoint_A(x, own[i]); });
 }
 
 at::Tensor StackedLinearPhysics::A_adjoint_sum(const TensorList& y, const at::Tensor& out, const Params& params) const {
@@ -301,7 +363,8 @@ at::Tensor StackedLinearPhysics::A_adjoint_sum(const TensorList& y, const at::Te
   if (at::Tensor image = fused_adjoint(fused(params, y).form, y, out); image.defined()) {
     return image;
   }
-  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint(y[i], params); });
+  const Taken own(*this, params);
+  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint(y[i], own[i]); });
 }
 
 at::Tensor StackedLinearPhysics::A_adjoint_for_sum(const TensorList& y, const at::Tensor& image, const at::Tensor& out,
@@ -311,7 +374,8 @@ at::Tensor StackedLinearPhysics::A_adjoint_for_sum(const TensorList& y, const at
   if (at::Tensor adjoint = fused_adjoint(fused(params, y).form, y, out); adjoint.defined()) {
     return adjoint;
   }
-  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_for(y[i], image, params); });
+  const Taken own(*this, params);
+  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_for(y[i], image, own[i]); });
 }
 
 at::Tensor StackedLinearPhysics::A_vjp_sum(const at::Tensor& x, const TensorList& v, const at::Tensor& out,
@@ -321,7 +385,8 @@ at::Tensor StackedLinearPhysics::A_vjp_sum(const at::Tensor& x, const TensorList
   if (at::Tensor image = fused_adjoint(fused(params, x, v).form, v, out); image.defined()) {
     return in_space_of(x, image);
   }
-  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], params); });
+  const Taken own(*this, params);
+  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_vjp(x, v[i], own[i]); });
 }
 
 at::Tensor StackedLinearPhysics::A_adjoint_A_sum(const at::Tensor& x, const at::Tensor& out,
@@ -333,7 +398,8 @@ at::Tensor StackedLinearPhysics::A_adjoint_A_sum(const at::Tensor& x, const at::
       return image;
     }
   }
-  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_A(x, params); });
+  const Taken own(*this, params);
+  return sum(size(), out, [&](std::size_t i) { return operators_[i]->A_adjoint_A(x, own[i]); });
 }
 
 at::Tensor StackedLinearPhysics::A_adjoint_W_residual_sum(const at::Tensor& x, const TensorList& y,
@@ -350,9 +416,10 @@ at::Tensor StackedLinearPhysics::A_adjoint_W_residual_sum(const at::Tensor& x, c
       return in_space_of(x, image);
     }
   }
+  const Taken own(*this, params);
   return sum(size(), out, [&](std::size_t i) {
-    const at::Tensor Ax = operators_[i]->A(x, params);
-    return operators_[i]->A_vjp(x, weighed(y.empty() ? Ax : residual_of(Ax, y[i]), weights[i]), params);
+    const at::Tensor Ax = operators_[i]->A(x, own[i]);
+    return operators_[i]->A_vjp(x, weighed(y.empty() ? Ax : residual_of(Ax, y[i]), weights[i]), own[i]);
   });
 }
 
@@ -449,7 +516,8 @@ void StackedLinearPhysics::check_solvable(const char* method, const TensorList& 
 at::Tensor StackedLinearPhysics::A_dagger(const TensorList& y, const DaggerOptions& options) const {
   check_solvable("A_dagger", y);
   if (size() == 1) {
-    return for_operator(0, [&] { return operators_[0]->A_dagger(y[0], options); });
+    const Taken own(*this, options.params);
+    return for_operator(0, [&] { return operators_[0]->A_dagger(y[0], with_params(options, own[0])); });
   }
   at::Tensor image = options.init.value_or(at::Tensor());
   for (std::size_t i = 0; i < size() && !image.defined(); ++i) {
@@ -462,8 +530,9 @@ at::Tensor StackedLinearPhysics::A_dagger_mean(const TensorList& y, const Dagger
   check_solvable("A_dagger_mean", y);
   check(options.weights.empty() || options.weights.size() == size(), "A_dagger_mean: weights must hold ", size(),
         " tensors, one for each operator, got ", options.weights.size());
+  const Taken params(*this, options.params);
   const auto dagger = [&](std::size_t i) {
-    DaggerOptions own = options;
+    DaggerOptions own = with_params(options, params[i]);
     if (!own.weights.empty()) {
       own.weights = {options.weights[i]};
     }
@@ -483,7 +552,10 @@ double StackedLinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOp
   check_image("compute_sqnorm", "x0", x0);
   check_options(options);
   if (size() <= 1) {
-    return size() == 0 ? 0.0 : for_operator(0, [&] { return operators_[0]->compute_sqnorm(x0, options); });
+    const Taken own(*this, options.params);
+    return size() == 0
+               ? 0.0
+               : for_operator(0, [&] { return operators_[0]->compute_sqnorm(x0, with_params(options, own[0])); });
   }
   return estimate_sqnorm([&](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, options.params)); }, x0,
                          options);
@@ -492,12 +564,13 @@ double StackedLinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOp
 SqnormBounds StackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
   check_image("sqnorm_bounds", "x0", x0);
   check_options(options);
+  const Taken own(*this, options.params);
   SqnormBounds bounds;
   for (std::size_t i = 0; i < size(); ++i) {
-    const SqnormBounds own =
-        for_operator(static_cast<std::int64_t>(i), [&] { return operators_[i]->sqnorm_bounds(x0, options); });
-    bounds.lower = std::max(bounds.lower, weight() * own.lower);
-    bounds.upper += weight() * own.upper;
+    const SqnormBounds one = for_operator(
+        static_cast<std::int64_t>(i), [&] { return operators_[i]->sqnorm_bounds(x0, with_params(options, own[i])); });
+    bounds.lower = std::max(bounds.lower, weight() * one.lower);
+    bounds.upper += weight() * one.upper;
   }
   return bounds;
 }

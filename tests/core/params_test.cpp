@@ -52,6 +52,44 @@ std::string message_of(const std::function<void()>& action) {
 
 TEST(Params, HoldEveryType) { expect_every_type(every_type()); }
 
+TEST(Params, ANameWithoutValueIsThereAndCountsAsMissing) {
+  const Params params = {{"filter", Opaque()}};
+  EXPECT_EQ(params.size(), 1U);
+  EXPECT_FALSE(params.contains("filter"));
+  EXPECT_EQ(params.get_or("filter", 2.0), 2.0);
+  EXPECT_EQ(message_of([&] { params.get<at::Tensor>("filter"); }), "parameter 'filter': expected a tensor, got none");
+}
+
+TEST(Params, TheSomeThatHaveTheNamesKeepOrderAndSource) {
+  Params params = {{"a", 1.0}, {"b", 2.0}, {"c", 3.0}};
+  params.set_source(std::make_shared<int>(7));
+  const Params some = params.only({.names = {"c", "a", "d"}});
+  EXPECT_EQ(some.size(), 2U);
+  EXPECT_EQ(some.begin()->first, "a");
+  EXPECT_EQ(some.source(), params.source());
+  EXPECT_EQ(params.only({.any = true}).size(), 3U);
+  EXPECT_TRUE(params.only({}).empty());
+}
+
+TEST(ParameterNames, AddUp) {
+  ParameterNames names = {.names = {"a", "b"}};
+  names += {.names = {"b", "c"}};
+  EXPECT_EQ(names.names, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_TRUE(names.contains("c"));
+  EXPECT_FALSE(names.contains("d"));
+  names += {.any = true};
+  EXPECT_TRUE(names.contains("d"));
+}
+
+TEST(ParameterNames, AnUnknownOneIsNamedWithThoseThatThereAre) {
+  EXPECT_EQ(message_of([] { check_names("Blur::A", {{"fliter", 1.0}}, {.names = {"filter", "mask"}}); }),
+            "Blur::A: unknown parameter 'fliter'; it takes 'filter', 'mask'");
+  EXPECT_EQ(message_of([] { check_names("Blur::A", {{"fliter", Opaque()}}, {}); }),
+            "Blur::A: unknown parameter 'fliter'; it takes no parameters");
+  EXPECT_NO_THROW(check_names("A", {{"fliter", 1.0}}, {.any = true}));
+  EXPECT_NO_THROW(check_names("A", {}, {}));
+}
+
 TEST(Params, KeepTheOrderOfInsertionAndReplaceByName) {
   Params params = {{"b", 1.0}, {"a", 2.0}, {"b", 3.0}};
   EXPECT_EQ(params.size(), 2U);

@@ -116,4 +116,45 @@ TEST(Algebra, RefusesNullOperandsAndSumsOfDifferentShapes) {
   EXPECT_THROW((a + matrix(random({1, 4})))->A(random({2, 4})), InvalidArgument);
 }
 
+// x ↦ gain · x, which takes the parameter "gain" alone.
+class Gain final : public LinearPhysics {
+ public:
+  std::string name() const override { return "Gain"; }
+  ParameterNames parameter_names() const override { return {.names = {"gain"}}; }
+
+ protected:
+  at::Tensor A_impl(const at::Tensor& x, const Params& params) const override {
+    EXPECT_LE(params.size(), 1U);
+    return x * params.get_or("gain", 1.0);
+  }
+  at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override { return A_impl(y, params); }
+};
+
+TEST(Algebra, ParametersReachTheOperandsThatTakeThem) {
+  const at::Tensor a = random({4, 4}, at::kDouble, 1);
+  const at::Tensor c = random({4, 4}, at::kDouble, 2);
+  const auto gain = std::make_shared<Gain>();
+  const at::Tensor x = random({2, 4});
+  const Params both = {{"gain", 3.0}, {"matrix", c}};
+  expect_close((matrix(a) * gain)->A(x, both), 3.0 * Matrix(c).A(x), 1e-12);
+  expect_close((matrix(a) * gain)->A_adjoint_A(x, both), 9.0 * Matrix(c).A_adjoint_A(x), 1e-12);
+  expect_close((2.0 * (gain + matrix(a)))->A_adjoint(x, both), 6.0 * x + 2.0 * Matrix(c).A_adjoint(x), 1e-12);
+  expect_close(adjoint(gain * matrix(a))->A(x, both), 3.0 * Matrix(c).A_adjoint(x), 1e-12);
+  EXPECT_THROW((matrix(a) * gain)->A(x, {{"gian", 3.0}}), InvalidArgument);
+  EXPECT_THROW((matrix(a) + gain)->A_dagger(x, {.params = {{"gian", 3.0}}}), InvalidArgument);
+  EXPECT_THROW(matrix(a)->update({{"matirx", c}}), InvalidArgument);
+}
+
+TEST(Algebra, SaysHowItWasMade) {
+  const LinearPhysicsPtr a = matrix(random({4, 4}));
+  const LinearPhysicsPtr whole = 2.0 * (a + adjoint(a));
+  EXPECT_EQ(whole->recipe().maker, "scale");
+  EXPECT_EQ(whole->recipe().arguments.get<at::Tensor>("factor").item<double>(), 2.0);
+  const PhysicsPtr sum = whole->operands().at(0);
+  EXPECT_EQ(sum->recipe().maker, "sum");
+  EXPECT_EQ(sum->operands().at(0), a);
+  EXPECT_EQ(sum->operands().at(1)->recipe().maker, "adjoint");
+  EXPECT_EQ((a * a)->recipe().maker, "compose");
+}
+
 }  // namespace adjoin

@@ -125,4 +125,17 @@ TEST(UniformNoise, OfWidthZeroChangesNothingAndBadWidthsAreRefused) {
   }
 }
 
+TEST(RandomStream, GoesOnWhereAnotherOneIs) {
+  const GaussianNoise noise = gaussian_noise(1.0, 5);
+  const at::Tensor y = at::zeros({8}, at::kDouble);
+  EXPECT_FALSE(noise.stream.state().has_value());
+  (void)noise(y);
+  GaussianNoise again = gaussian_noise(1.0, 5);
+  again.stream.set_state(*noise.stream.state());
+  const at::Tensor next = noise(y);
+  EXPECT_TRUE(again(y).equal(next));
+  EXPECT_FALSE(gaussian_noise(1.0, 5)(y).equal(next));
+  EXPECT_FALSE(gaussian_noise(1.0).stream.state().has_value());
+}
+
 }  // namespace adjoin::noise_test

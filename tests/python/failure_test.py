@@ -1,10 +1,24 @@
 """All succeed or all fail: what fails on one rank is raised there as it is, and on the others as RankFailure."""
 
+import sys
+import traceback
+
 import pytest
 import torch
 from support import Scaling
 
-from adjoin import DistributedContext, DistributedProcessing, DistributedStackedLinearPhysics, Error, RankFailure
+from adjoin import (
+    DistributedContext,
+    DistributedDataFidelity,
+    DistributedProcessing,
+    DistributedStackedLinearPhysics,
+    DistributedStackedPhysics,
+    Error,
+    InvalidArgument,
+    RankFailure,
+    optim,
+)
+from adjoin.physics import Diagonal, as_physics
 
 
 class Trouble(Exception):
@@ -123,3 +137,241 @@ def test_a_context_that_was_not_entered_says_what_to_do():
     assert repr(outside) == "DistributedContext(not entered)"
     with pytest.raises(RuntimeError, match="with DistributedContext"):
         DistributedStackedLinearPhysics(outside, 1, lambda index, device, shared: Scaling(2.0))
+
+
+# ---- Where it failed ----------------------------------------------------------------------------------------------
+
+
+class Deep:
+    """Fails deep inside the method that `when` names."""
+
+    def __init__(self, when=None, error=Trouble):
+        self.when, self.error = when, error
+
+    def deep_inside(self, name):
+        if self.when == name:
+            try:
+                raise KeyError("the reason")
+            except KeyError as reason:
+                raise self.error("no signal") from reason
+
+    def A(self, x, **kwargs):
+        self.deep_inside("A")
+        return 2 * x
+
+    def A_adjoint(self, y, **kwargs):
+        self.deep_inside("A_adjoint")
+        return 2 * y
+
+    def forward(self, x, **kwargs):
+        self.deep_inside("forward")
+        return 2 * x
+
+    def A_vjp(self, x, v, **kwargs):
+        self.deep_inside("A_vjp")
+        return 2 * v
+
+    def A_adjoint_A(self, x, **kwargs):
+        self.deep_inside("A_adjoint_A")
+        return 4 * x
+
+    def A_dagger(self, y, **kwargs):
+        self.deep_inside("A_dagger")
+        return y / 2
+
+    # As a fidelity, a denoiser, a processor, a noise model, a monitor and a strategy:
+
+    def fn(self, u, y):
+        self.deep_inside("fn")
+        return (u - y).sum()
+
+    def grad(self, u, y):
+        self.deep_inside("grad")
+        return u - y
+
+    def __call__(self, x, *rest):
+        self.deep_inside("call")
+        return x
+
+
+def check_traceback(ctx, call, *, last, operator=None, error=Trouble):
+    """The exception of rank `last` leads into the user's function, says where that ran, and keeps its cause."""
+    if ctx.rank != last:
+        with pytest.raises(RankFailure):
+            call()
+        return
+    with pytest.raises(error) as caught:
+        call()
+    frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert frames[-1] == "deep_inside", frames
+    assert isinstance(caught.value.__cause__, KeyError)
+    if operator is not None:
+        where = f"adjoin: in operator {operator}, on rank {ctx.rank}"
+        assert caught.value.__notes__ == [where]
+        if sys.version_info >= (3, 11):
+            assert where in "".join(traceback.format_exception(caught.value))
+
+
+METHODS = {
+    "A": ("A", lambda stack, x, y: stack.A(x)),
+    "A, in part": ("A", lambda stack, x, y: stack.A(x, gather=False)),
+    "A, summed": ("A", lambda stack, x, y: stack.A(x, reduce_op="sum")),
+    "forward": ("forward", lambda stack, x, y: stack.forward(x)),
+    "A_adjoint": ("A_adjoint", lambda stack, x, y: stack.A_adjoint(y)),
+    "A_adjoint, each": ("A_adjoint", lambda stack, x, y: stack.A_adjoint(y, reduce_op="none")),
+    "A_vjp": ("A_vjp", lambda stack, x, y: stack.A_vjp(x, y)),
+    "A_adjoint_A": ("A_adjoint_A", lambda stack, x, y: stack.A_adjoint_A(x)),
+    "A_A_adjoint": ("A_adjoint", lambda stack, x, y: stack.A_A_adjoint(y)),
+    "A_dagger, local": ("A_dagger", lambda stack, x, y: stack.A_dagger(y)),
+    "CG": ("A_adjoint_A", lambda stack, x, y: stack.A_dagger(y, "CG", local_only=False)),
+    "LSQR": ("A_adjoint", lambda stack, x, y: stack.A_dagger(y, "LSQR", local_only=False)),
+    "prox_l2": ("A_adjoint_A", lambda stack, x, y: stack.prox_l2(x, y, 1.0)),
+    "compute_sqnorm": ("A_adjoint_A", lambda stack, x, y: stack.compute_sqnorm(x, local_only=False)),
+    "sqnorm_bounds": ("A_adjoint_A", lambda stack, x, y: stack.sqnorm_bounds(x)),
+}
+
+
+@pytest.mark.parametrize(("when", "call"), METHODS.values(), ids=METHODS.keys())
+def test_tracebacks_lead_into_operators(ctx, when, call):
+    last = ctx.world_size - 1
+    operators = [Deep() for _ in range(ctx.world_size)]
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: operators[i])
+    x = torch.ones(1, 3)
+    y = [2 * x] * ctx.world_size
+    call(stack, x, y)
+    if ctx.rank == last:
+        operators[last].when = when
+    check_traceback(ctx, lambda: call(stack, x, y), last=last, operator=last)
+    operators[last].when = None
+    call(stack, x, y)
+
+
+@pytest.mark.parametrize("of", ["x", "y"])
+def test_tracebacks_of_a_backward_pass_lead_into_operators(ctx, of):
+    last = ctx.world_size - 1
+    operators = [Deep() for _ in range(ctx.world_size)]
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: operators[i])
+    x = torch.ones(1, 3, requires_grad=True)
+    result = sum(t.sum() for t in stack.A(x)) if of == "x" else stack.A_adjoint([x] * ctx.world_size).sum()
+    if ctx.rank == last:
+        operators[last].when = "A_vjp" if of == "x" else "A"
+    check_traceback(ctx, result.backward, last=last, operator=last)
+    operators[last].when = None
+    sum(t.sum() for t in stack.A(x)).backward()
+    assert torch.equal(x.grad, torch.full((1, 3), 2.0 * ctx.world_size))
+
+
+class Straight(torch.autograd.Function):
+    """Identity whose backward pass fails."""
+
+    @staticmethod
+    def forward(ctx, x, operator):
+        ctx.operator = operator
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        ctx.operator.deep_inside("backward")
+        return gradient, None
+
+
+class Learned(torch.nn.Module):
+    """An operator with a parameter, recorded by torch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(2.0))
+        self.failing = Deep()
+
+    def A(self, x, **kwargs):
+        return Straight.apply(self.weight * x, self.failing)
+
+    def A_adjoint(self, y, **kwargs):
+        return self.weight * y
+
+
+def test_tracebacks_lead_into_the_backward_pass_of_an_operators_own_function(ctx):
+    last = ctx.world_size - 1
+    operators = [Learned() for _ in range(ctx.world_size)]
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: operators[i])
+    x = torch.ones(1, 3, requires_grad=True)
+    result = sum(t.sum() for t in stack.A(x))
+    if ctx.rank == last:
+        operators[last].failing.when = "backward"
+    check_traceback(ctx, result.backward, last=last)
+
+
+@pytest.mark.parametrize("kind", [DistributedStackedPhysics, DistributedStackedLinearPhysics])
+def test_tracebacks_lead_into_factories(ctx, kind):
+    last = ctx.world_size - 1
+
+    def factory(index, device, shared):
+        Deep("factory" if index == last else None).deep_inside("factory")
+        return Deep()
+
+    check_traceback(ctx, lambda: kind(ctx, ctx.world_size, factory), last=last, operator=last)
+
+
+def test_tracebacks_lead_into_fidelities(ctx):
+    last = ctx.world_size - 1
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: Deep())
+    x = torch.ones(1, 3)
+    for when in ("fn", "grad"):
+        fidelity = DistributedDataFidelity(ctx, lambda i, d, s, when=when: Deep(when if i == last else None), ctx.world_size)
+        check_traceback(ctx, lambda: getattr(fidelity, when)(x, [x] * ctx.world_size, stack), last=last, operator=last)
+
+
+def test_tracebacks_lead_into_processors(ctx):
+    last = ctx.world_size - 1
+    tiles = DistributedProcessing(ctx, Deep("call" if ctx.rank == last else None), strategy_kwargs={"patch_size": 4, "overlap": 1})
+    check_traceback(ctx, lambda: tiles(torch.ones(1, 1, 16, 16)), last=last)
+
+
+def test_tracebacks_lead_into_denoisers_and_monitors(ctx):
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: Deep())
+    x, last = torch.ones(1, 3), ctx.world_size - 1
+    y = [x] * ctx.world_size
+    failing = Deep("call" if ctx.rank == last else None)
+    check_traceback(ctx, lambda: optim.proximal_gradient(stack, y, optim.PnP(failing, 0.1), x, step=0.1), last=last)
+    check_traceback(ctx, lambda: optim.fista(stack, y, optim.ZeroPrior(), x, step=0.1, monitor=failing), last=last)
+
+
+@pytest.mark.parametrize("error", [Trouble, KeyboardInterrupt, SystemExit, MemoryError])
+def test_an_operator_alone_raises_what_its_methods_raise(ctx, error):
+    operator = as_physics(Deep("A", error))
+    for call in (operator.A, (operator + Diagonal(1.0)).A, operator.T.A_adjoint):
+        with pytest.raises(error) as caught:
+            call(torch.ones(1, 2))
+        assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "deep_inside"
+        assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_is_no_error_passes_through_stacks_as_well(ctx, error):
+    last = ctx.world_size - 1
+    operator = Deep("A" if ctx.rank == last else None, error)
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: operator)
+    check_traceback(ctx, lambda: stack.A(torch.ones(1, 3)), last=last, operator=last, error=error)
+
+
+def test_an_exception_raised_twice_is_noted_once(ctx):
+    error = Trouble("the same object")
+
+    class Same(Scaling):
+        def A(self, x, **kwargs):
+            raise error
+
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: Same(1.0))
+    for _ in range(2):
+        with pytest.raises((Trouble, RankFailure)):
+            stack.A(torch.ones(1, 3))
+    assert len(getattr(error, "__notes__", [])) <= 1
+
+
+def test_a_wrong_argument_of_an_operator_of_ours_says_where(ctx):
+    last = ctx.world_size - 1
+    make = lambda i, d, s: Diagonal(torch.ones(4 if i == last else 3))  # noqa: E731
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, make)
+    with pytest.raises(InvalidArgument if ctx.rank == last else RankFailure, match="weights must broadcast") as caught:
+        stack.A(torch.ones(1, 3))
+    assert ctx.rank != last or caught.value.__notes__ == [f"adjoin: in operator {last}, on rank {last}"]

@@ -1,6 +1,7 @@
 """Files."""
 
 import numpy
+import pytest
 import torch
 
 from adjoin import io
@@ -18,3 +19,16 @@ def test_arrays_pictures_and_weights_come_back(tmp_path):
     io.write_safetensors(tmp_path / "a.safetensors", {"w": array}, {"kind": "test"})
     tensors, metadata = io.read_safetensors(tmp_path / "a.safetensors")
     assert torch.equal(tensors["w"], array) and metadata == {"kind": "test"}
+
+
+def test_a_report_is_one_file(tmp_path):
+    report = io.Report("A run & its end").text("It <ended>.").table(["method", "dB"], [["fista", "30.1"]])
+    report.pictures([("grey", numpy.ones((1, 8, 8))), ("colour", torch.rand(1, 3, 8, 8))])
+    report.curves([("psnr", [1.0, 2.0, float("nan")])], title="PSNR", y_label="dB", log_y=True)
+    report.write(tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    assert text == report.html() and "It &lt;ended&gt;." in text and "fista" in text and "<svg" in text
+    io.Report("Another").append(tmp_path / "a.html")
+    assert "Another" in (tmp_path / "a.html").read_text()
+    with pytest.raises(ValueError, match="row"):
+        report.table(["a"], [["1", "2"]])

@@ -16,8 +16,20 @@
 
 namespace adjoin {
 
-/// A value that only its maker understands. It stays in the process: parameters that hold one cannot be serialised.
+/// A value that only its maker understands. It stays in the process: parameters that hold one cannot be serialised. A
+/// null pointer is no value: its name is there, and counts as missing for whoever asks for the value.
 using Opaque = std::shared_ptr<const void>;
+
+/// The names of the parameters that something takes.
+struct ParameterNames {
+  std::vector<std::string> names = {};
+  /// Takes whatever it is given.
+  bool any = false;
+
+  bool contains(std::string_view name) const;
+  /// Adds those of something else.
+  ParameterNames& operator+=(const ParameterNames& more);
+};
 
 /// A small set of named values: tensors, numbers, strings and lists of them. Order of insertion is kept.
 class Params {
@@ -31,6 +43,7 @@ class Params {
 
   bool empty() const { return entries_.empty(); }
   std::size_t size() const { return entries_.size(); }
+  /// Whether `name` has a value.
   bool contains(std::string_view name) const { return find(name) != nullptr; }
   /// Adds `name`, or replaces its value.
   Params& set(std::string name, Value value);
@@ -48,9 +61,21 @@ class Params {
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }
 
+  /// Those of the given names.
+  Params only(const ParameterNames& names) const;
+
+  /// What the values were made from, for whoever made them.
+  const Opaque& source() const { return source_; }
+  void set_source(Opaque source) { source_ = std::move(source); }
+
  private:
   const Value* find(std::string_view name) const;
   std::vector<Entry> entries_;
+  Opaque source_;
 };
+
+/// Throws InvalidArgument, naming it and those that there are, when `params` has a name that is not among `known`.
+/// `where` names the call.
+void check_names(std::string_view where, const Params& params, const ParameterNames& known);
 
 }  // namespace adjoin

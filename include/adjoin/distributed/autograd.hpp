@@ -5,6 +5,7 @@
 #include <c10/util/FunctionRef.h>
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -21,6 +22,10 @@ namespace adjoin {
 std::vector<at::Tensor> differentiable(
     const std::vector<at::Tensor>& inputs, const std::function<std::vector<at::Tensor>()>& forward,
     std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& gradients)> backward);
+
+/// Lets a host language throw, from a backward pass, exceptions of its own in place of ours, of whose types torch's
+/// engine would not keep more than the message. `translate` may throw; when it returns, the exception goes on as it is.
+void set_backward_translator(void (*translate)(const std::exception_ptr& exception));
 
 /// Σ over the ranks of each of the tensors that local() makes, all by one reduction.
 std::vector<at::Tensor> sum_over_ranks(Exchange& exchange, ReducePlan& plan,

@@ -88,6 +88,8 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   template <class P>
   std::vector<std::shared_ptr<P>> make_operators(const PhysicsFactory& factory, const Params& factory_kwargs,
                                                  const char* expected) const;
+  /// What any operator of any rank takes, from what this rank's take. Collective.
+  ParameterNames names_on_all_ranks(const ParameterNames& mine) const;
 
   enum class Step : std::uint8_t { A, forward };
   /// This rank's results: all of them, with `out` as in Exchange::gather, and the one at `position` of local_indices().

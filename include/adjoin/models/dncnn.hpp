@@ -35,6 +35,9 @@ class DnCNN {
   /// How far a pixel of the input reaches in the output, in pixels.
   std::int64_t radius() const;
 
+  /// Tensors and metadata of which another like this one can be made; in the memory that this one computes with.
+  const Safetensors& weights() const;
+
  private:
   struct Network;
   std::shared_ptr<const Network> network_;

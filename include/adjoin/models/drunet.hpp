@@ -32,6 +32,9 @@ class DRUNet {
 
   std::int64_t channels() const;
 
+  /// Tensors and metadata of which another like this one can be made; in the memory that this one computes with.
+  const Safetensors& weights() const;
+
  private:
   struct Network;
   std::shared_ptr<const Network> network_;

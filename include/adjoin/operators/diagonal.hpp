@@ -26,6 +26,8 @@ class Diagonal : public LinearPhysics {
   explicit Diagonal(double factor);
 
   std::string name() const override { return name_; }
+  ParameterNames parameter_names() const override { return {.names = {parameter_}}; }
+  Recipe recipe() const override { return {.maker = name_, .arguments = {{parameter_, weights_}}}; }
   const at::Tensor& weights() const { return weights_; }
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
   at::Tensor image_like(const at::Tensor& y) const override;

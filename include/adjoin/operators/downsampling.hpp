@@ -30,6 +30,8 @@ class Downsampling final : public LinearPhysics {
   explicit Downsampling(const at::Tensor& filter, DownsamplingOptions options = {});
 
   std::string name() const override { return "Downsampling"; }
+  ParameterNames parameter_names() const override { return {.names = {"filter"}}; }
+  Recipe recipe() const override;
   const DownsamplingOptions& options() const { return options_; }
   /// Undefined when the size of the images is not known.
   at::Tensor image_like(const at::Tensor& y) const override;

@@ -24,6 +24,8 @@ class FilterBank final : public LinearPhysics {
   explicit FilterBank(const at::Tensor& filters, BlurOptions options = {.padding = Padding::Circular});
 
   std::string name() const override { return "FilterBank"; }
+  ParameterNames parameter_names() const override { return {.names = {"filters"}}; }
+  Recipe recipe() const override;
   const at::Tensor& filters() const { return filters_; }
   const BlurOptions& options() const { return options_; }
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;

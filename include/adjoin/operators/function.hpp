@@ -27,6 +27,7 @@ class TensorFunction {
   TensorFunction(F f) {  // NOLINT(google-explicit-constructor): any callable will do
     if constexpr (std::is_invocable_r_v<at::Tensor, F&, const at::Tensor&, const Params&>) {
       function_ = std::move(f);
+      takes_params_ = true;
     } else {
       function_ = [f = std::move(f)](const at::Tensor& x, const Params&) mutable { return f(x); };
     }
@@ -34,8 +35,11 @@ class TensorFunction {
 
   explicit operator bool() const { return static_cast<bool>(function_); }
   at::Tensor operator()(const at::Tensor& x, const Params& params) const { return function_(x, params); }
+  /// All parameters where the callable takes those of the call, else none.
+  ParameterNames parameter_names() const { return {.any = takes_params_}; }
 
  private:
+  bool takes_params_ = false;
   std::function<at::Tensor(const at::Tensor&, const Params&)> function_;
 };
 

@@ -27,6 +27,10 @@ class Matrix final : public LinearPhysics {
   explicit Matrix(const at::Tensor& matrix, std::vector<std::int64_t> image_shape = {});
 
   std::string name() const override { return "Matrix"; }
+  ParameterNames parameter_names() const override { return {.names = {"matrix"}}; }
+  Recipe recipe() const override {
+    return {.maker = "Matrix", .arguments = {{"matrix", matrix_}, {"image_shape", image_shape_}}};
+  }
   const at::Tensor& matrix() const { return matrix_; }
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
   at::Tensor image_like(const at::Tensor& y) const override;

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "adjoin/core/recipe.hpp"
+
 namespace adjoin {
 
 /// A value, and the gradient where it was taken.
@@ -23,6 +25,8 @@ class DataFidelity {
 
   /// Name for messages, such as "L2".
   virtual std::string name() const = 0;
+  /// How to make another like this one; copies and files are made so.
+  virtual Recipe recipe() const { return {.maker = name()}; }
 
   /// d(u, y), summed over all entries, batch included: a scalar tensor of dtype double. Differentiable.
   at::Tensor fn(const at::Tensor& u, const at::Tensor& y) const;
@@ -53,6 +57,7 @@ class L2 : public DataFidelity {
  public:
   explicit L2(double sigma = 1.0);
   std::string name() const override { return "L2"; }
+  Recipe recipe() const override { return {.maker = name(), .arguments = {{"sigma", sigma_}}}; }
   double sigma() const { return sigma_; }
   double lipschitz() const override { return scale_; }
 
@@ -84,6 +89,7 @@ class IndicatorLInf : public DataFidelity {
  public:
   explicit IndicatorLInf(double radius);
   std::string name() const override { return "IndicatorLInf"; }
+  Recipe recipe() const override { return {.maker = name(), .arguments = {{"radius", radius_}}}; }
 
  protected:
   at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
@@ -109,6 +115,7 @@ class PoissonLikelihood : public DataFidelity {
  public:
   explicit PoissonLikelihood(const PoissonOptions& options = {});
   std::string name() const override { return "PoissonLikelihood"; }
+  Recipe recipe() const override;
 
  protected:
   at::Tensor fn_impl(const at::Tensor& u, const at::Tensor& y) const override;
@@ -125,6 +132,7 @@ class Huber : public DataFidelity {
  public:
   explicit Huber(double delta = 1.0);
   std::string name() const override { return "Huber"; }
+  Recipe recipe() const override { return {.maker = name(), .arguments = {{"delta", delta_}}}; }
   double lipschitz() const override { return 1.0; }
 
  protected:

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "adjoin/core/recipe.hpp"
+
 namespace adjoin {
 
 /// A prior g with any of a value, a gradient and a prox; asking for one it lacks throws InvalidArgument. Public methods
@@ -19,6 +21,8 @@ class Prior {
 
   /// Name for messages, such as "TotalVariation".
   virtual std::string name() const = 0;
+  /// How to make another like this one; copies and files are made so.
+  virtual Recipe recipe() const { return {.maker = name()}; }
   /// Whether g(x) can be evaluated; a denoiser used as a prior has no value.
   virtual bool explicit_prior() const { return true; }
 
@@ -85,6 +89,7 @@ class Box : public Prior {
  public:
   Box(double lower, double upper);
   std::string name() const override { return "Box"; }
+  Recipe recipe() const override { return {.maker = name(), .arguments = {{"lower", lower_}, {"upper", upper_}}}; }
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
@@ -100,6 +105,7 @@ class Positivity : public Box {
  public:
   Positivity();
   std::string name() const override { return "Positivity"; }
+  Recipe recipe() const override { return {.maker = name()}; }
 };
 
 /// A denoiser: the image without its noise of standard deviation sigma. It must keep shape and dtype, and, among
@@ -114,6 +120,10 @@ class PnP : public Prior {
   /// of half-quadratic splitting, set the strength.
   explicit PnP(Denoiser denoiser, std::optional<double> sigma = {});
   std::string name() const override { return "PnP"; }
+  /// None: a function cannot say how it was made.
+  Recipe recipe() const override { return {}; }
+  const Denoiser& denoiser() const { return denoiser_; }
+  std::optional<double> sigma() const { return sigma_; }
   bool explicit_prior() const override { return false; }
 
  protected:
@@ -129,6 +139,10 @@ class RED : public Prior {
  public:
   RED(Denoiser denoiser, double sigma);
   std::string name() const override { return "RED"; }
+  /// None: a function cannot say how it was made.
+  Recipe recipe() const override { return {}; }
+  const Denoiser& denoiser() const { return denoiser_; }
+  double sigma() const { return sigma_; }
   bool explicit_prior() const override { return false; }
   /// 2, as for a denoiser that never moves two images apart.
   double lipschitz() const override { return 2.0; }

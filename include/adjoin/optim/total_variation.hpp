@@ -35,6 +35,7 @@ class TotalVariation : public Prior {
  public:
   explicit TotalVariation(const TotalVariationOptions& options = {});
   std::string name() const override { return "TotalVariation"; }
+  Recipe recipe() const override;
 
   /// Of the last prox: how many inner iterations it took, and the proven bound of the distance to the exact prox.
   struct Inner {
@@ -42,6 +43,11 @@ class TotalVariation : public Prior {
     double error_bound = 0.0;
   };
   const Inner& inner() const { return inner_; }
+
+  /// The dual variable (dims, …shape of x) that the last prox ended with and the next one starts from; undefined before
+  /// the first, and without warm start. Another prior can start from a copy of it.
+  at::Tensor dual() const { return options_.warm_start ? dual_ : at::Tensor(); }
+  void start_from(const at::Tensor& dual);
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;

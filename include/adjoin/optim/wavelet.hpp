@@ -40,6 +40,7 @@ class WaveletPrior : public Prior {
  public:
   explicit WaveletPrior(const WaveletPriorOptions& options = {});
   std::string name() const override { return "WaveletPrior"; }
+  Recipe recipe() const override;
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;

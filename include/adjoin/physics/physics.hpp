@@ -11,8 +11,10 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "adjoin/core/params.hpp"
+#include "adjoin/core/recipe.hpp"
 #include "adjoin/core/versions.hpp"
 #include "adjoin/physics/noise.hpp"
 
@@ -34,7 +36,13 @@ class Physics {
   /// Name for messages, such as "Blur".
   virtual std::string name() const { return "Physics"; }
 
-  /// Clean measurements. `params` override the operator's own parameters for this call; unknown names are ignored.
+  /// The names of the parameters that calls and update() take; other names throw InvalidArgument. An operator of your
+  /// own says here which it reads from `params`.
+  virtual ParameterNames parameter_names() const { return {}; }
+  /// Those of `params` that this operator takes, for whoever hands on what is meant for several.
+  Params taken(const Params& params) const { return params.empty() ? Params() : params.only(parameter_names()); }
+
+  /// Clean measurements. `params` override the operator's own parameters for this call.
   at::Tensor A(const at::Tensor& x, const Params& params = {}) const;
   /// Measurements with noise and sensor response.
   at::Tensor forward(const at::Tensor& x, const Params& params = {}) const;
@@ -42,11 +50,19 @@ class Physics {
   /// A unless overridden; differentiable itself when grad mode is on and x or v requires gradients.
   at::Tensor A_vjp(const at::Tensor& x, const at::Tensor& v, const Params& params = {}) const;
 
+  /// How to make another operator like this one, of the same tensors and after its operands(), but for noise and
+  /// sensor. Copies and files of operators are made so.
+  virtual Recipe recipe() const { return {}; }
+  /// The operators that this one is made of, as a sum is.
+  virtual std::vector<std::shared_ptr<Physics>> operands() const { return {}; }
+
+  const NoiseModel& noise() const { return noise_; }
+  const SensorModel& sensor() const { return sensor_; }
   void set_noise(NoiseModel noise) { noise_ = std::move(noise); }
   void set_sensor(SensorModel sensor) { sensor_ = std::move(sensor); }
 
   /// Replaces the operator's own parameters (such as "filter" or "mask") for all later calls and invalidates what was
-  /// derived from them. Unknown names are ignored.
+  /// derived from them.
   void update(const Params& params);
   /// Grows with every update, and with every change in place of the tensors that the operator was made of, as far as
   /// torch counts these (version_of): what is derived from an operator holds as long as its version does.
@@ -77,6 +93,13 @@ class Physics {
   }
 
  protected:
+  /// Throws InvalidArgument where `params` has a name that the operator does not take.
+  void check_params(const char* method, const Params& params) const {
+    if (!params.empty()) [[unlikely]] {
+      check_names(name() + "::" + method, params, parameter_names());
+    }
+  }
+
   virtual at::Tensor A_impl(const at::Tensor& x, const Params& params) const = 0;
   /// A, then noise, then sensor.
   virtual at::Tensor forward_impl(const at::Tensor& x, const Params& params) const;
@@ -90,9 +113,11 @@ class Physics {
   /// constructors, and by update_impl when they are others.
   void made_of(std::initializer_list<at::Tensor> tensors, std::initializer_list<const Physics*> parts = {});
 
-  /// Throws InvalidArgument naming the method and the argument unless `tensor` is defined and floating or complex.
+  /// Throws InvalidArgument naming the method and the argument unless `tensor` is defined, dense, and floating or
+  /// complex.
   void check_tensor(const char* method, const char* argument, const at::Tensor& tensor) const {
-    if (!tensor.defined() || !(c10::isFloatingType(tensor.scalar_type()) || tensor.is_complex())) [[unlikely]] {
+    if (!tensor.defined() || !(c10::isFloatingType(tensor.scalar_type()) || tensor.is_complex()) ||
+        tensor.layout() != c10::kStrided || tensor.scalar_type() == at::kComplexHalf) [[unlikely]] {
       refuse(method, argument, tensor);
     }
   }

@@ -22,7 +22,8 @@ enum class Reduction : std::uint8_t { sum, mean };
 Reduction reduction_from_string(std::string_view name);
 std::string_view to_string(Reduction reduction);
 
-/// A stack of any measurement models. An exception in operator i becomes an OperatorFailure with index i.
+/// A stack of any measurement models. An exception in operator i becomes an OperatorFailure with index i. The
+/// parameters of a call reach those operators that take them; one that none takes throws InvalidArgument.
 class StackedPhysics {
  public:
   explicit StackedPhysics(std::vector<PhysicsPtr> operators);
@@ -32,6 +33,11 @@ class StackedPhysics {
   const Physics& operator[](std::size_t i) const { return *operators_[i]; }
   /// Grows with every version of an operator.
   std::int64_t version() const;
+  /// Of all operators, and what accept() added: names that calls may have because others take them, on other ranks.
+  ParameterNames parameter_names() const;
+  void accept(const ParameterNames& names) { accepted_ += names; }
+  /// What operator i takes of the parameters of a call; throws InvalidArgument for a name that none takes.
+  Params taken(std::size_t i, const Params& params) const;
 
   TensorList A(const at::Tensor& x, const Params& params = {}) const;
   TensorList forward(const at::Tensor& x, const Params& params = {}) const;
@@ -40,6 +46,7 @@ class StackedPhysics {
 
  protected:
   std::vector<PhysicsPtr> operators_;
+  ParameterNames accepted_;
 };
 
 struct StackOptions {
@@ -48,8 +55,8 @@ struct StackOptions {
   bool fuse = true;
 };
 
-/// A stack of linear operators. May be empty, as on a rank that owns none: then the sums are undefined tensors. Several
-/// threads may call it at once, as its operators.
+/// A stack of linear operators, its calls with parameters as of StackedPhysics. May be empty, as on a rank that owns
+/// none: then the sums are undefined tensors. Several threads may call it at once, as its operators.
 class StackedLinearPhysics {
  public:
   explicit StackedLinearPhysics(std::vector<LinearPhysicsPtr> operators, const StackOptions& options = {});
@@ -60,6 +67,11 @@ class StackedLinearPhysics {
   std::size_t size() const { return operators_.size(); }
   LinearPhysics& operator[](std::size_t i) const { return *operators_[i]; }
   Reduction reduction() const { return options_.reduction; }
+  /// As of StackedPhysics.
+  ParameterNames parameter_names() const;
+  void accept(const ParameterNames& names) { accepted_ += names; }
+  /// What operator i takes of the parameters of a call; throws InvalidArgument for a name that none takes.
+  Params taken(std::size_t i, const Params& params) const;
 
   TensorList A(const at::Tensor& x, const Params& params = {}) const;
   /// A x, each result written into that of `out` where it may be, as in FusedStack; returns where the results are.
@@ -145,6 +157,7 @@ class StackedLinearPhysics {
   void check_solvable(const char* method, const TensorList& y) const;
 
   std::vector<LinearPhysicsPtr> operators_;
+  ParameterNames accepted_;
   StackOptions options_;
   std::shared_ptr<const MeasurementSpace> space_;
   struct Forms {

@@ -30,7 +30,7 @@ def check_names(where: str, given: Iterable[str], *functions: Callable[..., Any]
 class DistributedStackedPhysics(StackedCalls, Physics):
     """A stack of operators, each owned by one rank: see :class:`adjoin.DistributedStackedPhysics`."""
 
-    list_type: ClassVar[type[Any]] = TensorList
+    list_type: ClassVar[Any] = TensorList
 
     def __init__(
         self,

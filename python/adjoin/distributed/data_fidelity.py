@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import torch
 
 from adjoin import _adjoin
+from adjoin.arguments import as_tensor, as_tensors
 from adjoin.context import DistributedContext
+from adjoin.copies import WithRanks
 from adjoin.distributed.stacked_physics import StackedCalls
 from adjoin.errors import InvalidArgument
 from adjoin.operators import parameters_of
@@ -23,8 +25,10 @@ def _distance(fidelity: Any) -> Any:
     return getattr(fidelity, "d", fidelity)
 
 
-class FidelityCalls:
+class FidelityCalls(WithRanks):
     """What the fidelities of ``adjoin`` and ``adjoin.deepinv`` have in common."""
+
+    _made_anew = ("_sums", "_physics", "_whole")
 
     stack_type: ClassVar[type] = StackedCalls
 
@@ -60,6 +64,9 @@ class FidelityCalls:
             raise InvalidArgument(
                 f"data_fidelity: must be a fidelity or a factory of fidelities, got a {type(data_fidelity).__name__}"
             )
+        self._connect()
+
+    def _connect(self) -> None:
         self._sums: dict[str, _adjoin.LocalSum] = {}
         self._physics: weakref.ref[Any] | None = None
         self._whole: _adjoin.DistributedDataFidelity | None = None
@@ -123,7 +130,7 @@ class FidelityCalls:
         kwargs: dict[str, Any],
     ) -> torch.Tensor:
         self._meet(physics)
-        measurements = list(y)
+        x, measurements = as_tensor(x, "x"), as_tensors(y, "y")
         y_records = torch.is_grad_enabled() and any(t.requires_grad for t in measurements)
         x_records = torch.is_grad_enabled() and x.requires_grad
         if self._whole is not None and gather and not (args or kwargs or y_records or x_records or self._recordable):

@@ -10,11 +10,14 @@ from torch.utils.checkpoint import checkpoint
 
 from adjoin import _adjoin
 from adjoin.context import DistributedContext
+from adjoin.copies import WithRanks
 from adjoin.distributed.strategies import StrategyAdapter
 from adjoin.errors import InvalidArgument
 from adjoin.operators import parameters_of
 
 __all__ = ["DistributedProcessing"]
+
+_OPTIONS = {"tiling_dims", "patch_size", "overlap", "stride", "pad_mode", "num_splits"}
 
 
 def _sizes(value: int | Sequence[int] | None) -> list[int]:
@@ -41,7 +44,7 @@ class _Call:
         return self.processor(tiles, *self.arguments, **kwargs)
 
 
-class DistributedProcessing:
+class DistributedProcessing(WithRanks):
     """Applies a processor to an image in tiles, each processed by one rank.
 
     With ``overlap_tiling`` and an overlap of at least the radius of the processor's receptive field, the result is that
@@ -67,6 +70,8 @@ class DistributedProcessing:
     tensor(128.)
     """
 
+    _made_anew = ("_call", "_tiles")
+
     def __init__(
         self,
         ctx: DistributedContext,
@@ -87,17 +92,26 @@ class DistributedProcessing:
         self.processor = processor
         self.max_batch_size = max_batch_size
         self.checkpoint_batches = checkpoint_batches
+        self._checkpoint_options = {
+            "use_reentrant": checkpoint_use_reentrant,
+            "preserve_rng_state": checkpoint_preserve_rng_state,
+        }
+        self._strategy = strategy
+        self._options = dict(strategy_kwargs or {})
+        named = strategy is None or isinstance(strategy, str)
+        unknown = sorted(set(self._options) - _OPTIONS) if named else []
+        if unknown:
+            raise InvalidArgument(f"strategy_kwargs: unknown {', '.join(unknown)}; it takes {', '.join(sorted(_OPTIONS))}")
         if isinstance(processor, torch.nn.Module):
             processor.to(ctx.device)
-        self._call = _Call(
-            processor,
-            self._checkpointed,
-            {"use_reentrant": checkpoint_use_reentrant, "preserve_rng_state": checkpoint_preserve_rng_state},
-        )
-        options = dict(strategy_kwargs or {})
+        self._connect()
+
+    def _connect(self) -> None:
+        self._call = _Call(self.processor, self._checkpointed, self._checkpoint_options)
+        options, strategy = self._options, self._strategy
         named = strategy is None or isinstance(strategy, str)
         self._tiles = _adjoin.DistributedProcessing(
-            ctx._impl,
+            self.ctx._impl,
             self._call,
             strategy=strategy if isinstance(strategy, str) else "overlap_tiling",
             tiling_dims=_sizes(options.get("tiling_dims")),
@@ -106,10 +120,10 @@ class DistributedProcessing:
             stride=_sizes(options.get("stride")),
             pad_mode=options.get("pad_mode", "reflect"),
             num_splits=_sizes(options.get("num_splits")),
-            max_batch_size=max_batch_size,
+            max_batch_size=self.max_batch_size,
             custom=None if named else self._custom(strategy),
         )
-        self._tiles.set_parameters(parameters_of([processor]))
+        self._tiles.set_parameters(parameters_of([self.processor]))
 
     def _checkpointed(self) -> bool:
         """Whether the processor's intermediate results are to be dropped, asked while it works on an image's tiles."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
 
 from adjoin import _adjoin
+from adjoin.arguments import TensorLike, as_tensor
 from adjoin.context import DistributedContext
+from adjoin.copies import WithRanks
 from adjoin.errors import InvalidArgument
 from adjoin.operators import as_physics, parameters_of
 from adjoin.tensor_list import TensorList
@@ -17,14 +18,16 @@ from adjoin.tensor_list import TensorList
 __all__ = ["DistributedStackedLinearPhysics", "DistributedStackedPhysics", "measure_costs"]
 
 Factory = Callable[[int, torch.device, Any], Any]
-Measurements = Sequence[torch.Tensor] | TensorList
+Measurements = Sequence[TensorLike] | TensorList
 
 
-class StackedCalls:
+class StackedCalls(WithRanks):
     """What the stacks of ``adjoin`` and ``adjoin.deepinv`` have in common."""
 
-    # What lists of measurements come back as.
-    list_type: ClassVar[type[Any]] = TensorList
+    _made_anew = ("_stack", "_operators")
+
+    # Makes of a list of measurements what calls return.
+    list_type: ClassVar[Any] = TensorList.of
     linear: ClassVar[bool] = False
 
     def _set_up(
@@ -46,27 +49,46 @@ class StackedCalls:
         self.dtype = dtype
         self.gather_strategy = gather_strategy
         self._default_reduction = reduction
+        self._costs = list(costs)
+        self._fuse = fuse
+        self._shared_parameters = list(parameters)
         self.factory_kwargs = None if factory_kwargs is None else ctx.broadcast_object(factory_kwargs)
         self.local_physics: list[Any] = []
-        # The same as C++ sees them.
+
+        def make(index: int) -> Any:
+            self.local_physics.append(factory(index, ctx.device, self.factory_kwargs))
+            return self.local_physics[-1]
+
+        self._make_stack(make)
+
+    def _make_stack(self, make: Callable[[int], Any]) -> None:
+        # The operators as C++ sees them.
         self._operators: list[_adjoin.Physics] = []
 
-        def make(index: int) -> _adjoin.Physics:
-            operator = factory(index, ctx.device, self.factory_kwargs)
-            self.local_physics.append(operator)
-            self._operators.append(as_physics(operator, linear=self.linear or None))
+        def make_physics(index: int) -> _adjoin.Physics:
+            self._operators.append(as_physics(make(index), linear=self.linear or None))
             return self._operators[-1]
 
         kind = _adjoin.DistributedStackedLinearPhysics if self.linear else _adjoin.DistributedStackedPhysics
         # Precision is agreed per call where it is not asked for.
         self._stack = kind(
-            ctx._impl, num_operators, make, reduction, self._strict_dtype(dtype), gather_strategy, list(costs), fuse
+            self.ctx._impl,
+            self.num_operators,
+            make_physics,
+            self._default_reduction,
+            self._strict_dtype(self.dtype),
+            self.gather_strategy,
+            self._costs,
+            self._fuse,
         )
         self.local_indexes: list[int] = list(self._stack.local_indices)
-        self._shared_parameters = list(parameters)
         known = {id(parameter) for parameter in self._shared_parameters}
         owned = [p for p in parameters_of(self.local_physics) if id(p) not in known]
         self._stack.set_parameters(self._shared_parameters, owned)
+
+    def _connect(self) -> None:
+        operators = iter(self.local_physics)
+        self._make_stack(lambda index: next(operators))
 
     def _strict_dtype(self, dtype: torch.dtype | None) -> torch.dtype | None:
         return dtype
@@ -74,7 +96,7 @@ class StackedCalls:
     def _listed(self, results: Sequence[torch.Tensor], gather: bool) -> Any:
         return self.list_type(results) if gather else results
 
-    def _measure(self, step: str, x: torch.Tensor, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
+    def _measure(self, step: str, x: TensorLike, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
         if reduce_op is None or reduce_op == "none":
             return self._listed(getattr(self._stack, step)(x, gather, kwargs), gather)
         return getattr(self._stack, step + "_reduced")(x, reduce_op, gather, kwargs)
@@ -105,19 +127,20 @@ class LinearCalls(StackedCalls):
         return self._summed(self._stack.A_adjoint(y, gather, kwargs), reduce_op)
 
     def _vjp(
-        self, x: torch.Tensor, v: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]
+        self, x: TensorLike, v: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]
     ) -> Any:
         if self._each(reduce_op):
             return self._listed(self._stack.A_vjp_each(x, v, gather, kwargs), gather)
         return self._summed(self._stack.A_vjp(x, v, gather, kwargs), reduce_op)
 
-    def _normal(self, x: torch.Tensor, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
+    def _normal(self, x: TensorLike, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
         if self._each(reduce_op):
             return self._listed(self._stack.A_adjoint_A_each(x, gather, kwargs), gather)
         return self._summed(self._stack.A_adjoint_A(x, gather, kwargs), reduce_op)
 
-    def _sqnorm(self, x0: torch.Tensor, value: float) -> torch.Tensor:
-        return torch.tensor(value, dtype=x0.real.dtype, device=x0.device)
+    def _sqnorm(self, x0: TensorLike, value: float) -> torch.Tensor:
+        like = as_tensor(x0, "x0")
+        return torch.tensor(value, dtype=like.real.dtype, device=like.device)
 
 
 class DistributedStackedPhysics(StackedCalls):
@@ -153,10 +176,7 @@ class DistributedStackedPhysics(StackedCalls):
         gather_strategy: str = "concatenated",
         parameters: Iterable[torch.Tensor] = (),
         costs: Sequence[float] = (),
-        **kwargs: Any,
     ) -> None:
-        if kwargs:
-            warnings.warn(f"arguments {sorted(kwargs)} are not used", UserWarning, stacklevel=2)
         self._set_up(
             ctx,
             num_operators,
@@ -178,7 +198,7 @@ class DistributedStackedPhysics(StackedCalls):
     def __len__(self) -> int:
         return self.num_operators
 
-    def A(self, x: torch.Tensor, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+    def A(self, x: TensorLike, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
         """Measurements without noise.
 
         :param x: an image (B, C, …), the same on every rank.
@@ -189,11 +209,20 @@ class DistributedStackedPhysics(StackedCalls):
         """
         return self._measure("A", x, gather, reduce_op, kwargs)
 
-    def forward(self, x: torch.Tensor, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+    def forward(self, x: TensorLike, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
         """Measurements with noise and sensor response; arguments and results as of :meth:`A`."""
         return self._measure("forward", x, gather, reduce_op, kwargs)
 
     __call__ = forward
+
+    def A_reduced(self, x: TensorLike, reduction: str = "sum", gather: bool = True, **kwargs: Any) -> torch.Tensor:
+        """Σ A_i x, or (1/n) Σ A_i x for ``reduction="mean"``, of operators with measurements of one shape: over all
+        operators by one message, or with ``gather=False`` over this rank's, without any."""
+        return self._measure("A", x, gather, reduction, kwargs)
+
+    def forward_reduced(self, x: TensorLike, reduction: str = "sum", gather: bool = True, **kwargs: Any) -> torch.Tensor:
+        """The same with noise and sensor response."""
+        return self._measure("forward", x, gather, reduction, kwargs)
 
 
 class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
@@ -229,10 +258,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         parameters: Iterable[torch.Tensor] = (),
         costs: Sequence[float] = (),
         fuse: bool = True,
-        **kwargs: Any,
     ) -> None:
-        if kwargs:
-            warnings.warn(f"arguments {sorted(kwargs)} are not used", UserWarning, stacklevel=2)
         self.reduction = reduction
         self._set_up(
             ctx,
@@ -252,12 +278,12 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         return self._adjoint(y, gather, reduce_op, kwargs)
 
     def A_vjp(
-        self, x: torch.Tensor, v: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any
+        self, x: TensorLike, v: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any
     ) -> Any:
         """Σ J_i(x)ᵀ v_i, of the shape of ``x``."""
         return self._vjp(x, v, gather, reduce_op, kwargs)
 
-    def A_adjoint_A(self, x: torch.Tensor, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
+    def A_adjoint_A(self, x: TensorLike, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
         """Aᵀ A x = Σ A_iᵀ A_i x, of the shape of ``x``; measurements are neither kept nor sent."""
         return self._normal(x, gather, reduce_op, kwargs)
 
@@ -273,7 +299,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         tol: float | None = None,
         verbose: bool = False,
         *,
-        init: torch.Tensor | None = None,
+        init: TensorLike | None = None,
         local_only: bool = True,
         gather: bool = True,
         **kwargs: Any,
@@ -296,7 +322,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
 
     def prox_l2(
         self,
-        z: torch.Tensor,
+        z: TensorLike,
         y: Measurements,
         gamma: float,
         solver: str = "CG",
@@ -304,7 +330,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         tol: float | None = None,
         verbose: bool = False,
         *,
-        init: torch.Tensor | None = None,
+        init: TensorLike | None = None,
         **kwargs: Any,
     ) -> torch.Tensor:
         """argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of ``z``."""
@@ -315,7 +341,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
 
     def compute_sqnorm(
         self,
-        x0: torch.Tensor,
+        x0: TensorLike,
         *,
         max_iter: int = 50,
         tol: float = 1e-3,
@@ -334,11 +360,11 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
             x0, self._stack.compute_sqnorm(x0, max_iter, tol, verbose, local_only, gather, kwargs)
         )
 
-    def sqnorm_bounds(self, x0: torch.Tensor, *, max_iter: int = 50, tol: float = 1e-3, **kwargs: Any) -> tuple[float, float]:
+    def sqnorm_bounds(self, x0: TensorLike, *, max_iter: int = 50, tol: float = 1e-3, **kwargs: Any) -> tuple[float, float]:
         """Lower and upper bound of ‖A‖², for which a few numbers are sent."""
         return self._stack.sqnorm_bounds(x0, max_iter, tol, kwargs)
 
-    def adjointness_test(self, u: torch.Tensor, seed: int = 0, **kwargs: Any) -> float:
+    def adjointness_test(self, u: TensorLike, seed: int = 0, **kwargs: Any) -> float:
         """|⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for a random v: of the order of the dtype's precision."""
         return self._stack.adjointness_test(u, seed, kwargs)
 
@@ -347,7 +373,7 @@ def measure_costs(
     ctx: DistributedContext,
     num_operators: int,
     factory: Factory,
-    x: torch.Tensor,
+    x: TensorLike,
     *,
     factory_kwargs: dict[str, Any] | None = None,
 ) -> list[float]:

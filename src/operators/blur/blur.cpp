@@ -18,6 +18,10 @@ constexpr std::array padding_names = {std::pair{Padding::Valid, "valid"}, std::p
                                       std::pair{Padding::Replicate, "replicate"},
                                       std::pair{Padding::Reflect, "reflect"}, std::pair{Padding::Constant, "constant"}};
 
+constexpr std::array method_names = {std::pair{ConvolutionMethod::Automatic, "auto"},
+                                     std::pair{ConvolutionMethod::Fft, "fft"},
+                                     std::pair{ConvolutionMethod::Direct, "direct"}};
+
 }  // namespace
 
 Padding padding_from_string(std::string_view name) {
@@ -31,6 +35,19 @@ Padding padding_from_string(std::string_view name) {
   }
   check(false, "padding must be valid, circular, replicate, reflect, constant or zeros, got ", name);
   return {};
+}
+
+ConvolutionMethod convolution_method_from_string(std::string_view name) {
+  for (const auto& [method, known] : method_names) {
+    if (name == known) {
+      return method;
+    }
+  }
+  throw InvalidArgument(c10::str("method: must be 'auto', 'fft' or 'direct', got '", name, "'"));
+}
+
+std::string_view to_string(ConvolutionMethod method) {
+  return std::ranges::find(method_names, method, &std::pair<ConvolutionMethod, const char*>::first)->second;
 }
 
 std::string_view to_string(Padding padding) {
@@ -61,6 +78,7 @@ blur::Sizes image_sizes(const at::Tensor& filter, Padding padding, const at::Ten
         " items as the filter has, got ", tensor.sizes());
   check(filter.size(1) == 1 || filter.size(1) == tensor.size(1), argument, " must have ", filter.size(1),
         " channels as the filter has, got ", tensor.sizes());
+  check(tensor.size(1) > 0, argument, " must have a channel, got ", tensor.sizes());
   blur::Sizes sizes;
   for (std::int64_t axis = 2; axis < tensor.dim(); ++axis) {
     const bool grows = is_measurement && padding == Padding::Valid;
@@ -87,6 +105,13 @@ Blur::Blur(const at::Tensor& filter, BlurOptions options) : options_(options) {
 }
 
 Blur::~Blur() = default;
+
+Recipe Blur::recipe() const {
+  return {.maker = "Blur",
+          .arguments = {{"filter", filter_},
+                        {"padding", std::string(to_string(options_.padding))},
+                        {"method", std::string(to_string(options_.method))}}};
+}
 
 void Blur::update_impl(const Params& params) {
   if (params.contains("filter")) {

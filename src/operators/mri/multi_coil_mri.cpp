@@ -28,6 +28,13 @@ MultiCoilMRI::MultiCoilMRI(const at::Tensor& mask, const at::Tensor& coil_maps, 
 
 MultiCoilMRI::~MultiCoilMRI() = default;
 
+Recipe MultiCoilMRI::recipe() const {
+  return {
+      .maker = "MultiCoilMRI",
+      .arguments = {
+          {"mask", mask_}, {"coil_maps", coil_maps_}, {"three_d", options_.three_d}, {"dynamic", options_.dynamic}}};
+}
+
 void MultiCoilMRI::set(const at::Tensor& mask, const at::Tensor& coil_maps) {
   mri::checked_mask(mask, mri::checked_maps(coil_maps, options_), options_);
   coil_maps_ = watched(coil_maps);

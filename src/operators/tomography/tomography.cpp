@@ -77,6 +77,15 @@ Tomography::Tomography(const at::Tensor& angles, std::array<std::int64_t, 2> ima
 
 Tomography::~Tomography() = default;
 
+Recipe Tomography::recipe() const {
+  return {.maker = "Tomography",
+          .arguments = {{"angles", at::tensor(angles_, at::kDouble)},
+                        {"image_size", std::vector<std::int64_t>(image_size_.begin(), image_size_.end())},
+                        {"detectors", options_.detectors},
+                        {"spacing", options_.spacing},
+                        {"shift", options_.shift}}};
+}
+
 void Tomography::check_image(const at::Tensor& x) const {
   check((x.dim() == 4 || x.dim() == 5) && x.size(-2) == image_size_[0] && x.size(-1) == image_size_[1],
         "Tomography::A: x must be (B, C, H, W) or (B, C, D, H, W) with H, W = ", image_size_[0], ", ", image_size_[1],

@@ -23,6 +23,9 @@ std::string_view to_string(Padding padding);
 
 /// How a convolution is computed: by Fourier transforms, by the sum itself, or by the cheaper of the two.
 enum class ConvolutionMethod : std::uint8_t { Automatic, Fft, Direct };
+/// "auto", "fft" or "direct". Throws InvalidArgument naming these.
+ConvolutionMethod convolution_method_from_string(std::string_view name);
+std::string_view to_string(ConvolutionMethod method);
 
 struct BlurOptions {
   Padding padding = Padding::Valid;
@@ -42,6 +45,8 @@ class Blur final : public LinearPhysics {
   ~Blur() override;
 
   std::string name() const override { return "Blur"; }
+  ParameterNames parameter_names() const override { return {.names = {"filter"}}; }
+  Recipe recipe() const override;
   const at::Tensor& filter() const { return filter_; }
   const BlurOptions& options() const { return options_; }
 

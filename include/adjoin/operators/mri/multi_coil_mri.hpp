@@ -37,6 +37,8 @@ class MultiCoilMRI final : public LinearPhysics {
   ~MultiCoilMRI() override;
 
   std::string name() const override { return "MultiCoilMRI"; }
+  ParameterNames parameter_names() const override { return {.names = {"mask", "coil_maps"}}; }
+  Recipe recipe() const override;
   /// (b, 1, image), each axis of `image` possibly 1.
   at::Tensor mask() const;
   /// (b, N, H, W) or (b, N, D, H, W).

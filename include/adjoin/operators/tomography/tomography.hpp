@@ -66,6 +66,7 @@ class Tomography final : public LinearPhysics {
   ~Tomography() override;
 
   std::string name() const override { return "Tomography"; }
+  Recipe recipe() const override;
   /// In degrees.
   const std::vector<double>& angles() const { return angles_; }
   const std::array<std::int64_t, 2>& image_size() const { return image_size_; }
