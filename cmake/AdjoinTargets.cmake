@@ -64,7 +64,7 @@ function(adjoin_library)
       target_sources(adjoin PRIVATE $<TARGET_OBJECTS:adjoin_${room}>)
     endif()
   endforeach()
-  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads PNG::PNG
+  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads PNG::PNG ZLIB::ZLIB
                                                                    hdf5::hdf5)
   target_include_directories(adjoin PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
@@ -74,6 +74,7 @@ function(adjoin_library)
 
   install(TARGETS adjoin EXPORT adjoin-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/adjoin" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION ${CMAKE_INSTALL_DOCDIR})
   set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/adjoin")
   install(EXPORT adjoin-targets NAMESPACE adjoin:: DESTINATION ${package_dir})
   include(CMakePackageConfigHelpers)

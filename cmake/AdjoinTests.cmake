@@ -48,6 +48,30 @@ function(adjoin_mpi_test name)
   endif()
 endfunction()
 
+# adjoin_fuzz_test(FORMAT USES rooms…): the loader of a format, in tests/fuzz/FORMAT.cpp, given some thousand files that
+# are changed at random, and 100 000 where sanitizers look on.
+option(ADJOIN_LIBFUZZER "Change files by libFuzzer, of Clang, in place of tests/fuzz/mutate.cpp" OFF)
+function(adjoin_fuzz_test format)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES")
+  set(sources fuzz/${format}.cpp fuzz/target.cpp fuzz/allocations.cpp)
+  set(folder "${PROJECT_BINARY_DIR}/fuzz/${format}")
+  file(MAKE_DIRECTORY "${folder}")
+  set(runs $<IF:$<BOOL:${ADJOIN_SANITIZE}>,100000,3000>)
+  if(ADJOIN_LIBFUZZER)
+    adjoin_program(fuzz_${format} SOURCES ${sources} USES ${arg_USES})
+    target_link_options(fuzz_${format} PRIVATE -fsanitize=fuzzer)
+    set(arguments -runs=${runs} -seed=1 -max_len=4096 -len_control=0 -timeout=20 -rss_limit_mb=0 -print_final_stats=1
+        "${folder}/files")
+  else()
+    adjoin_program(fuzz_${format} SOURCES ${sources} fuzz/mutate.cpp USES ${arg_USES})
+    set(arguments ${runs})
+  endif()
+  add_test(NAME fuzz.${format} COMMAND fuzz_${format} ${arguments} WORKING_DIRECTORY "${folder}")
+  target_include_directories(fuzz_${format} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  set_tests_properties(fuzz.${format} PROPERTIES TIMEOUT 1800
+                       ENVIRONMENT "${adjoin_test_environment};ADJOIN_FUZZ_SEEDS=${folder}/files")
+endfunction()
+
 # adjoin_header_test(): the target adjoin_headers, which compiles every public header by itself. Those that begin with
 # torch's tensor, which takes most of the time, find it precompiled.
 function(adjoin_header_test)

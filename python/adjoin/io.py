@@ -36,7 +36,7 @@ def write_png(path: Path, image: TensorLike) -> None:
 
 
 def read_npy(path: Path) -> torch.Tensor:
-    """The array of a NumPy file."""
+    """The array of a NumPy file, of either byte order; uint16 becomes int32, uint32 and uint64 int64."""
     return _adjoin.read_npy(os.fspath(path))
 
 
@@ -45,9 +45,12 @@ def write_npy(path: Path, array: TensorLike) -> None:
     _adjoin.write_npy(os.fspath(path), array)
 
 
-def read_hdf5(path: Path, dataset: str) -> torch.Tensor:
-    """A dataset of numbers of an HDF5 file."""
-    return _adjoin.read_hdf5(os.fspath(path), dataset)
+def read_hdf5(path: Path, dataset: str, trusted: bool = False) -> torch.Tensor:
+    """A dataset of numbers of an HDF5 file, complex and truth values as h5py writes them among them; uint16 becomes
+    int32, uint32 and uint64 int64, float16 float32. What leads to other files (external links and storage, virtual
+    datasets) and filters other than gzip, shuffle and fletcher32 raise unless ``trusted``, which reads by the HDF5
+    library: for files that you trust."""
+    return _adjoin.read_hdf5(os.fspath(path), dataset, trusted)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

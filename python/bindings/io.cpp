@@ -80,8 +80,11 @@ void bind_io(py::module_& m) {
       "write_npy", [](const std::string& path, const TensorLike& array) { write_npy(path, array); }, py::arg("path"),
       py::arg("array"), Unlocked());
   m.def(
-      "read_hdf5", [](const std::string& path, const std::string& dataset) { return read_hdf5(path, dataset); },
-      py::arg("path"), py::arg("dataset"), Unlocked());
+      "read_hdf5",
+      [](const std::string& path, const std::string& dataset, bool trusted) {
+        return read_hdf5(path, dataset, {.trusted = trusted});
+      },
+      py::arg("path"), py::arg("dataset"), py::arg("trusted") = false, Unlocked());
   m.def(
       "read_safetensors",
       [](const std::string& path) {

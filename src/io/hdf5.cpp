@@ -1,106 +1,177 @@
 #include "adjoin/io/hdf5.hpp"
 
 #include <ATen/ATen.h>
-#include <hdf5.h>
 
-#include <optional>
-#include <utility>
+#include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "io/claims.hpp"
+#include "io/hdf5/chunks.hpp"
+#include "io/hdf5/filters.hpp"
+#include "io/hdf5/group.hpp"
+#include "io/hdf5/library.hpp"
 
 namespace adjoin {
 
 namespace {
 
-/// Keeps the library from printing errors: they become exceptions here.
-class QuietErrors {
- public:
-  QuietErrors() {
-    H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+using hdf5::Chunk;
+using hdf5::Dataset;
+using hdf5::File;
+using hdf5::Layout;
+using hdf5::require;
+
+/// Bytes that a file of any size may make of values that it does not hold, such as a fill value.
+constexpr std::uint64_t most_filled = 16 << 20;
+
+std::vector<std::int64_t> sizes_of(const Dataset& data) {
+  std::vector<std::int64_t> sizes(data.sizes.begin(), data.sizes.end());
+  require(claimed_bytes(sizes, data.type.dtype).has_value(), "claims more values than a tensor can have");
+  return sizes;
+}
+
+/// A tensor of fill values.
+at::Tensor filled(const Dataset& data) {
+  const at::Tensor array = at::zeros(sizes_of(data), data.type.dtype);
+  if (data.fill && !data.fill->empty()) {
+    const at::Tensor one = at::empty({}, data.type.dtype);
+    hdf5::convert(data.type, data.fill->data(), 1, one.mutable_data_ptr());
+    array.fill_(one);
   }
-  QuietErrors(const QuietErrors&) = delete;
-  QuietErrors& operator=(const QuietErrors&) = delete;
-  ~QuietErrors() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
+  return array;
+}
 
- private:
-  H5E_auto2_t function_ = nullptr;
-  void* data_ = nullptr;
-};
+void check_fill(const Dataset& data, std::uint64_t missing_bytes) {
+  require(missing_bytes == 0 || data.fill, "has values that were never written, and no fill value");
+  require(missing_bytes <= most_filled, "claims more values than the file holds");
+}
 
-/// Owns an object of the library, if it is valid.
-class Handle {
- public:
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-  ~Handle() {
-    if (valid()) {
-      close_(id_);
+at::Tensor read_contiguous(const File& file, const Dataset& data, std::uint64_t bytes) {
+  const std::uint64_t address = data.layout.address;
+  if (address == hdf5::nowhere) {
+    check_fill(data, bytes);
+    return filled(data);
+  }
+  require(file.holds(address, bytes), "is damaged or cut short: it claims more values than the file holds");
+  const at::Tensor array = at::empty(sizes_of(data), data.type.dtype);
+  auto* out = static_cast<char*>(array.mutable_data_ptr());
+  if (data.type.is_native()) {
+    file.values(address, out, bytes);
+    return array;
+  }
+  const std::uint64_t entry = data.type.entry_bytes();
+  const std::uint64_t entries = bytes / entry;
+  constexpr std::uint64_t at_once = 1 << 16;
+  std::vector<std::uint8_t> values(std::min(entries, at_once) * entry);
+  for (std::uint64_t done = 0; done < entries; done += at_once) {
+    const std::uint64_t count = std::min(at_once, entries - done);
+    file.values(address + done * entry, values.data(), count * entry);
+    hdf5::convert(data.type, values.data(), count, out + done * static_cast<std::uint64_t>(array.element_size()));
+  }
+  return array;
+}
+
+at::Tensor read_compact(const Dataset& data, std::uint64_t bytes) {
+  require(data.layout.compact.size() >= bytes, "is damaged: it claims more values than it holds");
+  const at::Tensor array = at::empty(sizes_of(data), data.type.dtype);
+  hdf5::convert(data.type, data.layout.compact.data(), bytes / data.type.entry_bytes(), array.mutable_data_ptr());
+  return array;
+}
+
+/// Converts what a chunk and the dataset share, row by row along the last axis.
+void scatter(const Dataset& data, const Chunk& chunk, const std::vector<std::uint8_t>& values,
+             const at::Tensor& array) {
+  const std::size_t axes = data.sizes.size();
+  const std::vector<std::uint64_t>& shape = data.layout.chunk;
+  std::vector<std::uint64_t> begin(axes);
+  std::vector<std::uint64_t> count(axes);
+  for (std::size_t axis = 0; axis < axes; ++axis) {
+    begin[axis] = chunk.place[axis] * shape[axis];
+    count[axis] = std::min(shape[axis], data.sizes[axis] - begin[axis]);
+  }
+  auto* out = static_cast<char*>(array.mutable_data_ptr());
+  const auto entry_out = static_cast<std::uint64_t>(array.element_size());
+  for (std::vector<std::uint64_t> row(axes);;) {
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+    for (std::size_t axis = 0; axis < axes; ++axis) {
+      from = from * shape[axis] + row[axis];
+      to = to * data.sizes[axis] + begin[axis] + row[axis];
+    }
+    hdf5::convert(data.type, values.data() + from * data.type.entry_bytes(), count[axes - 1], out + to * entry_out);
+    std::size_t axis = axes - 1;
+    while (axis-- > 0 && ++row[axis] == count[axis]) {
+      row[axis] = 0;
+    }
+    if (axis == static_cast<std::size_t>(-1)) {
+      return;
     }
   }
-  bool valid() const { return id_ >= 0; }
-  hid_t get() const { return id_; }
+}
 
- private:
-  hid_t id_;
-  herr_t (*close_)(hid_t);
-};
+at::Tensor read_chunks(File& file, const Dataset& data, std::uint64_t bytes) {
+  require(!data.sizes.empty(), "is damaged: a single number has chunks");
+  const std::uint64_t whole = hdf5::chunk_bytes(data);
+  const std::vector<Chunk> chunks = hdf5::list_chunks(file, data);
+  std::uint64_t possible = 1;
+  for (std::size_t axis = 0; axis < data.sizes.size(); ++axis) {
+    possible *= (data.sizes[axis] - 1) / data.layout.chunk[axis] + 1;
+  }
+  const bool complete = chunks.size() >= possible;
+  // Values take no more memory than what is stored can be unpacked to, and some that are filled in.
+  std::uint64_t stored = 0;
+  for (const Chunk& chunk : chunks) {
+    const bool packed = !data.filters.empty();
+    require(packed ? whole / most_inflated <= chunk.bytes : whole == chunk.bytes,
+            "is damaged: a chunk is larger than what is stored of it");
+    stored += chunk.bytes;
+  }
+  const std::uint64_t present = data.filters.empty() ? stored : stored * most_inflated;
+  check_fill(data, complete || bytes <= present ? 0 : bytes - present);
+  require(complete || data.fill, "has values that were never written, and no fill value");
+  const at::Tensor array = filled(data);
+  std::vector<std::uint8_t> packed;
+  std::vector<std::uint8_t> values(chunks.empty() ? 0 : whole);
+  for (const Chunk& chunk : chunks) {
+    hdf5::read_chunk(file, data, chunk, packed, values);
+    scatter(data, chunk, values, array);
+  }
+  return array;
+}
 
-/// The tensor's type for numbers in a file, and its name in memory; the library converts between the two.
-std::optional<std::pair<at::ScalarType, hid_t>> memory_type(hid_t type) {
-  const std::size_t size = H5Tget_size(type);
-  if (H5Tget_class(type) == H5T_FLOAT) {
-    if (size <= 4) {
-      return std::pair{at::kFloat, H5T_NATIVE_FLOAT};
-    }
-    return size == 8 ? std::optional(std::pair{at::kDouble, H5T_NATIVE_DOUBLE}) : std::nullopt;
+at::Tensor read_checked(const std::filesystem::path& path, const std::string& dataset) {
+  File file(path);
+  const Dataset data = hdf5::read_dataset(hdf5::read_object_header(file, hdf5::find_object(file, dataset)));
+  const std::vector<std::int64_t> sizes = sizes_of(data);
+  if (std::ranges::find(sizes, 0) != sizes.end()) {
+    return at::empty(sizes, data.type.dtype);
   }
-  if (H5Tget_class(type) != H5T_INTEGER) {
-    return {};
+  std::uint64_t bytes = data.type.entry_bytes();
+  for (const std::int64_t size : sizes) {
+    bytes *= static_cast<std::uint64_t>(size);
   }
-  const bool is_signed = H5Tget_sign(type) == H5T_SGN_2;
-  switch (size) {
-    case 1:
-      return is_signed ? std::pair{at::kChar, H5T_NATIVE_INT8} : std::pair{at::kByte, H5T_NATIVE_UINT8};
-    case 2:
-      return is_signed ? std::pair{at::kShort, H5T_NATIVE_INT16} : std::pair{at::kInt, H5T_NATIVE_INT32};
-    case 4:
-      return is_signed ? std::pair{at::kInt, H5T_NATIVE_INT32} : std::pair{at::kLong, H5T_NATIVE_INT64};
-    case 8:
-      return is_signed ? std::optional(std::pair{at::kLong, H5T_NATIVE_INT64}) : std::nullopt;
-    default:
-      return {};
+  switch (data.layout.kind) {
+    case Layout::Kind::Compact:
+      return read_compact(data, bytes);
+    case Layout::Kind::Contiguous:
+      return read_contiguous(file, data, bytes);
+    case Layout::Kind::Chunked:
+      break;
   }
+  return read_chunks(file, data, bytes);
 }
 
 }  // namespace
 
-at::Tensor read_hdf5(const std::filesystem::path& path, const std::string& dataset) {
-  check(std::filesystem::is_regular_file(path), "read_hdf5: path must be a file, got '", path.string(), "'");
-  const QuietErrors quiet;
-  const Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
-  check(file.valid(), "read_hdf5: path must be an HDF5 file, got '", path.string(), "'");
-  const Handle data(H5Dopen2(file.get(), dataset.c_str(), H5P_DEFAULT), H5Dclose);
-  check(data.valid(), "read_hdf5: dataset must be one of '", path.string(), "', got '", dataset, "'");
-  const Handle type(H5Dget_type(data.get()), H5Tclose);
-  const auto found = memory_type(type.get());
-  check(found.has_value(), "read_hdf5: dataset '", dataset, "' of '", path.string(),
-        "' must hold floating-point numbers or integers that an int64 holds");
-  const Handle space(H5Dget_space(data.get()), H5Sclose);
-  const int rank = H5Sget_simple_extent_ndims(space.get());
-  check(rank >= 0, "read_hdf5: dataset '", dataset, "' of '", path.string(), "' must be an array");
-  std::vector<hsize_t> extents(static_cast<std::size_t>(rank));
-  H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr);
-  const std::vector<std::int64_t> sizes(extents.begin(), extents.end());
-  const auto [dtype, native] = *found;
-  const at::Tensor array = at::empty(sizes, dtype);
-  if (array.numel() > 0) {
-    check(H5Dread(data.get(), native, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data_ptr()) >= 0, "read_hdf5: dataset '",
-          dataset, "' of '", path.string(), "' must be readable; it is damaged or compressed in an unknown way");
+at::Tensor read_hdf5(const std::filesystem::path& path, const std::string& dataset, const Hdf5Options& options) {
+  file_size("read_hdf5", path);
+  try {
+    return options.trusted ? hdf5::read_by_library(path, dataset) : read_checked(path, dataset);
+  } catch (const hdf5::Fault& fault) {
+    throw InvalidArgument(c10::str("read_hdf5: dataset '", dataset, "' of ", path, " ", fault.what()));
   }
-  return array;
 }
 
 }  // namespace adjoin

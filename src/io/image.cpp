@@ -3,16 +3,20 @@
 #include <ATen/ATen.h>
 #include <png.h>
 
-#include <algorithm>
+#include <array>
 #include <csetjmp>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "io/claims.hpp"
 
 namespace adjoin {
 
@@ -53,25 +57,33 @@ struct Png {
   bool reading;
 };
 
-// A picture in libpng's form. Filled by read_samples, in which nothing may need a destructor: errors jump out of it.
+// A picture in libpng's form: what its header says, and memory for one of its rows, or for all where they are
+// interlaced. The functions below, between which libpng's errors jump, make nothing that needs a destructor.
 struct Samples {
   png_uint_32 width = 0;
   png_uint_32 height = 0;
   int channels = 0;
-  int bytes = 0;  // a sample
-  std::vector<png_byte> data;
-  std::vector<png_bytep> rows;
+  int bytes = 0;              // a sample
+  std::size_t stride = 0;     // bytes of a row
+  std::int64_t deflated = 0;  // bytes that the file's compressed data must make, at least
+  int passes = 1;
+  std::vector<png_byte> data = {};
+  std::vector<png_bytep> rows = {};
 };
 
-bool read_samples(png_structp png, png_infop info, std::FILE* file, Samples& samples) {
+bool read_header(png_structp png, png_infop info, std::FILE* file, Samples& samples) {
   if (setjmp(png_jmpbuf(png)) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp): libpng's way
     return false;
   }
   png_init_io(png, file);
+  // Texts, profiles and the like are skipped: they may claim, or unpack to, any size.
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+  png_set_chunk_malloc_max(png, 1 << 20);
   png_read_info(png, info);
+  samples.deflated = static_cast<std::int64_t>(png_get_rowbytes(png, info)) * png_get_image_height(png, info);
   png_set_expand(png);
   png_set_strip_alpha(png);
-  png_set_interlace_handling(png);
+  samples.passes = png_set_interlace_handling(png);
   if (png_get_bit_depth(png, info) == 16) {
     png_set_swap(png);  // PNG is big endian
   }
@@ -80,13 +92,57 @@ bool read_samples(png_structp png, png_infop info, std::FILE* file, Samples& sam
   samples.height = png_get_image_height(png, info);
   samples.channels = png_get_channels(png, info);
   samples.bytes = png_get_bit_depth(png, info) / 8;
-  const std::size_t stride = png_get_rowbytes(png, info);
-  samples.data.resize(stride * samples.height);
-  samples.rows.resize(samples.height);
-  for (std::size_t row = 0; row < samples.height; ++row) {
-    samples.rows[row] = samples.data.data() + row * stride;
+  samples.stride = png_get_rowbytes(png, info);
+  return true;
+}
+
+// Reads every row and keeps none.
+bool skim_rows(png_structp png, const Samples& samples) {
+  if (setjmp(png_jmpbuf(png)) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp): libpng's way
+    return false;
   }
-  png_read_image(png, samples.rows.data());
+  for (int pass = 0; pass < samples.passes; ++pass) {
+    for (png_uint_32 row = 0; row < samples.height; ++row) {
+      png_read_row(png, nullptr, nullptr);
+    }
+  }
+  png_read_end(png, nullptr);
+  return true;
+}
+
+// Sorts a row of samples by channel, as numbers in [0, 1]; channels are `plane` numbers apart.
+template <class Sample>
+void spread_row(const png_byte* row, const Samples& samples, float* out, std::int64_t plane) {
+  constexpr float greatest = std::numeric_limits<Sample>::max();
+  for (std::int64_t x = 0; x < samples.width; ++x) {
+    for (std::int64_t c = 0; c < samples.channels; ++c) {
+      Sample value = 0;
+      std::memcpy(&value, row + (x * samples.channels + c) * static_cast<std::int64_t>(sizeof value), sizeof value);
+      out[c * plane + x] = static_cast<float>(value) / greatest;
+    }
+  }
+}
+
+void spread_row(const png_byte* row, const Samples& samples, float* image, std::int64_t y) {
+  const std::int64_t plane = std::int64_t{samples.height} * samples.width;
+  float* out = image + y * samples.width;
+  samples.bytes == 2 ? spread_row<std::uint16_t>(row, samples, out, plane)
+                     : spread_row<std::uint8_t>(row, samples, out, plane);
+}
+
+bool read_rows(png_structp png, Samples& samples, float* image) {
+  if (setjmp(png_jmpbuf(png)) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp): libpng's way
+    return false;
+  }
+  if (samples.passes > 1) {
+    png_read_image(png, samples.rows.data());
+  }
+  for (png_uint_32 y = 0; y < samples.height; ++y) {
+    if (samples.passes == 1) {
+      png_read_row(png, samples.rows[y], nullptr);
+    }
+    spread_row(samples.rows[y], samples, image, y);
+  }
   png_read_end(png, nullptr);
   return true;
 }
@@ -119,30 +175,55 @@ bool write_samples(png_structp png, png_infop info, std::string& bytes, Samples&
   return true;
 }
 
+// What follows the header, as a float tensor of this shape.
+template <class Must>
+at::Tensor read_pixels(const Png& reader, Samples& samples, at::IntArrayRef shape, const Must& must) {
+  at::Tensor image = at::empty(shape, at::kFloat);
+  const std::size_t kept = samples.passes > 1 ? samples.height : 1;
+  samples.data.resize(samples.stride * kept);
+  for (std::size_t row = 0; row < samples.height; ++row) {
+    samples.rows.push_back(samples.data.data() + (row % kept) * samples.stride);
+  }
+  must(read_rows(reader.png, samples, image.mutable_data_ptr<float>()), reader);
+  return image;
+}
+
 }  // namespace
 
 at::Tensor read_png(const std::filesystem::path& path) {
+  const std::int64_t size = file_size("read_png", path);
   const File file(std::fopen(path.c_str(), "rb"));
   check(file != nullptr, "read_png: cannot open ", path);
-  std::vector<png_byte> signature(8);
+  std::array<png_byte, 8> signature{};
   const bool is_png = std::fread(signature.data(), 1, signature.size(), file.get()) == signature.size() &&
                       png_sig_cmp(signature.data(), 0, signature.size()) == 0;
   check(is_png, "read_png: ", path, " is not a PNG file");
-  std::fseek(file.get(), 0, SEEK_SET);
 
-  Png reader(true);
+  const auto must = [&](bool done, const Png& reader) {
+    check(done, "read_png: ", path, " is damaged: ", reader.error.message);
+  };
+  const auto begin = [&](const Png& reader, Samples& samples) {
+    std::rewind(file.get());
+    must(read_header(reader.png, reader.info, file.get(), samples), reader);
+    // libpng itself refuses more than a million rows or columns, so nothing overflows here.
+    check(samples.deflated <= most_inflated * size, "read_png: ", path, " claims ", samples.width, " x ",
+          samples.height, " pixels, which its ", size, " bytes cannot hold");
+  };
   Samples samples;
-  const bool read = read_samples(reader.png, reader.info, file.get(), samples);
-  check(read, "read_png: ", path, " is damaged: ", reader.error.message);
-
-  const std::vector<std::int64_t> shape = {samples.height, samples.width, samples.channels};
-  const bool wide = samples.bytes == 2;
-  // Torch's unsigned 16-bit type knows few operations, so its values are taken from signed ones.
-  at::Tensor values = at::from_blob(samples.data.data(), shape, wide ? at::kShort : at::kByte).to(at::kFloat);
-  if (wide) {
-    values.add_(at::where(values < 0, 65536.0F, 0.0F));
+  const Png reader(true);
+  begin(reader, samples);
+  const std::vector<std::int64_t> shape = {1, samples.channels, samples.height, samples.width};
+  // More memory than a file of this size usually takes is taken only when the file holds all that it claims.
+  constexpr std::int64_t usual = 32 << 20;
+  if (claimed_bytes(shape, at::kFloat).value_or(0) > 4 * size + usual) {
+    const Png skimmer(true);
+    begin(skimmer, samples);
+    must(skim_rows(skimmer.png, samples), skimmer);
+    const Png again(true);
+    begin(again, samples);
+    return read_pixels(again, samples, shape, must);
   }
-  return values.div_(wide ? 65535.0 : 255.0).permute({2, 0, 1}).unsqueeze(0).contiguous();
+  return read_pixels(reader, samples, shape, must);
 }
 
 std::string encode_png(const at::Tensor& image) {

@@ -7,6 +7,7 @@
 #include <bit>
 #include <charconv>
 #include <fstream>
+#include <numeric>
 #include <optional>
 #include <ranges>
 #include <string>
@@ -15,6 +16,8 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "io/claims.hpp"
+#include "io/numbers.hpp"
 
 // The format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
@@ -37,6 +40,40 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 11> kNpyTypes 
                                                                                     {"<f8", at::kDouble},
                                                                                     {"<c8", at::kComplexFloat},
                                                                                     {"<c16", at::kComplexDouble}}};
+
+/// The dtype of a tensor for NumPy's type such as "<f4" or ">u2", and how its numbers lie in the file.
+struct NumberType {
+  at::ScalarType stored;  // an unsigned type as the signed one of its size
+  bool swapped = false;
+  bool is_unsigned = false;
+};
+
+std::optional<NumberType> number_type(std::string text) {
+  NumberType type{};
+  type.swapped = text.starts_with('>');
+  type.is_unsigned = text.size() == 3 && text[1] == 'u' && text[2] != '1';
+  if (type.is_unsigned) {
+    text[1] = 'i';
+  }
+  if (text.starts_with('>') || text.starts_with('=')) {
+    text[0] = '<';
+  }
+  const auto* known = std::ranges::find(kNpyTypes, text, [](const auto& entry) { return entry.first; });
+  if (known == kNpyTypes.end()) {
+    return {};
+  }
+  type.stored = known->second;
+  return type;
+}
+
+/// Reverses the bytes of every number, of which a complex one has two.
+void swap_bytes(const at::Tensor& array) {
+  const auto size = static_cast<std::ptrdiff_t>(c10::elementSize(c10::toRealValueType(array.scalar_type())));
+  auto* bytes = static_cast<char*>(array.mutable_data_ptr());
+  for (const char* end = bytes + array.nbytes(); bytes != end; bytes += size) {
+    std::reverse(bytes, bytes + size);
+  }
+}
 
 struct Header {
   std::string type;
@@ -68,10 +105,10 @@ std::optional<std::vector<std::int64_t>> parse_shape(std::string_view text) {
       continue;
     }
     const auto parsed = std::from_chars(next, end, shape.emplace_back());
-    if (parsed.ec != std::errc{} || shape.back() < 0) {
+    if (parsed.ec != std::errc{} || shape.back() < 0 || shape.size() > most_axes) {
       return {};
     }
-    next = parsed.ptr;
+    next = parsed.ptr + (parsed.ptr != end && *parsed.ptr == 'L' ? 1 : 0);  // as Python 2 wrote long numbers
   }
   return shape;
 }
@@ -117,38 +154,42 @@ std::optional<std::string> read_header(std::ifstream& file) {
 }  // namespace
 
 at::Tensor read_npy(const std::filesystem::path& path) {
+  const std::int64_t total = file_size("read_npy", path);
   std::ifstream file(path, std::ios::binary);
   check(file.is_open(), "read_npy: cannot open ", path);
   const auto text = read_header(file);
-  const auto header = text ? parse_header(*text) : std::nullopt;
-  check(header.has_value(), "read_npy: ", path, " is not an .npy file");
-  const auto* type = std::ranges::find(kNpyTypes, header->type, [](const auto& entry) { return entry.first; });
-  check(type != kNpyTypes.end(), "read_npy: ", path, " has the unsupported type '", header->type, "'");
+  check(text.has_value(), "read_npy: ", path, " is not an .npy file");
+  const auto header = parse_header(*text);
+  check(header.has_value(), "read_npy: ", path,
+        " must have a header with the type of its numbers, their order and a shape of at most ", most_axes,
+        " axes, got '", text->substr(0, 80), "'");
+  const auto type = number_type(header->type);
+  check(type.has_value(), "read_npy: ", path, " has the unsupported type '", header->type, "'",
+        header->type.ends_with('O') ? ": objects are pickles, which are programs" : "");
 
   std::vector<std::int64_t> stored_shape = header->shape;
   if (header->fortran_order) {
     std::ranges::reverse(stored_shape);
   }
-  // The size is compared before memory is taken, so that a damaged header cannot ask for all of it.
-  const auto here = file.tellg();
-  file.seekg(0, std::ios::end);
-  const std::int64_t available = file.tellg() - here;
-  file.seekg(here);
-  auto expected = static_cast<std::int64_t>(c10::elementSize(type->second));
-  bool fits = true;
-  for (const std::int64_t size : stored_shape) {
-    fits = fits && !__builtin_mul_overflow(expected, size, &expected);
-  }
-  check(fits && expected == available, "read_npy: ", path, " should hold ", fits ? c10::str(expected) : "too many",
+  const std::int64_t available = total - file.tellg();
+  const auto expected = claimed_bytes(stored_shape, type->stored);
+  check(expected == available, "read_npy: ", path, " should hold ", expected ? c10::str(*expected) : "too many",
         " bytes of data, but holds ", available);
-  at::Tensor array = at::empty(stored_shape, type->second);
-  file.read(static_cast<char*>(array.mutable_data_ptr()), expected);
-  check(file.gcount() == expected, "read_npy: ", path, " could not be read to its end");
+  at::Tensor array = at::empty(stored_shape, type->stored);
+  file.read(static_cast<char*>(array.mutable_data_ptr()), available);
+  check(file.gcount() == available, "read_npy: ", path, " could not be read to its end");
+  if (type->swapped) {
+    swap_bytes(array);
+  }
+  if (type->stored == at::kBool) {
+    keep_truth_values(array);
+  }
+  if (type->is_unsigned) {
+    array = from_unsigned("read_npy", path, array);
+  }
   if (header->fortran_order) {
     std::vector<std::int64_t> reversed(stored_shape.size());
-    for (std::size_t i = 0; i < reversed.size(); ++i) {
-      reversed[i] = static_cast<std::int64_t>(reversed.size() - 1 - i);
-    }
+    std::iota(reversed.rbegin(), reversed.rend(), 0);
     array = array.permute(reversed).contiguous();
   }
   return array;

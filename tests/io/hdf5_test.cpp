@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -56,14 +57,17 @@ TEST(Hdf5, ReadsNumbersOfEveryTypeAndByteOrder) {
                                    {at::kInt, H5T_NATIVE_INT32, H5T_STD_U16LE, at::kInt},
                                    {at::kInt, H5T_NATIVE_INT32, H5T_STD_I32LE, at::kInt},
                                    {at::kLong, H5T_NATIVE_INT64, H5T_STD_U32LE, at::kLong},
-                                   {at::kLong, H5T_NATIVE_INT64, H5T_STD_I64LE, at::kLong}};
+                                   {at::kLong, H5T_NATIVE_INT64, H5T_STD_I64LE, at::kLong},
+                                   {at::kLong, H5T_NATIVE_INT64, H5T_STD_U64BE, at::kLong}};
   for (const Case& c : cases) {
     for (const std::vector<std::int64_t>& shape : {std::vector<std::int64_t>{}, {5}, {3, 4, 7}, {2, 0}}) {
       const at::Tensor array = at::randint(0, 120, shape).to(c.written);
       write_hdf5(folder / "array.h5", array, c.memory_type, c.file_type);
-      const at::Tensor read = read_hdf5(folder / "array.h5", "/group/data");
-      EXPECT_EQ(read.scalar_type(), c.read);
-      EXPECT_TRUE(at::equal(read, array.to(c.read))) << c.read << " " << array.sizes();
+      for (const bool trusted : {false, true}) {
+        const at::Tensor read = read_hdf5(folder / "array.h5", "/group/data", {.trusted = trusted});
+        EXPECT_EQ(read.scalar_type(), c.read);
+        EXPECT_TRUE(at::equal(read, array.to(c.read))) << c.read << " " << array.sizes() << " " << trusted;
+      }
     }
   }
 }
@@ -97,11 +101,47 @@ TEST(Hdf5, RefusesWhatItCannotRead) {
   write_hdf5(folder / "good.h5", at::arange(1000, at::kFloat), H5T_NATIVE_FLOAT, H5T_IEEE_F32LE);
   expect_refusal(folder / "good.h5", "/group/other", "/group/other");
   expect_refusal(folder / "good.h5", "/group", "/group");
-  write_hdf5(folder / "unsigned.h5", at::arange(4, at::kLong), H5T_NATIVE_INT64, H5T_STD_U64LE);
+  write_hdf5(folder / "unsigned.h5", at::arange(-4, 0, at::kLong), H5T_NATIVE_UINT64, H5T_STD_U64LE);
   expect_refusal(folder / "unsigned.h5", "/group/data", "int64");
+  expect_refusal(folder / ".", "data", "no file");
   std::filesystem::copy(folder / "good.h5", folder / "short.h5");
   std::filesystem::resize_file(folder / "short.h5", std::filesystem::file_size(folder / "good.h5") / 2);
   EXPECT_THROW(read_hdf5(folder / "short.h5", "/group/data"), InvalidArgument);
+}
+
+TEST(Hdf5, ReadsIntegersOfAFewBits) {
+  const TemporaryFolder folder;
+  const hid_t twelve = H5Tcopy(H5T_STD_I16LE);
+  H5Tset_precision(twelve, 12);
+  H5Tset_offset(twelve, 3);
+  const at::Tensor array = at::arange(-2000, 2000, 100).to(at::kInt);
+  write_hdf5(folder / "few.h5", array, H5T_NATIVE_INT32, twelve);
+  H5Tclose(twelve);
+  EXPECT_TRUE(at::equal(read_hdf5(folder / "few.h5", "/group/data"), array.to(at::kShort)));
+}
+
+TEST(Hdf5, ADamagedChecksumIsAFault) {
+  const TemporaryFolder folder;
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+  const hid_t file = H5Fcreate((folder / "new.h5").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  H5Pclose(access);
+  constexpr hsize_t size = 5;
+  const hid_t space = H5Screate_simple(1, &size, nullptr);
+  H5Dclose(H5Dcreate2(file, "data", H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  H5Sclose(space);
+  H5Fclose(file);
+  EXPECT_TRUE(at::equal(read_hdf5(folder / "new.h5", "data"), at::zeros({5})));
+  std::string bytes;
+  {
+    std::ifstream stream(folder / "new.h5", std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(stream), {});
+  }
+  const std::size_t header = bytes.find("OHDR");
+  ASSERT_NE(header, std::string::npos);
+  bytes[header + 20] = static_cast<char>(bytes[header + 20] ^ 1);
+  std::ofstream(folder / "new.h5", std::ios::binary) << bytes;
+  expect_refusal(folder / "new.h5", "data", "checksum");
 }
 
 }  // namespace

@@ -82,6 +82,26 @@ TEST(Png, BadFilesAreNamed) {
   EXPECT_NE(message_of([&] { read_png(folder / "whole.png"); }).find("is damaged"), std::string::npos);
 }
 
+TEST(Png, ClaimsOfPixelsThatAFileCannotHoldAreRefused) {
+  const TemporaryFolder folder;
+  std::string bytes(reinterpret_cast<const char*>(kWideGrey), sizeof kWideGrey);
+  // 65535 x 65535 pixels of 16 bits, and the checksum of that header.
+  bytes.replace(16, 8, std::string("\0\0\xFF\xFF\0\0\xFF\xFF", 8));
+  bytes.replace(29, 4, std::string("\xC3\xFE\x5A\xCF", 4));
+  std::ofstream(folder / "vast.png", std::ios::binary) << bytes;
+  const std::string message = message_of([&] { read_png(folder / "vast.png"); });
+  EXPECT_NE(message.find("cannot hold"), std::string::npos) << message;
+}
+
+TEST(Png, LargePicturesOfOneColourAreRead) {
+  const TemporaryFolder folder;
+  write_png(folder / "white.png", at::ones({3, 3000, 2000}));
+  ASSERT_LT(std::filesystem::file_size(folder / "white.png"), 100'000U);
+  const at::Tensor read = read_png(folder / "white.png");
+  EXPECT_EQ(read.sizes(), at::IntArrayRef({1, 3, 3000, 2000}));
+  EXPECT_TRUE(at::equal(read, at::ones_like(read)));
+}
+
 TEST(Png, BadImagesAreRefused) {
   const TemporaryFolder folder;
   EXPECT_THROW(write_png(folder / "a.png", at::rand({2, 4, 4})), InvalidArgument);

@@ -66,6 +66,27 @@ TEST(Npy, FortranOrderAndLaterVersionsAreRead) {
   }
 }
 
+TEST(Npy, EitherByteOrderAndUnsignedNumbersAreRead) {
+  const TemporaryFolder folder;
+  const auto read = [&](const std::string& type, const std::string& shape, const std::string& data) {
+    write_file(folder / "array.npy", '\1',
+               "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + ", }\n", data);
+    return read_npy(folder / "array.npy");
+  };
+  EXPECT_TRUE(at::equal(read(">f4", "(2,)", std::string("\x3F\x80\0\0\xC0\0\0\0", 8)), at::tensor({1.0F, -2.0F})));
+  EXPECT_TRUE(at::equal(read(">i2", "(1, 2)", std::string("\xFF\xFE\1\2", 4)),
+                        at::tensor({-2, 258}).to(at::kShort).unsqueeze(0)));
+  EXPECT_TRUE(at::equal(read("<u2", "(2,)", "\xFF\xFF\x60\xEA"), at::tensor({65535, 60000}).to(at::kInt)));
+  EXPECT_TRUE(at::equal(read(">u2", "(2,)", "\xFF\xFF\xEA\x60"), at::tensor({65535, 60000}).to(at::kInt)));
+  EXPECT_TRUE(at::equal(read(">u4", "(1,)", "\xFF\xFF\xFF\xFE"), at::tensor({4294967294}).to(at::kLong)));
+  EXPECT_TRUE(at::equal(read("<u8", "(1,)", std::string("\1\1\0\0\0\0\0\0", 8)), at::tensor({257}).to(at::kLong)));
+  EXPECT_TRUE(at::equal(read(">c8", "()", std::string("\x3F\x80\0\0\xC0\0\0\0", 8)),
+                        at::scalar_tensor(c10::complex<float>(1.0F, -2.0F), at::kComplexFloat)));
+  EXPECT_THROW(read("<u8", "(1,)", std::string(8, '\xFF')), InvalidArgument);
+  const at::Tensor truth = read("|b1", "(4,)", std::string("\0\1\2\xFF", 4));
+  EXPECT_TRUE(at::equal(truth.to(at::kInt), at::tensor({0, 1, 1, 1}).to(at::kInt)));
+}
+
 TEST(Npy, BadFilesAreRefused) {
   const TemporaryFolder folder;
   EXPECT_THROW(read_npy(folder / "none.npy"), InvalidArgument);
@@ -76,11 +97,24 @@ TEST(Npy, BadFilesAreRefused) {
   };
   refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", data.substr(1));
   refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", data + "x");
-  refused("{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }\n", data);
+  refused("{'descr': '<f3', 'fortran_order': False, 'shape': (2, 3), }\n", data);
+  refused("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n", data);
+  refused("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4611686018427387904, 8), }\n", "");
   refused("{'descr': '<f4', 'fortran_order': False, 'shape': (2, three), }\n", data);
   refused("{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -3), }\n", data);
   refused("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }\n", data);
   refused("{'descr': '<f4', 'shape': (2, 3), }\n", data);
+  std::string many_axes;
+  for (int i = 0; i < 300'000; ++i) {
+    many_axes += "1,";
+  }
+  const std::string long_header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + many_axes + "), }\n";
+  std::ofstream(folder / "bad.npy", std::ios::binary)
+      << std::string("\x93NUMPY\2\0", 8) << static_cast<char>(long_header.size())
+      << static_cast<char>(long_header.size() >> 8) << static_cast<char>(long_header.size() >> 16) << '\0'
+      << long_header << "1234";
+  EXPECT_THROW(read_npy(folder / "bad.npy"), InvalidArgument);
+  EXPECT_THROW(read_npy(folder / "."), InvalidArgument);
   std::ofstream(folder / "bad.npy") << "not an array";
   EXPECT_THROW(read_npy(folder / "bad.npy"), InvalidArgument);
   EXPECT_THROW(write_npy(folder / "a.npy", at::zeros({2}, at::kBFloat16)), InvalidArgument);

@@ -93,13 +93,20 @@ TEST(Safetensors, BadFilesAreRefused) {
   refused(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "12345678", "no valid shape");
   refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", "12345678", "no valid data_offsets");
   refused(R"({"a":{"dtype":"F32","shape":[2]}})", "12345678", "no valid data_offsets");
-  refused(R"({"a":7})", "12345678", "unsupported type");
+  refused(R"({"a":7})", "12345678", "no tensor");
+  refused(
+      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
+      "1", "two entries 'a'");
+  refused(R"({"a":{"dtype":"F32","shape":[0,4611686018427387904,8],"data_offsets":[0,0]}})", "", "cannot lie");
+  refused(R"({"a":{"dtype":"F32","shape":[[2]],"data_offsets":[0,8]}})", "12345678", "no valid shape");
+  refused(R"({"a":{"dtype":"F32","shape":{"b":2},"data_offsets":[0,8]}})", "12345678", "no valid shape");
+  refused(R"({"__metadata__":"none"})", "", "__metadata__");
   refused(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", "", "cannot lie");
   refused(
       R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
       "123", "must start at byte 2");
   refused(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", "1234", "must start at byte 0");
-  refused(R"({"__metadata__":{"a":1}})", "", "metadata 'a' must be text");
+  refused(R"({"__metadata__":{"a":1}})", "", "metadata 'a' that is no text");
   std::ofstream(path, std::ios::binary) << "tiny";
   EXPECT_NE(message_of([&] { read_safetensors(path); }).find("cut off"), std::string::npos);
   write_file(path, good, "12345678");

@@ -1,4 +1,4 @@
-// NumPy's .npy files (format versions 1 to 3, little endian, C or Fortran order).
+// NumPy's .npy files (format versions 1 to 3, either byte order, C or Fortran order).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,8 +8,11 @@
 namespace adjoin {
 
 /// The array as a contiguous CPU tensor. Types: bool, uint8, int8 to int64, float16 to float64, complex64 and
-/// complex128. Throws InvalidArgument naming the file when it is missing, is not an .npy file, has another type, or is
-/// shorter or longer than its header says.
+/// complex128, of either byte order, and as in read_hdf5 uint16 as int32, uint32 and uint64 as int64. Throws
+/// InvalidArgument naming the file when it is missing, is not an .npy file, has another type (objects among them, which
+/// NumPy reads by running what the file says), numbers that an int64 does not hold, over 64 axes, or is shorter or
+/// longer than its header says. Safe for files of strangers: it takes no more than three times the file's size in
+/// memory, 1 MB for its header included.
 at::Tensor read_npy(const std::filesystem::path& path);
 
 /// Writes `array` in format version 1, C order. Throws InvalidArgument for another dtype, and Error when the file

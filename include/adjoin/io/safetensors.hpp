@@ -27,7 +27,7 @@ struct Safetensors {
 
 /// Reads a whole file; every tensor is a contiguous CPU tensor with memory of its own. Types: F64, F32, F16, BF16, I64,
 /// I32, I16, I8, U8, BOOL. Throws InvalidArgument naming the file when it is missing, is not a .safetensors file, has
-/// another type, is shorter or longer than its header says, or when tensors overlap.
+/// another type, is shorter or longer than its header says, or when tensors overlap. Safe for files of strangers.
 Safetensors read_safetensors(const std::filesystem::path& path);
 
 /// Writes tensors (of the types above, from any device) and metadata; `source` is not written. Throws InvalidArgument

@@ -1,0 +1,27 @@
+// The chunks of an HDF5 dataset.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "io/hdf5/dataset.hpp"
+
+namespace adjoin::hdf5 {
+
+/// A chunk that was written.
+struct Chunk {
+  std::uint64_t address;
+  std::uint64_t bytes;  // in the file
+  /// Bit i: filter i was left out.
+  std::uint64_t mask;
+  /// Which of the chunks it is, along each axis.
+  std::vector<std::uint64_t> place;
+};
+
+/// Bytes of a chunk's values. Throws Fault when no memory has so many.
+std::uint64_t chunk_bytes(const Dataset& data);
+
+/// Every chunk that was written and that the dataset, as large as it is now, includes.
+std::vector<Chunk> list_chunks(File& file, const Dataset& data);
+
+}  // namespace adjoin::hdf5

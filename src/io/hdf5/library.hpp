@@ -1,0 +1,14 @@
+// HDF5 files by the HDF5 library, which trusts them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <string>
+
+namespace adjoin::hdf5 {
+
+/// A dataset of numbers, wherever it lies and however it is compressed. Throws Fault.
+at::Tensor read_by_library(const std::filesystem::path& path, const std::string& dataset);
+
+}  // namespace adjoin::hdf5

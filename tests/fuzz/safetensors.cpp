@@ -1,0 +1,63 @@
+#include "adjoin/io/safetensors.hpp"
+
+#include <ATen/ATen.h>
+
+#include "target.hpp"
+
+namespace adjoin::fuzz {
+
+namespace {
+
+std::string with_header(const std::string& header, const std::string& data) {
+  std::string bytes;
+  for (int shift = 0; shift < 64; shift += 8) {
+    bytes += static_cast<char>(header.size() >> shift);
+  }
+  return bytes + header + data;
+}
+
+std::string repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) {
+    all += text;
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> seeds() {
+  std::vector<std::string> files;
+  files.push_back(written([](const auto& path) {
+    write_safetensors(path,
+                      {.tensors = {{"a", at::rand({2, 3})}, {"b", at::ones({}, at::kBool)}, {"c", at::zeros({0, 2})}},
+                       .metadata = {{"format", "pt"}, {"sigma", "0.1"}}});
+  }));
+  files.push_back(with_header(R"({"a":{"dtype":"BOOL","shape":[4],"data_offsets":[0,4]}})", "\x02\x03\x80\xFF"));
+  files.push_back(with_header(R"({"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},)"
+                              R"("a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}  )",
+                              "\x05\x06\x07"));
+  files.push_back(with_header(R"({"a":{"dtype":"F16","shape":[0,4611686018427387904,4611686018427387904],)"
+                              R"("data_offsets":[0,0]}})",
+                              ""));
+  files.push_back(
+      with_header(R"({"a":{"dtype":"U8","shape":[)" + repeated("1,", 100'000) + R"(1],"data_offsets":[0,1]}})", "x"));
+  files.push_back(with_header(repeated("[", 100'000), ""));
+  files.push_back(with_header(R"({"__metadata__":)" + repeated("{\"a\":", 100'000), ""));
+  files.push_back(std::string("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F{", 9));
+  return files;
+}
+
+void load(const std::filesystem::path& path) { read_safetensors(path); }
+
+void repair(std::string& bytes) {
+  // The length of the header: up to what looks like its end.
+  const std::size_t end = bytes.rfind("}}");
+  if (bytes.size() > 10 && end != std::string::npos && end > 8) {
+    for (std::size_t i = 0; i < 8; ++i) {
+      bytes[i] = static_cast<char>((end + 2 - 8) >> (8 * i));
+    }
+  }
+}
+
+}  // namespace adjoin::fuzz

@@ -1,0 +1,97 @@
+#include "target.hpp"
+
+#include <fcntl.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+
+#include "adjoin/core/errors.hpp"
+#include "allocations.hpp"
+
+// Declared by libFuzzer, where it is.
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+namespace adjoin::fuzz {
+
+namespace {
+
+[[noreturn]] void give_up(const char* what) {
+  std::fprintf(stderr, "fuzz: %s; the file is current.%s\n", what, program_invocation_short_name);
+  std::abort();
+}
+
+void on_alarm(int /*signal*/) {
+  constexpr char text[] = "fuzz: no answer within 2 s; the file is current.<program>\n";
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, text, sizeof text - 1);
+  std::abort();
+}
+
+/// Processor time, so that other programs on the machine do not count.
+void limit_time(int seconds) {
+  const itimerval timer{{0, 0}, {seconds, 0}};
+  setitimer(ITIMER_PROF, &timer, nullptr);
+}
+
+}  // namespace
+
+void run(const std::string& bytes) {
+  static const std::filesystem::path path =
+      std::filesystem::current_path() / (std::string("current.") + program_invocation_short_name);
+  static const int file = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  static const auto handler = std::signal(SIGPROF, on_alarm);
+  static_cast<void>(handler);
+  const auto size = static_cast<ssize_t>(bytes.size());
+  if (ftruncate(file, size) != 0 || pwrite(file, bytes.data(), bytes.size(), 0) != size) {
+    give_up("cannot write");
+  }
+  limit_time(2);
+  const Allocations allocations;
+  try {
+    load(path);
+  } catch (const Error&) {
+  } catch (const std::exception& error) {
+    give_up(error.what());
+  }
+  limit_time(0);
+  if (allocations.peak() > 8 * bytes.size() + (std::size_t{64} << 20)) {
+    give_up(("memory: " + std::to_string(allocations.peak()) + " bytes for a file of " + std::to_string(bytes.size()))
+                .c_str());
+  }
+}
+
+}  // namespace adjoin::fuzz
+
+// What libFuzzer calls. It reads its first files from the folder that ADJOIN_FUZZ_SEEDS names, which is filled here.
+
+extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
+  if (const char* folder = std::getenv("ADJOIN_FUZZ_SEEDS")) {
+    std::filesystem::remove_all(folder);
+    std::filesystem::create_directories(folder);
+    int number = 0;
+    for (const std::string& seed : adjoin::fuzz::seeds()) {
+      std::ofstream(std::filesystem::path(folder) / ("seed" + std::to_string(number++)), std::ios::binary) << seed;
+    }
+  }
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  adjoin::fuzz::run(std::string(reinterpret_cast<const char*>(data), size));
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
+  size = LLVMFuzzerMutate(data, size, most);
+  if (seed % 4 != 0) {
+    std::string bytes(reinterpret_cast<const char*>(data), size);
+    adjoin::fuzz::repair(bytes);
+    std::copy(bytes.begin(), bytes.end(), data);
+  }
+  return size;
+}
