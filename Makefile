@@ -12,7 +12,7 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test wheel stubs bench bench-peers format check tidy sanitize clean
+.PHONY: help setup configure build demo test wheel stubs bench bench-peers format check tidy sanitize sanitize-threads clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
@@ -64,6 +64,12 @@ tidy: configure ## clang-tidy over our sources, or those under TIDY (folders)
 
 sanitize: ## build and test under AddressSanitizer and UBSan
 	$(MAKE) test PRESET=sanitize
+
+# Only what the library does itself: torch, OpenMP and MPI are not built for it, and have their own threads.
+sanitize-threads: ## build and test comm and the operators under ThreadSanitizer
+	$(MAKE) configure PRESET=tsan
+	ninja -C build/tsan -j $(JOBS) comm_test operators_test
+	setarch -R ctest --preset tsan -R '^(comm\.|operators$$)'
 
 clean: ## forget builds and results; .venv and .cache stay
 	rm -rf build out

@@ -21,6 +21,7 @@ struct Count {
   double reductions = 0.0;
   double gathers = 0.0;
   double bytes = 0.0;
+  double announcements = 0.0;
 };
 
 class Counting {
@@ -51,7 +52,8 @@ class Counting {
       return static_cast<double>(counted.*counter - before.*counter) / calls;
     };
     counts_.push_back({name, each(&MessageCounters::collectives), each(&MessageCounters::reductions),
-                       each(&MessageCounters::gathers), each(&MessageCounters::bytes)});
+                       each(&MessageCounters::gathers), each(&MessageCounters::bytes),
+                       each(&MessageCounters::announcements)});
   }
 
   Communicator& communicator_;
@@ -97,18 +99,22 @@ int messages(DistributedContext& context, bool json) {
   if (json) {
     nlohmann::ordered_json report = {{"ranks", context.size()}, {"image_bytes", x.nbytes()}};
     for (const Count& c : counts) {
-      report["calls"][c.call] = {
-          {"collectives", c.collectives}, {"reductions", c.reductions}, {"gathers", c.gathers}, {"bytes", c.bytes}};
+      report["calls"][c.call] = {{"collectives", c.collectives},
+                                 {"reductions", c.reductions},
+                                 {"gathers", c.gathers},
+                                 {"bytes", c.bytes},
+                                 {"announcements", c.announcements}};
     }
     std::printf("%s\n", report.dump(2).c_str());
     return 0;
   }
   std::printf(
       "8 operators on %d rank(s), an image of %zu bytes, measurements of 64 bytes each; steady state\n\n%-34s %11s "
-      "%11s %8s %8s\n",
-      context.size(), x.nbytes(), "", "collectives", "reductions", "gathers", "bytes");
+      "%11s %8s %8s %13s\n",
+      context.size(), x.nbytes(), "", "collectives", "reductions", "gathers", "bytes", "announcements");
   for (const Count& c : counts) {
-    std::printf("%-34s %11g %11g %8g %8g\n", c.call.c_str(), c.collectives, c.reductions, c.gathers, c.bytes);
+    std::printf("%-34s %11g %11g %8g %8g %13g\n", c.call.c_str(), c.collectives, c.reductions, c.gathers, c.bytes,
+                c.announcements);
   }
   return 0;
 }

@@ -9,7 +9,8 @@ target_link_libraries(gtest PUBLIC torch::torch)
 target_compile_options(gtest PRIVATE ${adjoin_calling_options})
 
 file(STRINGS "${PROJECT_SOURCE_DIR}/scripts/mpi.env" adjoin_test_environment REGEX "^[A-Z]")
-list(APPEND adjoin_test_environment "ASAN_OPTIONS=detect_leaks=0" "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1")
+list(APPEND adjoin_test_environment "ASAN_OPTIONS=detect_leaks=0" "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1"
+     "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/scripts/tsan.supp:halt_on_error=1:die_after_fork=0")
 # Tests make tensors on the CPU, and a context would choose a GPU; tests/device is for those.
 set(adjoin_gpu_test_environment ${adjoin_test_environment})
 list(APPEND adjoin_test_environment "CUDA_VISIBLE_DEVICES=")

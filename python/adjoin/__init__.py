@@ -20,7 +20,7 @@ from adjoin.distributed import (
     distribute,
     measure_costs,
 )
-from adjoin.errors import CommunicationError, Error, InvalidArgument, OperatorFailure, RankFailure
+from adjoin.errors import CallDisagreement, CommunicationError, Error, InvalidArgument, OperatorFailure, RankFailure
 from adjoin.tensor_list import TensorList
 
 __version__ = "0.1.0"
@@ -29,6 +29,7 @@ __version__ = "0.1.0"
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 __all__ = [
+    "CallDisagreement",
     "CommunicationError",
     "DistributedContext",
     "DistributedDataFidelity",

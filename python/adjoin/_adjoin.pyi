@@ -22,8 +22,32 @@ class Communicator:
         ...
     def broadcast_bytes(self, data: bytes, root: int) -> bytes:
         ...
+    def call(self, name: str, fingerprint: int = 0) -> EnteredCall:
+        """
+        A context manager: the collectives made in it belong to the call of this name, whose first one compares name and fingerprint among the ranks; where they differ, all raise CallDisagreement.
+        """
+    def leave(self, at_once: bool = False) -> None:
+        """
+        This rank makes no more calls: those who wait for it in one, then or later, raise CallDisagreement.
+        """
+    def recv(self, tensor: torch.Tensor, src: int = -1, tag: int = 0) -> int:
+        """
+        Fills ``tensor`` with what rank ``src`` sends, or where that is -1 any rank; returns which.
+        """
+    def reduce_scatter(self, tensor: torch.Tensor, op: str = 'sum') -> torch.Tensor:
+        """
+        This rank's part, along a first dimension as long as there are ranks, of the reduction of ``tensor``; the first dimension is kept, with one entry.
+        """
+    def refuse(self, report: str) -> None:
+        """
+        Raises CallDisagreement on all ranks, in place of the first collective of the call that this rank is in.
+        """
     def reset_counters(self) -> None:
         ...
+    def send(self, tensor: torch.Tensor, dst: int, tag: int = 0) -> None:
+        """
+        Sends ``tensor`` to rank ``dst``, which calls recv.
+        """
     @property
     def counters(self) -> dict:
         ...
@@ -809,6 +833,10 @@ def largest_eigenvalue(H: typing.Any, like: torch.Tensor | numpy.ndarray, max_it
     ...
 def launched_by_mpi() -> bool:
     ...
+def launcher() -> str:
+    """
+    Who started this process as one of several: 'mpi', 'torch' or 'none'.
+    """
 def load_denoiser(path: str, device: torch.device) -> Denoiser:
     ...
 def lsmr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | numpy.ndarray | None = None) -> SolverResult:
@@ -835,7 +863,7 @@ def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> Po
     """
 def primal_dual(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
-def process_group_communicator(group: torch.distributed.distributed_c10d.ProcessGroup, shared_memory: bool = True, timeout: float = 1800.0, new_group: typing.Any = None) -> Communicator:
+def process_group_communicator(group: torch.distributed.distributed_c10d.ProcessGroup, shared_memory: str = 'automatic', timeout: float | None = None, new_group: typing.Any = None) -> Communicator:
     ...
 def proximal_gradient(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
@@ -880,3 +908,4 @@ def write_png(path: str, image: torch.Tensor | numpy.ndarray) -> None:
     ...
 def write_safetensors(path: str, tensors: collections.abc.Mapping[str, torch.Tensor | numpy.ndarray], metadata: collections.abc.Mapping[str, str] = {}) -> None:
     ...
+children_mark_name: str = 'ADJOIN_RANK'

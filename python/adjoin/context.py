@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import io
+import contextlib
+import datetime
 import os
 import sys
+import time
 import warnings
 from types import TracebackType
 from typing import Any, NoReturn
@@ -15,80 +17,118 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from adjoin import _adjoin
+from adjoin.collectives import Collectives
+from adjoin.errors import InvalidArgument
 
 __all__ = ["DistributedContext"]
 
-# MPI is initialised once in a process, so all contexts share one communicator until the process ends.
-_mpi: _adjoin.Communicator | None = None
-_failed = False
+# Contexts that have been entered and not left, the last one last.
+_entered: list[DistributedContext] = []
+
+# Whether MPI has been used.
+_uses_mpi = False
 
 
-def _mpi_communicator() -> _adjoin.Communicator:
-    global _mpi
-    if _mpi is None:
-        _mpi = _adjoin.mpi_communicator()
-        _watch_for_failure()
-        atexit.register(_end_mpi)
-    return _mpi
-
-
-def _watch_for_failure() -> None:
-    """Remembers an uncaught exception: a rank that ends with one must not wait for the others."""
-    report = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        global _failed
-        _failed = True
-        report(kind, error, trace)
-
-    sys.excepthook = hook
-
-
-def _end_mpi() -> None:
-    global _mpi
-    _mpi = None
-    if _failed:
-        # Ends without finalising MPI, by which the launcher knows that it must end the others, too.
+def _leave_all() -> None:
+    """At the end of the process: who waits for this rank must hear that it does not come."""
+    # An uncaught exception: Python keeps it, whatever hook reports it.
+    failed = getattr(sys, "last_exc", getattr(sys, "last_value", None)) is not None
+    while _entered:
+        _entered.pop()._leave(at_once=failed)
+    if failed and _uses_mpi:
+        # The others raise where they wait in a call of ours. Where they wait in one of MPI's own, only the launcher can
+        # end them, which it does when a rank ends without finalising MPI.
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(1.0)
         os._exit(1)
     _adjoin.finalize_mpi()
 
+
+atexit.register(_leave_all)
+
+# The process group that this process has from the one that it was forked from: it is none of its ranks.
+_inherited: Any = None
+
+
+def _note_inheritance() -> None:
+    global _inherited, _uses_mpi
+    _entered.clear()
+    _uses_mpi = False
+    _inherited = dist.group.WORLD if dist.is_available() and dist.is_initialized() else None
+
+
+os.register_at_fork(after_in_child=_note_inheritance)
 
 # By what names the ranks, the store in which they meet and how many process groups were made there.
 _meetings: dict[tuple[str | None, ...], tuple[Any, int]] = {}
 
 
-def _init_process_group(backend: str) -> None:
+def _init_process_group(backend: str, timeout: datetime.timedelta) -> None:
     """Makes the process group of RANK and WORLD_SIZE. A second one in a process needs names of its own in the store, or
     its ranks would look for each other at the addresses that those of the first have left there."""
     names = tuple(os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE"))
-    meeting, count = _meetings[names] if names in _meetings else (next(rendezvous("env://")), 0)
+    meeting, count = _meetings[names] if names in _meetings else (next(rendezvous("env://", timeout=timeout)), 0)
     store, rank, size = meeting
-    dist.init_process_group(backend, store=dist.PrefixStore(f"adjoin/{count}", store), rank=rank, world_size=size)
+    prefixed = dist.PrefixStore(f"adjoin/{count}", store)
+    dist.init_process_group(backend, store=prefixed, rank=rank, world_size=size, timeout=timeout)
     _meetings[names] = meeting, count + 1
 
 
-def reduction_name(op: Any) -> str:
-    """"sum", "mean", …, of a name or a ``torch.distributed.ReduceOp``."""
-    name = str(op).rsplit(".", 1)[-1].lower()
-    return {"avg": "mean"}.get(name, name)
+def _local_rank() -> int | None:
+    """What the launcher of torch says, if it is the one that started this process."""
+    value = os.environ.get("LOCAL_RANK", "")
+    return int(value) if _adjoin.launcher() == "torch" and value.isdecimal() else None
 
 
-class DistributedContext:
+def _seconds(name: str, timeout: float | str | datetime.timedelta | None) -> float | None:
+    """The option or variable ``name``; None where it says nothing."""
+    if timeout is None or timeout == "":
+        return None
+    try:
+        seconds = timeout.total_seconds() if isinstance(timeout, datetime.timedelta) else float(timeout)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not seconds > 0:
+        raise InvalidArgument(f"{name}: must be a positive number of seconds, got {timeout!r}")
+    return seconds
+
+
+def _sharing(choice: bool | str) -> str:
+    if isinstance(choice, bool):
+        return "automatic" if choice else "off"
+    if choice not in ("automatic", "in_place", "in_pieces", "off"):
+        raise InvalidArgument(
+            f"shared_memory: must be 'automatic', 'in_place', 'in_pieces' or 'off', or a bool, got {choice!r}"
+        )
+    return choice
+
+
+class DistributedContext(Collectives):
     """The group of ranks, and this rank's place in it; a context manager.
 
     Under torchrun (RANK and WORLD_SIZE set, or a process group made already) the ranks are those of torch.distributed,
-    under mpirun or srun those of MPI, and otherwise this process is alone.
+    under mpirun or srun those of MPI, and otherwise this process is alone. Where there are the variables of several
+    launchers, the one that started this process counts. A process that a rank starts or forks is alone.
 
-    :param backend: of the process group that is made under torchrun: "gloo", "nccl" …; None chooses NCCL where there is
-        a GPU for every rank of the node, else Gloo.
+    At the end of the context this rank leaves: ranks that still wait for it in a call raise
+    :class:`adjoin.CallDisagreement`, which says so; so they do when it ends by an exception or ``sys.exit``, or at the
+    end of the program. When its process is lost, they raise :class:`adjoin.CommunicationError`.
+
+    :param backend: of the process group that is made under torchrun: "gloo", "nccl" …; None chooses NCCL for tensors of
+        GPUs, and Gloo for those of the host, where there is a GPU for every rank of the node, else Gloo.
     :param cleanup: whether to destroy at the end the process group that was made.
     :param seed: seeds torch's generators: with ``seed + rank``, or with ``seed`` on every rank when ``seed_offset`` is
         false.
     :param deterministic: ask torch for deterministic algorithms.
     :param device_mode: "cpu", "gpu", or None for a GPU where there is one.
-    :param shared_memory: under torchrun, reduce host memory through shared memory where all ranks are on one node.
+    :param shared_memory: how the ranks of a node combine host memory: "automatic", "in_place" or "in_pieces", or "off"
+        (also True and False). "automatic" is what ``ADJOIN_SHARED_MEMORY`` names in the environment, or else whichever of
+        the next two is measured to be quicker, once. The same on every rank.
+    :param timeout: seconds (or a ``timedelta``) that a rank waits in a call for one that does not come, before it raises
+        :class:`adjoin.CommunicationError`, which names the ranks. None: ``ADJOIN_TIMEOUT`` in the environment, or that of
+        the process group where there is one already, or ten minutes.
+    :param comm: the ranks in place of all: a communicator of mpi4py or a process group of torch.distributed.
 
     >>> with DistributedContext(device_mode="cpu") as ctx:
     ...     ctx.rank, ctx.world_size, ctx.local_indices(3)
@@ -106,7 +146,9 @@ class DistributedContext:
         deterministic: bool = False,
         device_mode: str | None = None,
         *,
-        shared_memory: bool = True,
+        shared_memory: bool | str = True,
+        timeout: float | datetime.timedelta | None = None,
+        comm: Any = None,
     ) -> None:
         self.backend = backend
         self.cleanup = cleanup
@@ -114,7 +156,9 @@ class DistributedContext:
         self.seed_offset = seed_offset
         self.deterministic = deterministic
         self.device_mode = device_mode
-        self.shared_memory = shared_memory
+        self.shared_memory = _sharing(shared_memory)
+        self.timeout = _seconds("timeout", timeout)
+        self.comm = comm
         self.created_dist = False
         self.use_dist = False
         self.engine = "single"
@@ -128,8 +172,10 @@ class DistributedContext:
         communicator = self._make_communicator()
         self.rank = communicator.rank
         self.world_size = communicator.size
-        self.local_rank = int(os.environ.get("LOCAL_RANK", communicator.local_rank))
-        self.local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", communicator.local_size))
+        self.local_rank = communicator.local_rank
+        self.local_world_size = communicator.local_size
+        if self.engine == "c10d" and (local_rank := _local_rank()) is not None:
+            self.local_rank = local_rank
         self.use_dist = self.engine == "c10d" or self.world_size > 1
         self._impl = _adjoin.DistributedContext(
             communicator, self.device_mode or "auto", self.seed, self.seed_offset, self.deterministic
@@ -137,45 +183,65 @@ class DistributedContext:
         self.device = self._impl.device
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+        if self.engine != "single":
+            # What this process starts has the variables of its launcher, but is no rank.
+            os.environ[_adjoin.children_mark_name] = _adjoin.children_mark()
+        _entered.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not (self.cleanup and self.created_dist and dist.is_initialized()):
-            return
-        if kind is None:
-            self.barrier()
-        dist.destroy_process_group()
+        _entered[:] = [one for one in _entered if one is not self]
+        self._leave(at_once=kind is not None)
+
+    def _leave(self, at_once: bool) -> None:
+        if "_impl" in self.__dict__:
+            self.communicator.leave(at_once)
+        if self.cleanup and self.created_dist:
+            self.created_dist = False
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
     def _make_communicator(self) -> _adjoin.Communicator:
-        if not dist.is_available():
-            pass
-        elif dist.is_initialized() or {"RANK", "WORLD_SIZE"} <= os.environ.keys():
-            if self.device_mode != "cpu" and torch.cuda.is_available():
-                # NCCL asks for the device before there is a context to choose it.
-                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-            if not dist.is_initialized():
-                _init_process_group(self.backend or self._choose_backend())
-                self.created_dist = True
+        global _uses_mpi
+        options: dict[str, Any] = {"shared_memory": self.shared_memory, "timeout": self.timeout}
+        if self.comm is not None and hasattr(self.comm, "py2f"):
+            self.engine = "mpi"
+            _uses_mpi = True
+            return _adjoin.mpi_communicator(comm=self.comm.py2f(), library=_library_of(self.comm), **options)
+        launcher = _adjoin.launcher()
+        initialized = dist.is_available() and dist.is_initialized() and dist.group.WORLD is not _inherited
+        if self.comm is not None or initialized or (dist.is_available() and launcher == "torch"):
+            group = self.comm or self._default_group(initialized)
             self.engine = "c10d"
-            group = dist.group.WORLD
-            assert group is not None
             return _adjoin.process_group_communicator(
-                group,
-                shared_memory=self.shared_memory,
-                new_group=lambda ranks: dist.new_group(ranks, use_local_synchronization=True),
+                group, new_group=lambda ranks: dist.new_group(ranks, use_local_synchronization=True), **options
             )
         if _adjoin.launched_by_mpi():
             self.engine = "mpi"
-            return _mpi_communicator()
+            _uses_mpi = True
+            return _adjoin.mpi_communicator(**options)
         return _adjoin.single_communicator()
 
+    def _default_group(self, initialized: bool) -> Any:
+        if self.device_mode != "cpu" and torch.cuda.is_available():
+            # NCCL asks for the device before there is a context to choose it.
+            torch.cuda.set_device((_local_rank() or 0) % torch.cuda.device_count())
+        if not initialized:
+            seconds = self.timeout or _seconds("ADJOIN_TIMEOUT", os.environ.get("ADJOIN_TIMEOUT")) or 600.0
+            _init_process_group(
+                self.backend or self._choose_backend(), datetime.timedelta(seconds=min(seconds, 1e9))
+            )
+            self.created_dist = True
+        return dist.group.WORLD
+
     def _choose_backend(self) -> str:
-        local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        value = os.environ.get("LOCAL_WORLD_SIZE", "")
+        local_size = int(value) if value.isdecimal() else 1
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if self.device_mode == "gpu" or (self.device_mode is None and dist.is_nccl_available() and gpus >= local_size > 0):
-            return "nccl"
+            return "cpu:gloo,cuda:nccl"
         return "gloo"
 
     def __copy__(self) -> DistributedContext:
@@ -206,65 +272,36 @@ class DistributedContext:
             )
         return list(range(self.rank, num_items, self.world_size))
 
-    # Collectives, the same with every engine. All ranks must call them in the same order.
+    def get_backend(self) -> str:
+        """That of torch.distributed, such as "gloo"; without process group the engine, "mpi" or "single"."""
+        return dist.get_backend(self.comm) if self.engine == "c10d" else self.engine
 
-    def all_reduce(self, tensor: torch.Tensor, op: Any = "sum") -> torch.Tensor:
-        """Replaces ``tensor`` by its reduction over the ranks: "sum", "mean", "product", "min", "max", or a
-        ``torch.distributed.ReduceOp``."""
-        name = reduction_name(op)
-        self.communicator.all_reduce(tensor, "sum" if name == "mean" else name)
-        if name == "mean":
-            tensor /= self.world_size
-        return tensor
+    def get_rank(self) -> int:
+        """``rank``."""
+        return self.rank
 
-    def broadcast(self, tensor: torch.Tensor, src: int = 0) -> torch.Tensor:
-        """Every rank's ``tensor`` becomes that of rank ``src``."""
-        self.communicator.broadcast(tensor, src)
-        return tensor
-
-    def all_gather(self, tensor_list: list[torch.Tensor], tensor: torch.Tensor) -> None:
-        """Fills ``tensor_list``, one tensor a rank, with the ranks' tensors, all of one shape."""
-        for target, source in zip(tensor_list, self.communicator.all_gather(tensor), strict=True):
-            target.copy_(source)
-
-    def barrier(self) -> None:
-        """Waits for all ranks."""
-        self.communicator.barrier()
-
-    def broadcast_object(self, value: Any, src: int = 0) -> Any:
-        """The picklable value of rank ``src``, its tensors on this rank's device."""
-        if self.world_size == 1:
-            return value
-        data = self.communicator.broadcast_bytes(_dumps(value) if self.rank == src else b"", src)
-        return value if self.rank == src else _loads(data, self.device)
-
-    def broadcast_object_list(self, object_list: list[Any], src: int = 0) -> None:
-        """Every rank's list becomes that of rank ``src``."""
-        object_list[:] = self.broadcast_object(list(object_list), src)
-
-    def all_gather_object(self, object_list: list[Any], value: Any) -> None:
-        """Fills ``object_list``, one entry a rank, with the ranks' picklable values."""
-        object_list[:] = [_loads(data, self.device) for data in self.communicator.all_gather_bytes(_dumps(value))]
+    def get_world_size(self) -> int:
+        """``world_size``."""
+        return self.world_size
 
     def __getattr__(self, name: str) -> Any:
-        """What else torch.distributed offers, such as ``ctx.get_backend()``; without process group None."""
+        """What else torch.distributed offers, where there is a process group."""
         if name == "_impl":
             raise RuntimeError("DistributedContext: must be entered first: with DistributedContext() as ctx: …")
         if name.startswith("_") or not hasattr(dist, name):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return getattr(dist, name)(*args, **kwargs) if self.engine == "c10d" else None
-
-        return call
-
-
-def _dumps(value: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
+        if self.engine != "c10d":
+            raise AttributeError(
+                f"DistributedContext.{name}: torch.distributed offers this with a process group, and here the engine is"
+                f" '{self.engine}', which has none"
+            )
+        return getattr(dist, name)
 
 
-def _loads(data: bytes, device: torch.device) -> Any:
-    # What the ranks of one program send each other is as trustworthy as the program.
-    return torch.load(io.BytesIO(data), map_location=device, weights_only=False)
+def _library_of(comm: Any) -> str:
+    """The MPI that a communicator of mpi4py belongs to."""
+    with contextlib.suppress(ImportError):
+        from mpi4py import MPI
+
+        return MPI.Get_library_version()
+    return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["CommunicationError", "Error", "InvalidArgument", "OperatorFailure", "RankFailure"]
+from typing import Any
+
+__all__ = ["CallDisagreement", "CommunicationError", "Error", "InvalidArgument", "OperatorFailure", "RankFailure"]
 
 
 class Error(RuntimeError):
@@ -15,7 +17,18 @@ class InvalidArgument(Error, ValueError, TypeError):
 
 
 class CommunicationError(Error):
-    """The message-passing layer reported an error."""
+    """The message-passing layer reported an error, or a rank was lost or did not come in time."""
+
+
+class CallDisagreement(Error):
+    """The ranks made calls that do not belong together, or one of them could not begin its call or has left.
+
+    ``entries`` has a dictionary for each rank: ``call``, the name of the call that it was in, ``collective``, what it was
+    about to do there, ``fingerprint``, of arguments that must be equal (0 when they are not compared), ``refusal``, why it
+    could not take part, and ``left``, whether it makes no more calls. Unless one has left, the next call works.
+    """
+
+    entries: list[dict[str, Any]] = []
 
 
 class OperatorFailure(Error):

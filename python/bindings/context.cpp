@@ -1,4 +1,8 @@
 // Ranks: engines, communicators, contexts.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 #include "adjoin/comm/mpi.hpp"
@@ -10,8 +14,6 @@
 namespace adjoin::python {
 
 namespace {
-
-std::shared_ptr<Communicator> mpi_communicator() { return without_gil(make_mpi_communicator(MPI_COMM_WORLD)); }
 
 // Kept until finalize_mpi: contexts come and go, but MPI is initialised once in a process. Where that is not called,
 // the end of the process must not do it.
@@ -26,15 +28,68 @@ ReduceOp reduce_op(const std::string& name) {
       {{"sum", ReduceOp::sum}, {"product", ReduceOp::product}, {"min", ReduceOp::min}, {"max", ReduceOp::max}});
 }
 
+SharedMemoryOptions sharing(const std::string& name) { return {.sharing = sharing_from_string(name)}; }
+
+std::optional<std::chrono::milliseconds> milliseconds(std::optional<double> seconds) {
+  constexpr double most = 1e9;
+  if (!seconds) {
+    return std::nullopt;
+  }
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(1e3 * std::min(*seconds, most))));
+}
+
+// Of the communicator that Fortran and mpi4py call `comm`, or of all ranks.
+std::unique_ptr<Communicator> mpi_communicator(std::optional<int> comm, const std::string& library,
+                                               const MpiOptions& options) {
+  if (!session()) {
+    session() = std::make_unique<MpiSession>();
+  }
+  if (!comm) {
+    auto communicator = make_mpi_communicator(MPI_COMM_WORLD, options);
+    check_launched_ranks(communicator->size());
+    return communicator;
+  }
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> ours{};
+  int length = 0;
+  MPI_Get_library_version(ours.data(), &length);
+  check(library.empty() || library == ours.data(), "comm: must be a communicator of the MPI that adjoin uses, ",
+        ours.data(), ", got one of ", library);
+  return make_mpi_communicator(MPI_Comm_f2c(*comm), options);
+}
+
+// A call of a communicator, as a context manager of Python.
+class EnteredCall {
+ public:
+  EnteredCall(std::shared_ptr<Communicator> communicator, std::string name, std::uint64_t fingerprint)
+      : communicator_(std::move(communicator)), name_(std::move(name)), fingerprint_(fingerprint) {}
+  void enter() {
+    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): scopes stay where they are
+    scope_.reset(new CallScope(communicator_->enter({.name = name_, .fingerprint = fingerprint_})));
+  }
+  void exit() { scope_.reset(); }
+
+ private:
+  std::shared_ptr<Communicator> communicator_;
+  std::string name_;
+  std::uint64_t fingerprint_;
+  std::unique_ptr<CallScope> scope_;
+};
+
 }  // namespace
 
 void bind_context(py::module_& m) {
+  py::class_<EnteredCall>(m, "EnteredCall")
+      .def("__enter__", &EnteredCall::enter, Unlocked())
+      .def("__exit__", [](EnteredCall& call, const py::args& /*error*/) { call.exit(); });
   py::class_<Communicator, std::shared_ptr<Communicator>>(m, "Communicator")
       .def_property_readonly("rank", &Communicator::rank)
       .def_property_readonly("size", &Communicator::size)
       .def_property_readonly("local_rank", &Communicator::local_rank)
       .def_property_readonly("local_size", &Communicator::local_size)
       .def_property_readonly("description", &Communicator::description)
+      .def_property_readonly("begun", &Communicator::begun,
+                             "How many collectives this rank has begun or refused: unchanged where a call has failed "
+                             "before the other ranks could hear of it.")
       .def(
           "all_reduce",
           [](Communicator& c, at::Tensor tensor, const std::string& op) { c.all_reduce(tensor, reduce_op(op)); },
@@ -43,7 +98,32 @@ void bind_context(py::module_& m) {
           "broadcast", [](Communicator& c, at::Tensor tensor, int root) { c.broadcast(tensor, root); },
           py::arg("tensor"), py::arg("root"), Unlocked())
       .def("all_gather", &Communicator::all_gather, py::arg("tensor"), Unlocked())
+      .def(
+          "reduce_scatter",
+          [](Communicator& c, const at::Tensor& tensor, const std::string& op) {
+            return c.reduce_scatter(tensor, reduce_op(op));
+          },
+          py::arg("tensor"), py::arg("op") = "sum", Unlocked(),
+          "This rank's part, along a first dimension as long as there are ranks, of the reduction of ``tensor``; the "
+          "first dimension is kept, with one entry.")
       .def("barrier", &Communicator::barrier, Unlocked())
+      .def("send", &Communicator::send, py::arg("tensor"), py::arg("dst"), py::arg("tag") = 0, Unlocked(),
+           "Sends ``tensor`` to rank ``dst``, which calls recv.")
+      .def("recv", &Communicator::recv, py::arg("tensor"), py::arg("src") = -1, py::arg("tag") = 0, Unlocked(),
+           "Fills ``tensor`` with what rank ``src`` sends, or where that is -1 any rank; returns which.")
+      .def(
+          "call",
+          [](std::shared_ptr<Communicator> c, std::string name, std::uint64_t fingerprint) {
+            return EnteredCall(std::move(c), std::move(name), fingerprint);
+          },
+          py::arg("name"), py::arg("fingerprint") = 0,
+          "A context manager: the collectives made in it belong to the call of this name, whose first one compares "
+          "name "
+          "and fingerprint among the ranks; where they differ, all raise CallDisagreement.")
+      .def("refuse", &Communicator::refuse, py::arg("report"), Unlocked(),
+           "Raises CallDisagreement on all ranks, in place of the first collective of the call that this rank is in.")
+      .def("leave", &Communicator::leave, py::arg("at_once") = false, Unlocked(),
+           "This rank makes no more calls: those who wait for it in one, then or later, raise CallDisagreement.")
       .def(
           "broadcast_bytes",
           [](Communicator& c, const py::bytes& bytes, int root) {
@@ -79,6 +159,7 @@ void bind_context(py::module_& m) {
                                result["reductions"] = n.reductions;
                                result["gathers"] = n.gathers;
                                result["bytes"] = n.bytes;
+                               result["announcements"] = n.announcements;
                                return result;
                              })
       .def("reset_counters", &Communicator::reset_counters);
@@ -86,20 +167,31 @@ void bind_context(py::module_& m) {
   m.def("single_communicator", [] { return without_gil(make_single_communicator()); });
   m.def(
       "mpi_communicator",
-      [] {
-        if (!session()) {
-          session() = std::make_unique<MpiSession>();
-        }
-        return mpi_communicator();
+      [](std::optional<int> comm, const std::string& library, const std::string& shared_memory,
+         std::optional<double> timeout) {
+        return without_gil(mpi_communicator(
+            comm, library, {.shared_memory = sharing(shared_memory), .timeout = milliseconds(timeout)}));
       },
-      Unlocked());
+      py::arg("comm") = py::none(), py::arg("library") = "", py::arg("shared_memory") = "automatic",
+      py::arg("timeout") = py::none(), Unlocked(),
+      "Of all ranks, or of ``comm``, a handle of Fortran's, which belongs to the MPI of this version.");
+  m.def(
+      "launcher",
+      [] {
+        const Launcher found = launcher();
+        return found == Launcher::mpi ? "mpi" : found == Launcher::torch ? "torch" : "none";
+      },
+      "Who started this process as one of several: 'mpi', 'torch' or 'none'.");
   m.def("launched_by_mpi", &launched_by_mpi);
+  m.attr("children_mark_name") = children_mark_name;
+  m.def("children_mark", &children_mark,
+        "What the environment variable of that name says in processes that a rank starts, which are no ranks.");
   m.def("finalize_mpi", [] { session().reset(); }, Unlocked());
   m.def(
       "process_group_communicator",
-      [](ProcessGroupPtr group, bool shared_memory, double timeout, const py::object& new_group) {
-        ProcessGroupOptions options{.shared_memory = shared_memory,
-                                    .timeout = std::chrono::milliseconds(static_cast<std::int64_t>(timeout * 1e3))};
+      [](ProcessGroupPtr group, const std::string& shared_memory, std::optional<double> timeout,
+         const py::object& new_group) {
+        ProcessGroupOptions options{.shared_memory = sharing(shared_memory), .timeout = milliseconds(timeout)};
         if (!new_group.is_none()) {
           options.new_group = [make = Object(new_group)](const std::vector<int>& ranks) {
             const py::gil_scoped_acquire gil;
@@ -109,7 +201,7 @@ void bind_context(py::module_& m) {
         const py::gil_scoped_release release;
         return without_gil(make_process_group_communicator(std::move(group), options));
       },
-      py::arg("group"), py::arg("shared_memory") = true, py::arg("timeout") = 1800.0,
+      py::arg("group"), py::arg("shared_memory") = "automatic", py::arg("timeout") = py::none(),
       py::arg("new_group") = py::none());
 
   py::class_<DistributedContext, std::shared_ptr<DistributedContext>>(m, "DistributedContext")

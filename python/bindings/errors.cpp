@@ -3,6 +3,7 @@
 
 #include <exception>
 
+#include "adjoin/comm/call.hpp"
 #include "adjoin/distributed/autograd.hpp"
 #include "casters.hpp"
 
@@ -27,6 +28,22 @@ py::object rank_failure(const RankFailure& e) {
 py::object operator_failure(const OperatorFailure& e) {
   py::object error = make("OperatorFailure", e.what());
   error.attr("index") = e.index;
+  return error;
+}
+
+py::object call_disagreement(const CallDisagreement& e) {
+  py::object error = make("CallDisagreement", e.what());
+  py::list entries;
+  for (const CallDisagreement::Entry& entry : e.entries) {
+    py::dict one;
+    one["call"] = entry.call;
+    one["collective"] = entry.collective;
+    one["fingerprint"] = entry.fingerprint;
+    one["refusal"] = entry.refusal;
+    one["left"] = entry.left;
+    entries.append(one);
+  }
+  error.attr("entries") = entries;
   return error;
 }
 
@@ -110,6 +127,8 @@ void translate(std::exception_ptr exception) {
     }
   } catch (const InvalidArgument& e) {
     raise(make("InvalidArgument", e.what()));
+  } catch (const CallDisagreement& e) {
+    raise(call_disagreement(e));
   } catch (const CommunicationError& e) {
     raise(make("CommunicationError", e.what()));
   } catch (const Error& e) {

@@ -3,68 +3,22 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "comm/argument_checks.hpp"
 #include "comm/backend/staging.hpp"
+#include "comm/making.hpp"
+#include "comm/shared_memory/group.hpp"
 
 namespace adjoin {
 
 namespace {
 
-void check_defined(const char* name, const at::Tensor& tensor) {
-  check(tensor.defined() && tensor.layout() == at::kStrided, name, " must be a dense tensor, got ",
-        tensor.defined() ? c10::str("layout ", tensor.layout()) : std::string("an undefined one"));
-}
-
-void check_reducible(const char* name, at::ScalarType dtype, ReduceOp op) {
-  switch (dtype) {
-    case at::kFloat:
-    case at::kDouble:
-    case at::kHalf:
-    case at::kBFloat16:
-    case at::kBool:
-    case at::kByte:
-    case at::kChar:
-    case at::kShort:
-    case at::kInt:
-    case at::kLong:
-      return;
-    case at::kComplexHalf:
-    case at::kComplexFloat:
-    case at::kComplexDouble:
-      check(op == ReduceOp::sum || op == ReduceOp::product, name,
-            " must be real for a minimum or maximum: complex numbers have no order, got ", dtype);
-      return;
-    default:
-      check(false, name, " has dtype ", dtype, ", which cannot be reduced");
-  }
-}
-
-std::int64_t sum_of(const std::vector<std::int64_t>& counts) {
-  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-}
-
-void check_counts(const char* method, const std::vector<std::int64_t>& counts, int size) {
-  check(counts.size() == static_cast<std::size_t>(size), method, ": counts must have one entry a rank, ", size,
-        ", got ", counts.size());
-  for (const std::int64_t count : counts) {
-    check(count >= 0, method, ": counts must not be negative, got ", count);
-  }
-}
-
-void check_gather_buffer(const char* method, const at::Tensor& buffer, const std::vector<std::int64_t>& counts,
-                         int size) {
-  check_counts(method, counts, size);
-  check(buffer.defined() && is_dense(buffer), method, ": buffer must be a contiguous tensor");
-  check(buffer.numel() == sum_of(counts), method, ": buffer must have the ", sum_of(counts),
-        " elements that counts add up to, got ", buffer.numel());
-}
-
-void check_root(const char* method, int root, int size) {
-  check(root >= 0 && root < size, method, ": root must be a rank below ", size, ", got ", root);
-}
+using Kind = CollectiveSpec::Kind;
 
 /// A collective on a staged copy, which returns to the tensor of the caller when it is finished.
 class StagedWork : public Pending::Work {
@@ -96,223 +50,280 @@ Pending unstage_later(Pending work, const at::Tensor& staged, const at::Tensor& 
                                 : Pending(std::make_unique<StagedWork>(std::move(work), staged, tensor));
 }
 
+// What the collectives say of themselves, with checks of their arguments.
+
+CollectiveSpec reduction_of(const char* method, const at::Tensor& tensor, ReduceOp op) {
+  check_defined(method, tensor);
+  check_reducible(method, tensor.scalar_type(), op);
+  return {.method = method,
+          .kind = Kind::reduction,
+          .dtype = tensor.scalar_type(),
+          .op = op,
+          .numel = tensor.numel(),
+          .sizes = tensor.sizes()};
+}
+
+CollectiveSpec gather_of(const char* method, at::ScalarType dtype, const std::vector<std::int64_t>& counts) {
+  return {.method = method, .kind = Kind::gather, .dtype = dtype, .numel = sum_of(counts), .sizes = counts};
+}
+
+CollectiveSpec broadcast_of(const char* method, const at::Tensor& tensor, int root, int ranks) {
+  check_defined(method, tensor);
+  check_root(method, root, ranks);
+  return {.method = method,
+          .kind = Kind::broadcast,
+          .dtype = tensor.scalar_type(),
+          .root = root,
+          .numel = tensor.numel(),
+          .sizes = tensor.sizes()};
+}
+
+// Texts of all ranks, one after the other in a tensor of bytes.
+
+at::Tensor texts_with_own(const std::string& text, const std::vector<std::int64_t>& lengths, int rank) {
+  at::Tensor bytes = at::empty({sum_of(lengths)}, at::kByte);
+  std::ranges::copy(text, static_cast<char*>(bytes.mutable_data_ptr()) +
+                              std::accumulate(lengths.begin(), lengths.begin() + rank, std::int64_t{0}));
+  return bytes;
+}
+
+std::vector<std::string> texts_in(const at::Tensor& bytes, const std::vector<std::int64_t>& lengths) {
+  std::vector<std::string> texts;
+  const char* data = static_cast<const char*>(bytes.const_data_ptr());
+  for (const std::int64_t length : lengths) {
+    texts.emplace_back(data, static_cast<std::size_t>(length));
+    data += length;
+  }
+  return texts;
+}
+
 }  // namespace
 
-// ---- Pending ----------------------------------------------------------------------------------------------------
+Communicator::Communicator() = default;
 
-Pending::Pending(std::unique_ptr<Work> work) : work_(std::move(work)) {}
+Communicator::~Communicator() = default;
 
-Pending::Pending(Pending&&) noexcept = default;
+// ---- Calls --------------------------------------------------------------------------------------------------------
 
-Pending& Pending::operator=(Pending&& other) noexcept {
-  std::swap(work_, other.work_);  // `other` waits for what this one held
-  return *this;
+void Communicator::compare_calls_in(NodeGroup& group) {
+  calls_ = std::make_unique<CallState>(rank(), size(), group);
+  deferred_ = std::make_shared<Deferred>(*calls_);
 }
 
-Pending::~Pending() {
-  try {
-    wait();
-  } catch (...) {  // NOLINT(bugprone-empty-catch): who wants to know of the failure calls wait()
+void Communicator::compare_calls_by_announcements(NodeGroup* node) {
+  const auto gather = [this](const std::string& text) {
+    at::Tensor lengths = at::zeros({size()}, at::kLong);
+    lengths[rank()] = static_cast<std::int64_t>(text.size());
+    all_gather_v_impl(lengths, std::vector<std::int64_t>(static_cast<std::size_t>(size()), 1));
+    const std::vector<std::int64_t> counts(lengths.const_data_ptr<std::int64_t>(),
+                                           lengths.const_data_ptr<std::int64_t>() + lengths.numel());
+    constexpr std::int64_t most = 1 << 20;
+    if (std::ranges::any_of(counts, [](std::int64_t count) { return count < 0 || count > most; })) {
+      throw CommunicationError("the ranks make unlike calls, and cannot tell each other which");
+    }
+    at::Tensor payload = texts_with_own(text, counts, rank());
+    all_gather_v_impl(payload, counts);
+    return texts_in(payload, counts);
+  };
+  calls_ = std::make_unique<CallState>(
+      rank(), size(),
+      CallState::Network{.start_max = [this](at::Tensor& values) { return announce_impl(values); },
+                         .gather = gather,
+                         .tell_that_this_rank_leaves = [this] { tell_that_this_rank_leaves(); },
+                         .count = &counters_.announcements});
+  if (node != nullptr) {
+    node->describe_by([calls = calls_.get()] { return calls->entry(); }, false);
   }
 }
 
-bool Pending::test() {
-  if (work_ && work_->test()) {
-    work_.reset();
-  }
-  return !work_;
-}
-
-void Pending::wait() {
-  if (const std::unique_ptr<Work> work = std::move(work_)) {
-    work->wait();
+void Communicator::meet() {
+  if (calls_) {
+    calls_->meet();
   }
 }
 
-// ---- ReduceBuffer -----------------------------------------------------------------------------------------------
+std::int64_t Communicator::begun() const { return calls_ ? calls_->begun() : counters_.collectives; }
 
-void ReduceBuffer::check_output(const char* name, const at::Tensor& output, std::int64_t numel) const {
-  const at::Tensor& source = input();
-  check_defined(name, output);
-  check(output.scalar_type() == source.scalar_type(), name, " must have dtype ", source.scalar_type(), ", got ",
-        output.scalar_type());
-  check(output.numel() == numel, name, " must have ", numel, " elements, got ", output.numel());
-  check(output.device() == source.device(), name, " must lie on ", source.device(), ", got ", output.device());
-  check(is_dense(output), name, " must be contiguous, got strides ", output.strides());
-  check(output.numel() == 0 || output.const_data_ptr() != source.const_data_ptr(), name,
-        " must not be the buffer's input()");
-}
+std::string Communicator::doing() const { return calls_ ? calls_->description() : "no call"; }
 
-void ReduceBuffer::all_reduce(at::Tensor& output, ReduceOp op) {
-  const at::Tensor& source = input();
-  check_output("ReduceBuffer::all_reduce: output", output, source.numel());
-  check_reducible("ReduceBuffer::all_reduce: output", output.scalar_type(), op);
-  communicator_.count(Communicator::Kind::reduction, static_cast<std::int64_t>(output.nbytes()));
-  if (output.numel() > 0) {
-    all_reduce_impl(output, op);
+void Communicator::keep_to_this_thread() {
+  if (calls_) {
+    calls_->keep_to_this_thread();
   }
 }
 
-const at::Tensor& ReduceBuffer::all_reduce_shared(ReduceOp op) {
-  const at::Tensor& source = input();
-  check_reducible("ReduceBuffer::all_reduce_shared: input", source.scalar_type(), op);
-  communicator_.count(Communicator::Kind::reduction, static_cast<std::int64_t>(source.nbytes()));
-  return all_reduce_shared_impl(op);
+CallScope Communicator::enter(const Call& call) {
+  if (calls_) {
+    calls_->enter(call);
+  }
+  return CallScope(calls_.get());
 }
 
-void ReduceBuffer::check_parts(const char* method, const std::vector<std::int64_t>& counts) const {
-  check_counts(method, counts, communicator_.size());
-  check(sum_of(counts) <= input().numel(), method, ": counts must add up to at most ", input().numel(), ", got ",
-        counts);
-  check_reducible(method, input().scalar_type(), ReduceOp::sum);
+void Communicator::refuse(const std::string& report) {
+  if (calls_) {
+    if (deferred_) {
+      deferred_->make_all();
+    }
+    calls_->refuse("refuse", report);
+  }
+  throw CallDisagreement({{.call = "a call", .collective = {}, .refusal = report}});
 }
 
-ReduceBuffer::Part ReduceBuffer::own_part(const std::vector<std::int64_t>& counts) const {
-  const auto own = counts.begin() + communicator_.rank();
-  return {std::accumulate(counts.begin(), own, std::int64_t{0}), *own};
-}
-
-void ReduceBuffer::all_gather(at::Tensor& output, const std::vector<std::int64_t>& counts) {
-  check_parts("ReduceBuffer::all_gather", counts);
-  check_output("ReduceBuffer::all_gather: output", output, sum_of(counts));
-  communicator_.count(Communicator::Kind::gather, static_cast<std::int64_t>(input().nbytes()));
-  if (input().numel() > 0) {
-    all_gather_impl(output, counts);
+void Communicator::leave(bool at_once) noexcept {
+  if (deferred_) {
+    deferred_->close(std::make_exception_ptr(CommunicationError("this rank has left before the collective was made")));
+  }
+  if (calls_) {
+    calls_->leave(at_once);
   }
 }
 
-const at::Tensor& ReduceBuffer::all_gather_shared(const std::vector<std::int64_t>& counts) {
-  check_parts("ReduceBuffer::all_gather_shared", counts);
-  communicator_.count(Communicator::Kind::gather, static_cast<std::int64_t>(input().nbytes()));
-  return all_gather_shared_impl(counts);
+// ---- Collectives --------------------------------------------------------------------------------------------------
+
+at::Tensor Communicator::staged(const at::Tensor& tensor) const {
+  const bool reachable = reaches(tensor.device());
+  return stage(tensor, reachable, !reachable || !follows_streams(tensor.device()));
 }
 
-void ReduceBuffer::all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) {
-  const c10::NoGradGuard no_grad;
-  const Part part = own_part(counts);
-  at::Tensor flat = output.view(-1);
-  input().narrow(0, part.begin, part.count).copy_(flat.narrow(0, part.begin, part.count));
-  flat.copy_(ReduceBuffer::all_gather_shared_impl(counts).narrow(0, 0, flat.numel()));
-}
-
-const at::Tensor& ReduceBuffer::all_gather_shared_impl(const std::vector<std::int64_t>& counts) {
-  const c10::NoGradGuard no_grad;
-  const Part part = own_part(counts);
-  const std::int64_t parts = sum_of(counts);
-  const std::int64_t behind = part.begin + part.count;
-  input().narrow(0, 0, part.begin).zero_();
-  input().narrow(0, behind, parts - behind).zero_();
-  const at::Tensor& result = all_reduce_shared_impl(ReduceOp::sum);
-  const std::int64_t tail = input().numel() - parts;
-  input().narrow(0, parts, tail).copy_(result.narrow(0, parts, tail));
-  return result;
-}
-
-const at::Tensor& ReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
-  at::Tensor& result = results_[next_result_];
-  next_result_ = 1 - next_result_;
-  if (!result.defined()) {
-    result = at::empty_like(input());
-  }
-  if (result.numel() > 0) {
-    all_reduce_impl(result, op);
-  }
-  return result;
-}
-
-// ---- Communicator -----------------------------------------------------------------------------------------------
-
-void Communicator::count(Kind kind, std::int64_t bytes) {
-  ++counters_.collectives;
-  counters_.reductions += kind == Kind::reduction ? 1 : 0;
-  counters_.gathers += kind == Kind::gather ? 1 : 0;
-  counters_.bytes += bytes;
-  counters_.last_bytes = bytes;
-}
+// Each makes one collective: it says what it is going to make, counts it, and lets the engine make it.
 
 void Communicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
-  check_defined("all_reduce: tensor", tensor);
-  check_reducible("all_reduce: tensor", tensor.scalar_type(), op);
-  count(Kind::reduction, static_cast<std::int64_t>(tensor.nbytes()));
-  if (size() == 1 || tensor.numel() == 0) {
+  const Making making(*this, "all_reduce", [&] { return reduction_of("all_reduce", tensor, op); });
+  count_reduction(counters_, tensor.nbytes());
+  if (calls_) {
+    reduce_in_place(tensor, op);
+  }
+}
+
+void Communicator::reduce_in_place(at::Tensor& tensor, ReduceOp op) {
+  if (tensor.numel() == 0) {
+    meet();
     return;
   }
-  at::Tensor staged = stage(tensor, reaches(tensor.device()));
-  all_reduce_impl(staged, op);
-  unstage(staged, tensor);
+  at::Tensor own = staged(tensor);
+  all_reduce_impl(own, op);
+  unstage(own, tensor);
 }
 
 void Communicator::all_reduce(std::span<double> values, ReduceOp op) {
-  count(Kind::reduction, static_cast<std::int64_t>(values.size_bytes()));
-  if (size() > 1 && !values.empty()) {
+  const auto numel = static_cast<std::int64_t>(values.size());
+  const Making making(*this, "all_reduce", [&] {
+    return CollectiveSpec{
+        .method = "all_reduce", .kind = Kind::numbers, .dtype = at::kDouble, .op = op, .numel = numel};
+  });
+  count_reduction(counters_, values.size_bytes());
+  if (!calls_) {
+    return;
+  }
+  if (values.empty()) {
+    meet();
+  } else {
     all_reduce_values_impl(values, op);
   }
 }
 
 Pending Communicator::start_all_reduce(at::Tensor& tensor, ReduceOp op) {
-  check_defined("start_all_reduce: tensor", tensor);
-  check_reducible("start_all_reduce: tensor", tensor.scalar_type(), op);
-  count(Kind::reduction, static_cast<std::int64_t>(tensor.nbytes()));
-  if (size() == 1 || tensor.numel() == 0) {
-    return {};
-  }
-  at::Tensor staged = stage(tensor, reaches(tensor.device()));
-  return unstage_later(start_all_reduce_impl(staged, op), staged, tensor);
+  constexpr const char* method = "start_all_reduce";
+  const auto describe = [&] { return reduction_of(method, tensor, op); };
+  const auto start = [&] {
+    at::Tensor own = staged(tensor);
+    return unstage_later(start_all_reduce_impl(own, op), own, tensor);
+  };
+  const auto make = [this, tensor, op]() mutable { reduce_in_place(tensor, op); };
+  Pending started = started_or_deferred(method, tensor, describe, start, make);
+  count_reduction(counters_, tensor.nbytes());
+  return started;
 }
 
 at::Tensor Communicator::all_gather(const at::Tensor& input) {
-  check_defined("all_gather: input", input);
+  const Making making(*this, "all_gather", [&] {
+    check_defined("all_gather: input", input);
+    return CollectiveSpec{.method = "all_gather",
+                          .kind = Kind::gather,
+                          .dtype = input.scalar_type(),
+                          .numel = size() * input.numel(),
+                          .sizes = input.sizes()};
+  });
   const c10::NoGradGuard no_grad;
   std::vector<std::int64_t> shape = {size()};
   shape.insert(shape.end(), input.sizes().begin(), input.sizes().end());
   at::Tensor output = at::empty(shape, input.options());
   output.select(0, rank()).copy_(input);
-  all_gather_v_inplace(output, std::vector<std::int64_t>(static_cast<std::size_t>(size()), input.numel()));
+  count_gather(counters_, output.nbytes());
+  if (calls_) {
+    gather_in_place(output, std::vector<std::int64_t>(static_cast<std::size_t>(size()), input.numel()));
+  }
   return output;
 }
 
 at::Tensor Communicator::all_gather_v(const at::Tensor& input, const std::vector<std::int64_t>& counts) {
-  check_defined("all_gather_v: input", input);
-  check_counts("all_gather_v", counts, size());
-  const auto own = counts.begin() + rank();
-  check(input.dim() == 1 && input.numel() == *own, "all_gather_v: input must be one-dimensional with the ", *own,
-        " elements that counts gives this rank, got shape ", input.sizes());
+  const Making making(*this, "all_gather_v", [&] {
+    check_defined("all_gather_v: input", input);
+    check_counts("all_gather_v", counts, size());
+    const std::int64_t own = counts[static_cast<std::size_t>(rank())];
+    check(input.dim() == 1 && input.numel() == own, "all_gather_v: input must be one-dimensional with the ", own,
+          " elements that counts gives this rank, got shape ", input.sizes());
+    return gather_of("all_gather_v", input.scalar_type(), counts);
+  });
   const c10::NoGradGuard no_grad;
   at::Tensor output = at::empty({sum_of(counts)}, input.options());
+  const auto own = counts.begin() + rank();
   output.narrow(0, std::accumulate(counts.begin(), own, std::int64_t{0}), *own).copy_(input);
-  all_gather_v_inplace(output, counts);
+  count_gather(counters_, output.nbytes());
+  if (calls_) {
+    gather_in_place(output, counts);
+  }
   return output;
 }
 
 void Communicator::all_gather_v_inplace(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
-  check_gather_buffer("all_gather_v_inplace", buffer, counts, size());
-  count(Kind::gather, static_cast<std::int64_t>(buffer.nbytes()));
-  if (size() == 1 || buffer.numel() == 0) {
+  const Making making(*this, "all_gather_v_inplace", [&] {
+    check_gather_buffer("all_gather_v_inplace", buffer, counts, size());
+    return gather_of("all_gather_v_inplace", buffer.scalar_type(), counts);
+  });
+  count_gather(counters_, buffer.nbytes());
+  if (calls_) {
+    gather_in_place(buffer, counts);
+  }
+}
+
+void Communicator::gather_in_place(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
+  if (buffer.numel() == 0) {
+    meet();
     return;
   }
-  at::Tensor staged = stage(buffer, reaches(buffer.device()));
-  all_gather_v_impl(staged, counts);
-  unstage(staged, buffer);
+  at::Tensor own = staged(buffer);
+  all_gather_v_impl(own, counts);
+  unstage(own, buffer);
 }
 
 Pending Communicator::start_all_gather_v_inplace(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
-  check_gather_buffer("start_all_gather_v_inplace", buffer, counts, size());
-  count(Kind::gather, static_cast<std::int64_t>(buffer.nbytes()));
-  if (size() == 1 || buffer.numel() == 0) {
-    return {};
-  }
-  at::Tensor staged = stage(buffer, reaches(buffer.device()));
-  return unstage_later(start_all_gather_v_impl(staged, counts), staged, buffer);
+  constexpr const char* method = "start_all_gather_v_inplace";
+  const auto describe = [&] {
+    check_gather_buffer(method, buffer, counts, size());
+    return gather_of(method, buffer.scalar_type(), counts);
+  };
+  const auto start = [&] {
+    at::Tensor own = staged(buffer);
+    return unstage_later(start_all_gather_v_impl(own, counts), own, buffer);
+  };
+  const auto make = [this, buffer, counts]() mutable { gather_in_place(buffer, counts); };
+  Pending started = started_or_deferred(method, buffer, describe, start, make);
+  count_gather(counters_, buffer.nbytes());
+  return started;
 }
 
 at::Tensor Communicator::reduce_scatter(const at::Tensor& input, ReduceOp op) {
-  check_defined("reduce_scatter: input", input);
-  check_reducible("reduce_scatter: input", input.scalar_type(), op);
-  check(input.dim() >= 1 && input.size(0) % size() == 0, "reduce_scatter: input must divide along dimension 0 into ",
-        size(), " equal parts, got shape ", input.sizes());
-  count(Kind::reduction, static_cast<std::int64_t>(input.nbytes()));
+  const Making making(*this, "reduce_scatter", [&] {
+    CollectiveSpec collective = reduction_of("reduce_scatter", input, op);
+    check(input.dim() >= 1 && input.size(0) % size() == 0, "reduce_scatter: input must divide along dimension 0 into ",
+          size(), " equal parts, got shape ", input.sizes());
+    collective.kind = Kind::scatter;
+    return collective;
+  });
+  count_reduction(counters_, input.nbytes());
   const c10::NoGradGuard no_grad;
-  if (size() == 1) {
+  if (!calls_) {
     return input.clone(at::MemoryFormat::Contiguous);
   }
   std::vector<std::int64_t> shape = input.sizes().vec();
@@ -320,97 +331,154 @@ at::Tensor Communicator::reduce_scatter(const at::Tensor& input, ReduceOp op) {
   const bool reachable = reaches(input.device());
   at::Tensor output = at::empty(shape, input.options().device(reachable ? input.device() : at::Device(at::kCPU)));
   if (output.numel() > 0) {
-    reduce_scatter_impl(stage(input, reachable), output, op);
+    reduce_scatter_impl(staged(input), output, op);
+  } else {
+    meet();
   }
   return output.to(input.device());
 }
 
 void Communicator::broadcast(at::Tensor& tensor, int root) {
-  check_defined("broadcast: tensor", tensor);
-  check_root("broadcast", root, size());
-  count(Kind::other, static_cast<std::int64_t>(tensor.nbytes()));
-  if (size() == 1 || tensor.numel() == 0) {
+  const Making making(*this, "broadcast", [&] { return broadcast_of("broadcast", tensor, root, size()); });
+  count_other(counters_, tensor.nbytes());
+  if (calls_) {
+    broadcast_in_place(tensor, root);
+  }
+}
+
+void Communicator::broadcast_in_place(at::Tensor& tensor, int root) {
+  if (tensor.numel() == 0) {
+    meet();
     return;
   }
-  at::Tensor staged = stage(tensor, reaches(tensor.device()));
-  broadcast_impl(staged, root);
+  at::Tensor own = staged(tensor);
+  broadcast_impl(own, root);
   if (rank() != root) {
-    unstage(staged, tensor);
+    unstage(own, tensor);
   }
 }
 
 Pending Communicator::start_broadcast(at::Tensor& tensor, int root) {
-  check_defined("start_broadcast: tensor", tensor);
-  check_root("start_broadcast", root, size());
-  count(Kind::other, static_cast<std::int64_t>(tensor.nbytes()));
-  if (size() == 1 || tensor.numel() == 0) {
+  constexpr const char* method = "start_broadcast";
+  const auto describe = [&] { return broadcast_of(method, tensor, root, size()); };
+  const auto start = [&] {
+    at::Tensor own = staged(tensor);
+    Pending work = start_broadcast_impl(own, root);
+    return rank() == root ? std::move(work) : unstage_later(std::move(work), own, tensor);
+  };
+  const auto make = [this, tensor, root]() mutable { broadcast_in_place(tensor, root); };
+  Pending started = started_or_deferred(method, tensor, describe, start, make);
+  count_other(counters_, tensor.nbytes());
+  return started;
+}
+
+template <class Describe, class Start, class Make>
+Pending Communicator::started_or_deferred(const char* method, const at::Tensor& tensor, const Describe& describe,
+                                          const Start& start, Make make) {
+  if (deferred_ && (!tensor.defined() || tensor.is_cpu())) {
+    return deferred_->add(Making::described(*this, method, describe), std::move(make));
+  }
+  const Making making(*this, method, describe);
+  if (!calls_) {
     return {};
   }
-  at::Tensor staged = stage(tensor, reaches(tensor.device()));
-  Pending work = start_broadcast_impl(staged, root);
-  return rank() == root ? std::move(work) : unstage_later(std::move(work), staged, tensor);
+  meet();
+  return tensor.numel() == 0 ? Pending() : start();
 }
 
 void Communicator::barrier() {
-  count(Kind::other, 0);
-  if (size() > 1) {
+  const Making making(*this, "barrier", [] { return CollectiveSpec{.method = "barrier", .kind = Kind::barrier}; });
+  count_other(counters_, 0);
+  if (calls_) {
     barrier_impl();
   }
 }
 
+void Communicator::send(const at::Tensor& tensor, int to, int tag) {
+  check_defined("send", tensor);
+  check(to >= 0 && to < size() && to != rank(), "send: to must be another rank below ", size(), ", got ", to);
+  check(tag >= 0, "send: tag must not be negative, got ", tag);
+  send_impl(staged(tensor), to, tag);
+}
+
+int Communicator::recv(at::Tensor tensor, int from, int tag) {
+  check_defined("recv", tensor);
+  check(from >= -1 && from < size() && from != rank() && size() > 1, "recv: from must be another rank below ", size(),
+        ", or -1 for any, got ", from);
+  check(tag >= 0, "recv: tag must not be negative, got ", tag);
+  at::Tensor own = staged(tensor);
+  const int sender = recv_impl(own, from, tag);
+  unstage(own, tensor);
+  return sender;
+}
+
 std::string Communicator::broadcast_bytes(const std::string& bytes, int root) {
-  check_root("broadcast_bytes", root, size());
+  const CallScope scope = enter({.name = "broadcast_bytes"});
   at::Tensor length = at::full({1}, static_cast<std::int64_t>(bytes.size()), at::kLong);
   broadcast(length, root);
   const auto size_in_bytes = length.item<std::int64_t>();
   std::string result = rank() == root ? bytes : std::string(static_cast<std::size_t>(size_in_bytes), '\0');
-  at::Tensor payload = at::from_blob(result.data(), {size_in_bytes}, at::kByte);
+  at::Tensor payload = at::empty({size_in_bytes}, at::kByte);
+  auto* const data = static_cast<char*>(payload.mutable_data_ptr());
+  std::ranges::copy(result, data);
   broadcast(payload, root);
+  result.assign(data, result.size());
   return result;
 }
 
 std::vector<std::string> Communicator::all_gather_bytes(const std::string& bytes) {
+  const CallScope scope = enter({.name = "all_gather_bytes"});
   const at::Tensor lengths = all_gather(at::full({}, static_cast<std::int64_t>(bytes.size()), at::kLong));
   const std::vector<std::int64_t> counts(lengths.const_data_ptr<std::int64_t>(),
                                          lengths.const_data_ptr<std::int64_t>() + lengths.numel());
-  std::string gathered(static_cast<std::size_t>(sum_of(counts)), '\0');
-  const auto own = std::accumulate(counts.begin(), counts.begin() + rank(), std::int64_t{0});
-  gathered.replace(static_cast<std::size_t>(own), bytes.size(), bytes);
-  at::Tensor payload = at::from_blob(gathered.data(), {sum_of(counts)}, at::kByte);
+  at::Tensor payload = texts_with_own(bytes, counts, rank());
   all_gather_v_inplace(payload, counts);
-
-  std::vector<std::string> result;
-  result.reserve(counts.size());
-  std::size_t offset = 0;
-  for (const std::int64_t count : counts) {
-    result.push_back(gathered.substr(offset, static_cast<std::size_t>(count)));
-    offset += static_cast<std::size_t>(count);
-  }
-  return result;
+  return texts_in(payload, counts);
 }
 
-void Communicator::check_equal_memory(const char* method, std::int64_t numel, at::ScalarType dtype) {
-  check(numel >= 0, method, ": numel must not be negative, got ", numel);
-  if (size() > 1) {
-    const auto type = static_cast<std::int64_t>(dtype);
-    at::Tensor limits = at::tensor({numel, -numel, type, -type}, at::kLong);
-    all_reduce_impl(limits, ReduceOp::max);
-    const auto* const limit = limits.const_data_ptr<std::int64_t>();
-    check(limit[0] == -limit[1] && limit[2] == -limit[3], method,
-          ": numel and dtype must be equal on all ranks; this rank asks for ", numel, " of ", dtype,
-          ", others for up to ", limit[0], " elements");
-  }
+// ---- What is made of a communicator -------------------------------------------------------------------------------
+
+std::unique_ptr<Communicator> Communicator::split(int color, int key) {
+  const Making making(
+      *this, "split",
+      [&] {
+        check(color >= 0, "split: color must not be negative, got ", color);
+        return CollectiveSpec{.method = "split", .kind = Kind::split};
+      },
+      true);
+  meet();
+  return split_impl(color, key);
 }
 
 std::unique_ptr<ReduceBuffer> Communicator::reduce_buffer(std::int64_t numel, at::ScalarType dtype, at::Device device) {
-  check_reducible("reduce_buffer: dtype", dtype, ReduceOp::sum);
-  check_equal_memory("reduce_buffer", numel, dtype);
-  return reduce_buffer_impl(numel, dtype, device);
+  const Making making(
+      *this, "reduce_buffer",
+      [&] {
+        check_reducible("reduce_buffer: dtype", dtype, ReduceOp::sum);
+        check(numel >= 0, "reduce_buffer: numel must not be negative, got ", numel);
+        return CollectiveSpec{.method = "reduce_buffer",
+                              .kind = Kind::making_buffer,
+                              .dtype = dtype,
+                              .numel = numel,
+                              .buffer = buffers_made_};
+      },
+      true);
+  meet();
+  std::unique_ptr<ReduceBuffer> buffer = reduce_buffer_impl(numel, dtype, device);
+  buffer->number_ = ++buffers_made_;
+  return buffer;
 }
 
 at::Tensor Communicator::visible(std::int64_t numel, at::ScalarType dtype) {
-  check_equal_memory("visible", numel, dtype);
-  return size() > 1 ? visible_impl(numel, dtype) : at::Tensor();
+  const Making making(
+      *this, "visible",
+      [&] {
+        check(numel >= 0, "visible: numel must not be negative, got ", numel);
+        return CollectiveSpec{.method = "visible", .kind = Kind::making_memory, .dtype = dtype, .numel = numel};
+      },
+      true);
+  meet();
+  return calls_ ? visible_impl(numel, dtype) : at::Tensor();
 }
 
 }  // namespace adjoin

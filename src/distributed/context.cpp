@@ -4,9 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
-#include <algorithm>
-#include <array>
-#include <cstdlib>
+#include <exception>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -19,11 +17,6 @@
 namespace adjoin {
 
 namespace {
-
-long environment_number(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? 0 : std::strtol(value, nullptr, 10);
-}
 
 at::Device choose_device(DeviceMode mode, int local_rank) {
   const int gpus =
@@ -44,27 +37,23 @@ void keep_freed_memory() {
 
 }  // namespace
 
-// Open MPI, MPICH and other PMI launchers, srun with a PMI plug-in. SLURM_NTASKS alone says nothing: batch scripts and
-// interactive shells have it too.
-bool launched_by_mpi() {
-  int initialised = 0;
-  MPI_Initialized(&initialised);
-  constexpr std::array<const char*, 4> sizes = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS",
-                                                "MV2_COMM_WORLD_SIZE"};
-  return initialised != 0 || std::ranges::any_of(sizes, [](const char* s) { return environment_number(s) > 0; }) ||
-         (std::getenv("PMIX_RANK") != nullptr) ||
-         (std::getenv("SLURM_STEP_ID") != nullptr && environment_number("SLURM_STEP_NUM_TASKS") > 1);
-}
-
 DistributedContext::DistributedContext(const ContextOptions& options) {
   if (options.keep_freed_memory) {
     keep_freed_memory();
   }
   if (options.communicator) {
     communicator_ = options.communicator;
-  } else if (options.engine == Engine::mpi || (options.engine == Engine::automatic && launched_by_mpi())) {
+  } else if (options.comm || options.engine == Engine::mpi ||
+             (options.engine == Engine::automatic && launched_by_mpi())) {
     session_ = std::make_unique<MpiSession>();
-    communicator_ = make_mpi_communicator(MPI_COMM_WORLD, options.mpi);
+    MpiOptions mpi = options.mpi;
+    mpi.timeout = options.timeout ? options.timeout : mpi.timeout;
+    communicator_ = make_mpi_communicator(options.comm.value_or(MPI_COMM_WORLD), mpi);
+    leaves_ = true;
+    if (!options.comm) {
+      check_launched_ranks(size());
+    }
+    mark_children();
   } else {
     communicator_ = make_single_communicator();
   }
@@ -79,7 +68,11 @@ DistributedContext::DistributedContext(const ContextOptions& options) {
   }
 }
 
-DistributedContext::~DistributedContext() = default;
+DistributedContext::~DistributedContext() {
+  if (leaves_) {
+    communicator_->leave(std::uncaught_exceptions() > 0);
+  }
+}
 
 std::vector<std::int64_t> DistributedContext::local_indices(std::int64_t num_items) const {
   return Sharding::round_robin(num_items, size()).items_of(rank());

@@ -24,6 +24,11 @@ namespace {
 constexpr std::size_t page_bytes = 4096;
 constexpr std::size_t line_bytes = 64;
 
+template <class T>
+ADJOIN_INLINE bool is_nan(T value) {
+  return std::is_floating_point_v<T> && value != value;
+}
+
 template <ReduceOp op, class T>
 ADJOIN_INLINE T combine(T a, T b) {
   if constexpr (std::is_same_v<T, c10::Half> || std::is_same_v<T, c10::BFloat16>) {
@@ -35,9 +40,9 @@ ADJOIN_INLINE T combine(T a, T b) {
   } else if constexpr (op == ReduceOp::product) {
     return static_cast<T>(a * b);
   } else if constexpr (op == ReduceOp::min) {
-    return b < a ? b : a;
+    return b < a || is_nan(b) ? b : a;
   } else {
-    return a < b ? b : a;
+    return a < b || is_nan(b) ? b : a;
   }
 }
 

@@ -17,7 +17,8 @@ namespace adjoin {
 enum class Store : std::uint8_t { cached, streamed };
 
 /// output[i] ← sources[0][i] op sources[1][i] op …, in this order, for `numel` elements of `dtype`. `output` may be one
-/// of the sources, and otherwise overlaps none. Half and bfloat16 are combined in single precision.
+/// of the sources, and otherwise overlaps none. Half and bfloat16 are combined in single precision. Minima and maxima
+/// among which is NaN are NaN.
 void reduce_arrays(at::ScalarType dtype, ReduceOp op, void* output, std::span<const void* const> sources,
                    std::size_t numel, Store store = Store::cached);
 

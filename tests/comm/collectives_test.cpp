@@ -2,6 +2,8 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "adjoin/comm/mpi.hpp"
@@ -37,8 +39,10 @@ at::Tensor own_segment(const at::Tensor& buffer, const std::vector<std::int64_t>
 class Collectives : public EngineTest {};
 
 INSTANTIATE_TEST_SUITE_P(Engines, Collectives,
-                         ::testing::Values(mpi_engine("mpi"), process_group_engine("process_group", false),
-                                           process_group_engine("process_group_shared_memory", true)),
+                         ::testing::Values(mpi_engine("mpi"),
+                                           mpi_engine("mpi_alone", {.shared_memory = {.sharing = Sharing::off}}),
+                                           process_group_engine("process_group", Sharing::off),
+                                           process_group_engine("process_group_shared_memory", Sharing::automatic)),
                          name_of);
 
 TEST_P(Collectives, AllReduceCombinesEveryRealDtypeAndOperation) {
@@ -49,6 +53,29 @@ TEST_P(Collectives, AllReduceCombinesEveryRealDtypeAndOperation) {
         comm->all_reduce(x, op);
         EXPECT_TRUE(at::equal(x, expected_reduction({rows, 3}, dtype, size, op)))
             << dtype << " " << static_cast<int>(op);
+      }
+    }
+  }
+}
+
+// NaN on the first rank, on the last, and nowhere, with infinities about; with either sign.
+TEST_P(Collectives, MinimaAndMaximaPassNaNOn) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16}) {
+    for (const ReduceOp op : {ReduceOp::min, ReduceOp::max}) {
+      for (const std::int64_t repeats : {1, 3000}) {
+        at::Tensor x = at::tensor({rank == 0 ? nan : -infinity, rank == size - 1 ? -nan : infinity, rank - 1.5,
+                                   rank == 0 ? -infinity : 1.0, rank == 0 ? infinity : -1.0},
+                                  at::kDouble);
+        x = x.repeat(repeats).to(dtype);
+        comm->all_reduce(x, op);
+        const at::Tensor last = x.narrow(0, x.numel() - 5, 5).to(at::kDouble);
+        EXPECT_TRUE(std::isnan(last[0].item<double>())) << dtype;
+        EXPECT_TRUE(std::isnan(last[1].item<double>())) << dtype;
+        EXPECT_EQ(last[2].item<double>(), op == ReduceOp::min ? -1.5 : size - 2.5);
+        EXPECT_EQ(last[3].item<double>(), op == ReduceOp::min || size == 1 ? -infinity : 1.0);
+        EXPECT_EQ(last[4].item<double>(), op == ReduceOp::max || size == 1 ? infinity : -1.0);
       }
     }
   }
@@ -249,7 +276,8 @@ TEST_P(Collectives, DestructionOfAPendingWaits) {
 }
 
 TEST(MpiCollectives, LargeTensorsGoInPieces) {
-  const auto pieces = make_mpi_communicator(MPI_COMM_WORLD, {.node_reduction = NodeReduction::mpi, .max_count = 3});
+  const auto pieces =
+      make_mpi_communicator(MPI_COMM_WORLD, {.shared_memory = {.sharing = Sharing::off}, .max_count = 3});
   const int rank = pieces->rank();
   const int size = pieces->size();
   at::Tensor x = sample({10}, at::kHalf, rank);
@@ -353,7 +381,8 @@ TEST(MpiCollectives, OptionsAreChecked) {
 }
 
 TEST_P(Collectives, DescriptionNamesLibraryAndRanks) {
-  EXPECT_NE(comm->description().find(GetParam().name == "mpi" ? "MPI" : "torch.distributed"), std::string::npos);
+  EXPECT_NE(comm->description().find(GetParam().name.starts_with("mpi") ? "MPI" : "torch.distributed"),
+            std::string::npos);
   EXPECT_NE(comm->description().find(std::to_string(size) + (size == 1 ? " rank" : " ranks")), std::string::npos);
 }
 

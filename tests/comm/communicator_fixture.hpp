@@ -6,8 +6,10 @@
 #include <mpi.h>
 
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,35 +21,41 @@ namespace adjoin::test {
 /// A way to make a communicator over all ranks.
 struct Engine {
   std::string name;
-  std::function<std::unique_ptr<Communicator>()> make;
+  std::function<std::unique_ptr<Communicator>(std::optional<std::chrono::milliseconds> timeout)> make;
 };
 
 inline Engine mpi_engine(const std::string& name, const MpiOptions& options = {}) {
-  return {name, [options] { return make_mpi_communicator(MPI_COMM_WORLD, options); }};
+  return {name, [options](std::optional<std::chrono::milliseconds> timeout) {
+            MpiOptions with_timeout = options;
+            with_timeout.timeout = timeout;
+            return make_mpi_communicator(MPI_COMM_WORLD, with_timeout);
+          }};
 }
 
 /// That of torch.distributed.
-inline Engine process_group_engine(const std::string& name, bool shared_memory) {
-  return {name, [shared_memory] { return make_mpi_backed_communicator(MPI_COMM_WORLD, shared_memory); }};
+inline Engine process_group_engine(const std::string& name, Sharing sharing) {
+  return {name, [sharing](std::optional<std::chrono::milliseconds> timeout) {
+            return make_mpi_backed_communicator(MPI_COMM_WORLD, sharing, timeout);
+          }};
 }
 
 /// Every way to reduce and gather in a group: shared memory, whether in the way that is quicker here or in a given one,
 /// the network, and both (pretended nodes).
 inline std::vector<Engine> all_engines() {
   return {mpi_engine("mpi_automatic"),
-          mpi_engine("mpi_in_place", {.node_reduction = NodeReduction::in_place}),
-          mpi_engine("mpi_in_pieces", {.node_reduction = NodeReduction::in_pieces}),
-          mpi_engine("mpi_alone", {.node_reduction = NodeReduction::mpi}),
+          mpi_engine("mpi_in_place", {.shared_memory = {.sharing = Sharing::in_place}}),
+          mpi_engine("mpi_in_pieces", {.shared_memory = {.sharing = Sharing::in_pieces, .stores = Stores::streamed}}),
+          mpi_engine("mpi_alone", {.shared_memory = {.sharing = Sharing::off}}),
           mpi_engine("mpi_2_ranks_a_node", {.ranks_per_node = 2}),
           mpi_engine("mpi_3_ranks_a_node", {.ranks_per_node = 3}),
           mpi_engine("mpi_1000_elements_a_call", {.ranks_per_node = 2, .max_count = 1000}),
-          process_group_engine("process_group", false),
-          process_group_engine("process_group_shared_memory", true)};
+          process_group_engine("process_group", Sharing::off),
+          process_group_engine("process_group_shared_memory", Sharing::automatic)};
 }
 
 class EngineTest : public ::testing::TestWithParam<Engine> {
  protected:
-  EngineTest() : comm(GetParam().make()), rank(comm->rank()), size(comm->size()) {}
+  EngineTest() : comm(GetParam().make({})), rank(comm->rank()), size(comm->size()) {}
 
   std::unique_ptr<Communicator> comm;
   int rank;

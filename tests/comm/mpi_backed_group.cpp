@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <utility>
 #include <vector>
@@ -13,9 +15,13 @@ namespace adjoin::test {
 
 namespace {
 
+/// Whether there are operations that will never be finished, whose communicators must stay.
+bool has_given_up = false;
+
 class MpiBackedWork : public c10d::Work {
  public:
-  explicit MpiBackedWork(std::vector<at::Tensor> tensors) : tensors_(std::move(tensors)) {}
+  MpiBackedWork(std::vector<at::Tensor> tensors, std::chrono::milliseconds timeout)
+      : timeout_(timeout), tensors_(std::move(tensors)) {}
 
   bool isCompleted() override {
     int done = 0;
@@ -24,22 +30,31 @@ class MpiBackedWork : public c10d::Work {
   }
 
   bool wait(std::chrono::milliseconds) override {
-    MPI_Wait(&request, MPI_STATUS_IGNORE);
+    const auto start = std::chrono::steady_clock::now();
+    while (!isCompleted()) {
+      if (timeout_ > std::chrono::milliseconds(0) && std::chrono::steady_clock::now() - start > timeout_) {
+        static_cast<void>(new std::vector(std::move(tensors_)));  // MPI may still write there
+        has_given_up = true;
+        throw std::runtime_error("mpi_backed: timed out");
+      }
+      std::this_thread::yield();
+    }
     return true;
   }
 
   MPI_Request request = MPI_REQUEST_NULL;
 
  private:
+  std::chrono::milliseconds timeout_;
   std::vector<at::Tensor> tensors_;
 };
 
 class MpiBackend : public c10d::Backend {
  public:
-  MpiBackend(MPI_Comm comm, bool owned, int rank, int size) : Backend(rank, size), comm_(comm), owned_(owned) {}
+  MpiBackend(MPI_Comm comm, int rank, int size) : Backend(rank, size), comm_(comm) {}
 
   ~MpiBackend() override {
-    if (owned_) {
+    if (!has_given_up) {
       MPI_Comm_free(&comm_);
     }
   }
@@ -49,7 +64,7 @@ class MpiBackend : public c10d::Backend {
   c10::intrusive_ptr<c10d::Work> allreduce(std::vector<at::Tensor>& tensors,
                                            const c10d::AllreduceOptions& options) override {
     const at::Tensor& tensor = tensors.at(0);
-    auto work = c10::make_intrusive<MpiBackedWork>(tensors);
+    auto work = c10::make_intrusive<MpiBackedWork>(tensors, options.timeout);
     MPI_Iallreduce(MPI_IN_PLACE, tensor.mutable_data_ptr(), static_cast<int>(tensor.numel()),
                    type_of(tensor.scalar_type()), operation(options.reduceOp), comm_, &work->request);
     return work;
@@ -58,15 +73,15 @@ class MpiBackend : public c10d::Backend {
   c10::intrusive_ptr<c10d::Work> broadcast(std::vector<at::Tensor>& tensors,
                                            const c10d::BroadcastOptions& options) override {
     const at::Tensor& tensor = tensors.at(0);
-    auto work = c10::make_intrusive<MpiBackedWork>(tensors);
+    auto work = c10::make_intrusive<MpiBackedWork>(tensors, options.timeout);
     MPI_Ibcast(tensor.mutable_data_ptr(), static_cast<int>(tensor.numel()), type_of(tensor.scalar_type()),
                static_cast<int>(options.rootRank), comm_, &work->request);
     return work;
   }
 
   c10::intrusive_ptr<c10d::Work> _allgather_base(at::Tensor& output, at::Tensor& input,
-                                                 const c10d::AllgatherOptions&) override {
-    auto work = c10::make_intrusive<MpiBackedWork>(std::vector{output, input});
+                                                 const c10d::AllgatherOptions& options) override {
+    auto work = c10::make_intrusive<MpiBackedWork>(std::vector{output, input}, options.timeout);
     const auto count = static_cast<int>(input.numel());
     const MPI_Datatype type = type_of(input.scalar_type());
     MPI_Iallgather(input.const_data_ptr(), count, type, output.mutable_data_ptr(), count, type, comm_, &work->request);
@@ -109,16 +124,16 @@ class MpiBackend : public c10d::Backend {
   }
 
   MPI_Comm comm_;
-  bool owned_;
 };
 
-ProcessGroupPtr make_group(MPI_Comm comm, bool owned) {
+/// A group of the ranks of `comm`, which it owns.
+ProcessGroupPtr make_group(MPI_Comm comm) {
   int rank = 0;
   int size = 0;
   MPI_Comm_rank(comm, &rank);
   MPI_Comm_size(comm, &size);
   auto group = c10::make_intrusive<c10d::ProcessGroup>(rank, size);
-  group->setBackend(at::kCPU, c10d::ProcessGroup::CUSTOM, c10::make_intrusive<MpiBackend>(comm, owned, rank, size));
+  group->setBackend(at::kCPU, c10d::ProcessGroup::CUSTOM, c10::make_intrusive<MpiBackend>(comm, rank, size));
   group->setDefaultBackend(c10d::ProcessGroup::CUSTOM);
   return group;
 }
@@ -133,15 +148,18 @@ ProcessGroupPtr make_smaller_group(MPI_Comm comm, const std::vector<int>& ranks)
   MPI_Comm_create_group(comm, some, 0, &smaller);
   MPI_Group_free(&some);
   MPI_Group_free(&all);
-  return make_group(smaller, true);
+  return make_group(smaller);
 }
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, bool shared_memory) {
+std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, Sharing sharing,
+                                                           std::optional<std::chrono::milliseconds> timeout) {
   const auto new_group = [comm](const std::vector<int>& ranks) { return make_smaller_group(comm, ranks); };
-  return make_process_group_communicator(make_group(comm, false),
-                                         {.shared_memory = shared_memory, .new_group = new_group});
+  MPI_Comm duplicate = MPI_COMM_NULL;
+  MPI_Comm_dup(comm, &duplicate);
+  return make_process_group_communicator(
+      make_group(duplicate), {.shared_memory = {.sharing = sharing}, .timeout = timeout, .new_group = new_group});
 }
 
 }  // namespace adjoin::test

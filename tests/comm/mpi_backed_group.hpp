@@ -4,13 +4,17 @@
 
 #include <mpi.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 
 #include "adjoin/comm/communicator.hpp"
+#include "adjoin/comm/shared_memory.hpp"
 
 namespace adjoin::test {
 
-/// A communicator of the ranks of `comm`, which must outlive it.
-std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, bool shared_memory);
+/// A communicator of the ranks of `comm`, which must outlive it. Its backend waits no longer than `timeout`.
+std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, Sharing sharing,
+                                                           std::optional<std::chrono::milliseconds> timeout = {});
 
 }  // namespace adjoin::test

@@ -32,7 +32,7 @@ std::unique_ptr<NodeGroup> pair_up(int rank, int socket, milliseconds timeout) {
     EXPECT_EQ(recv(socket, all[1 - rank].mutable_data_ptr(), mine.nbytes(), MSG_WAITALL), bytes);
     return all;
   };
-  return NodeGroup::make(std::make_unique<Node>(rank, 2, all_gather, timeout));
+  return NodeGroup::make(std::make_unique<Node>(rank, 2, all_gather), {0, 1}, timeout);
 }
 
 using Part = std::function<void(NodeGroup&)>;

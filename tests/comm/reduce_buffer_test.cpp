@@ -279,8 +279,8 @@ TEST_P(ReduceBuffers, CheckTheirArguments) {
   at::Tensor output = at::empty({10}, at::kComplexFloat);
   EXPECT_THROW(complex->all_reduce(output, ReduceOp::max), InvalidArgument);
   if (size > 1) {
-    EXPECT_THROW(comm->reduce_buffer(rank == 0 ? 10 : 11, at::kFloat, at::kCPU), InvalidArgument);
-    EXPECT_THROW(comm->reduce_buffer(10, rank == 0 ? at::kFloat : at::kDouble, at::kCPU), InvalidArgument);
+    EXPECT_THROW(comm->reduce_buffer(rank == 0 ? 10 : 11, at::kFloat, at::kCPU), CallDisagreement);
+    EXPECT_THROW(comm->reduce_buffer(10, rank == 0 ? at::kFloat : at::kDouble, at::kCPU), CallDisagreement);
   }
 }
 

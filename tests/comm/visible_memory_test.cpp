@@ -138,7 +138,7 @@ TEST_P(VisibleMemory, OutlivesItsCommunicator) {
 TEST_P(VisibleMemory, MustBeAskedForByAllAlike) {
   EXPECT_THROW((void)comm->visible(-1, at::kFloat), InvalidArgument);
   if (size > 1) {
-    EXPECT_THROW((void)comm->visible(rank == 0 ? numel : numel + 1, at::kFloat), InvalidArgument);
+    EXPECT_THROW((void)comm->visible(rank == 0 ? numel : numel + 1, at::kFloat), CallDisagreement);
   }
 }
 

@@ -18,7 +18,9 @@ class CollectivesOnTheDevice : public EngineTest {
 };
 
 INSTANTIATE_TEST_SUITE_P(Engines, CollectivesOnTheDevice,
-                         ::testing::Values(mpi_engine("mpi"), process_group_engine("process_group", true)), name_of);
+                         ::testing::Values(mpi_engine("mpi"),
+                                           process_group_engine("process_group", Sharing::automatic)),
+                         name_of);
 
 TEST_P(CollectivesOnTheDevice, ReductionsReturnToTheDevice) {
   for (const std::int64_t rows : {4, 4000}) {

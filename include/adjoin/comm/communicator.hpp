@@ -4,7 +4,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,37 +11,15 @@
 #include <string>
 #include <vector>
 
+#include "adjoin/comm/call.hpp"
+#include "adjoin/comm/pending.hpp"
+#include "adjoin/comm/reduce_buffer.hpp"
 #include "adjoin/core/reduce_op.hpp"
 
 namespace adjoin {
 
-/// A started collective. It owns what it needs, and its destructor waits. Move-only.
-class Pending {
- public:
-  /// What an engine does to finish a collective.
-  class Work {
-   public:
-    virtual ~Work() = default;
-    /// Whether it is finished, without blocking; advances it where it can.
-    virtual bool test() = 0;
-    /// Blocks until it is finished. Throws CommunicationError when it failed.
-    virtual void wait() = 0;
-  };
-
-  /// A collective that is finished already.
-  Pending() = default;
-  explicit Pending(std::unique_ptr<Work> work);
-  Pending(Pending&&) noexcept;
-  Pending& operator=(Pending&&) noexcept;
-  ~Pending();
-
-  bool test();
-  /// Blocks until the collective is finished; then a no-op. Throws CommunicationError when it failed.
-  void wait();
-
- private:
-  std::unique_ptr<Work> work_;
-};
+class CallState;
+class NodeGroup;
 
 /// What a communicator has done since it was made: the evidence for "one message a step".
 struct MessageCounters {
@@ -54,84 +31,50 @@ struct MessageCounters {
   std::int64_t bytes = 0;
   /// Payload bytes of the latest collective.
   std::int64_t last_bytes = 0;
-};
-
-class Communicator;
-
-/// Memory from which the ranks of a communicator reduce fastest: each rank writes its contribution into input(), then
-/// all call all_reduce. Made collectively by Communicator::reduce_buffer. Its destruction is local, at any time before
-/// the communicator's. The tensors that input() gave may outlive it, but not the communicator.
-class ReduceBuffer {
- public:
-  ReduceBuffer(const ReduceBuffer&) = delete;
-  ReduceBuffer& operator=(const ReduceBuffer&) = delete;
-  virtual ~ReduceBuffer() = default;
-
-  /// Where this rank writes its contribution: shape {numel}, contiguous, of arbitrary content. It is this rank's own,
-  /// and reductions leave it as it is.
-  virtual const at::Tensor& input() const = 0;
-
-  /// `output` ← reduction of every rank's input(), the same bits on all ranks of a node. Collective. `output` must be
-  /// contiguous, of the buffer's dtype, device and number of elements, and no view of input().
-  void all_reduce(at::Tensor& output, ReduceOp op = ReduceOp::sum);
-  /// The same without a copy for each rank: the result, of shape {numel}, lies where all ranks of a node read it, and
-  /// nobody may write to it. It lasts until the reduction after the next. Collective.
-  const at::Tensor& all_reduce_shared(ReduceOp op = ReduceOp::sum);
-
-  /// Where each rank has a part of the sum alone: of `output`, contiguous, rank r has filled the counts[r] elements
-  /// after those of the ranks before, and all get them. The elements of input() behind the last part, which all ranks
-  /// have filled, are added up in place; what lies before them there is lost. `counts` are the same on all ranks, and
-  /// `output` has as many elements as they add up to. Collective.
-  void all_gather(at::Tensor& output, const std::vector<std::int64_t>& counts);
-  /// The same from input() to where all ranks of a node read it, as all_reduce_shared does. The elements of the result
-  /// behind the last part are arbitrary.
-  const at::Tensor& all_gather_shared(const std::vector<std::int64_t>& counts);
-
- protected:
-  explicit ReduceBuffer(Communicator& communicator) : communicator_(communicator) {}
-  virtual void all_reduce_impl(at::Tensor& output, ReduceOp op) = 0;
-  /// Unless overridden, into memory of this rank alone.
-  virtual const at::Tensor& all_reduce_shared_impl(ReduceOp op);
-  /// Unless overridden, by reducing all of input(), zero but for this rank's part.
-  virtual void all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts);
-  virtual const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts);
-  /// The elements of this rank's part.
-  struct Part {
-    std::int64_t begin;
-    std::int64_t count;
-  };
-  Part own_part(const std::vector<std::int64_t>& counts) const;
-
- private:
-  /// Throws InvalidArgument unless a result of `numel` elements can be written to `output`.
-  void check_output(const char* name, const at::Tensor& output, std::int64_t numel) const;
-  void check_parts(const char* method, const std::vector<std::int64_t>& counts) const;
-
-  Communicator& communicator_;
-  std::array<at::Tensor, 2> results_;
-  std::size_t next_result_ = 0;
+  /// Reductions of a few bytes that tell, ahead of a call's first collective, that all ranks make the same call; not
+  /// among the collectives. Ranks that share memory need none.
+  std::int64_t announcements = 0;
 };
 
 /// Collectives among a fixed group of ranks. Every rank of the group must call the same methods in the same order, with
 /// tensors of the same dtype and, except where noted, shape. Tensors may be non-contiguous and on any device: what the
-/// engine cannot reach is staged through host memory. Not differentiable, not thread-safe. Creation and destruction are
-/// collective.
+/// engine cannot reach is staged through host memory. Not differentiable. Creation is collective.
 ///
 /// Floating-point, complex, integer, bool and half tensors can be reduced. For bool, sum and max are "or", product and
-/// min are "and". Complex tensors have no min and max. An unsupported combination throws InvalidArgument.
+/// min are "and". Minima and maxima of floating-point numbers among which is NaN are NaN. Complex tensors have no min
+/// and max. An unsupported combination throws InvalidArgument.
+///
+/// Ranks that call unlike methods, or with unlike dtypes, lengths or roots, all throw CallDisagreement; so do the ranks
+/// that call what another one has left or could not begin, as its argument was wrong. A rank that ends, or does not
+/// come within the engine's timeout, makes those who wait for it throw CommunicationError, after which the communicator
+/// is of no further use. Two threads of a process that use a communicator at once make one of them throw Error.
 class Communicator {
  public:
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
-  virtual ~Communicator() = default;
+  /// Leaves, unless that was done.
+  virtual ~Communicator();
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  /// Rank among, and number of, the ranks that share this node's memory.
+  /// Rank among, and number of, the ranks on this node.
   virtual int local_rank() const = 0;
   virtual int local_size() const = 0;
   /// One line for people: engine, version, ranks.
   virtual std::string description() const = 0;
+
+  /// Says what the collectives belong to that this rank makes while the scope lasts. Calls may enter others: then the
+  /// outermost one counts. The first collective of a call compares name and fingerprint among the ranks, and all
+  /// throw CallDisagreement unless they are equal. Sends nothing itself.
+  [[nodiscard]] CallScope enter(const Call& call);
+  /// Says that this rank cannot take part in the call that it has entered, in place of the call's first collective,
+  /// whichever that is: every rank throws CallDisagreement, in which `report` is this rank's refusal (its beginning,
+  /// where it is longer than a few thousand bytes). Collective.
+  [[noreturn]] void refuse(const std::string& report);
+  /// Says that this rank makes no more calls: those who wait for it in one, then or later, throw CallDisagreement.
+  /// Where ranks share memory it waits for nobody. Elsewhere it waits until all ranks have left or come to a call, for
+  /// the timeout at most, or if `at_once` for about a second. Calls after it throw CommunicationError. Then a no-op.
+  void leave(bool at_once = false) noexcept;
 
   /// Replaces `tensor` by its reduction over the ranks.
   void all_reduce(at::Tensor& tensor, ReduceOp op = ReduceOp::sum);
@@ -156,13 +99,19 @@ class Communicator {
 
   void barrier();
 
+  /// Sends `tensor` to rank `to`, which calls receive with a tensor like it and the same tag.
+  void send(const at::Tensor& tensor, int to, int tag = 0);
+  /// Fills `tensor` with what rank `from` sends, or where `from` is -1 any rank; returns which. Where nothing comes
+  /// within the timeout, or the rank has left, throws CommunicationError.
+  int recv(at::Tensor tensor, int from = -1, int tag = 0);
+
   /// The bytes of `root`, whatever the other ranks pass.
   std::string broadcast_bytes(const std::string& bytes, int root);
   /// Every rank's bytes, of any lengths.
   std::vector<std::string> all_gather_bytes(const std::string& bytes);
 
   /// A communicator among the ranks with equal `color`, ordered by `key`. Collective.
-  virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+  std::unique_ptr<Communicator> split(int color, int key);
 
   /// Memory for repeated reductions of `numel` elements. Collective; every rank must pass equal arguments.
   std::unique_ptr<ReduceBuffer> reduce_buffer(std::int64_t numel, at::ScalarType dtype, at::Device device);
@@ -173,16 +122,34 @@ class Communicator {
   /// Collective; every rank must pass equal arguments.
   at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
 
+  /// How many collectives this rank has begun or refused: unchanged where a call has failed before the other ranks could
+  /// hear of it.
+  std::int64_t begun() const;
+
   const MessageCounters& counters() const { return counters_; }
   void reset_counters() { counters_ = {}; }
 
  protected:
-  Communicator() = default;
+  Communicator();
+  /// Engines of several ranks call one of these when they are made: unlike calls are noticed by the steps of `group`,
+  /// in which all ranks are and which all collectives of host memory go through, or else by announcements.
+  void compare_calls_in(NodeGroup& group);
+  /// `node`: a group of some of the ranks, which those who wait there for others may have to describe.
+  void compare_calls_by_announcements(NodeGroup* node = nullptr);
+  /// Lets all ranks meet ahead of a collective that does not go through the group's steps; nothing where calls are
+  /// announced.
+  void meet();
+  /// What this rank is doing: "A_adjoint of stack 1 (sum of 4096 float32)".
+  std::string doing() const;
+  /// Lets collective calls come from the thread that calls this alone.
+  void keep_to_this_thread();
 
   // Engines implement these. They are called only where there are several ranks (reduce_buffer_impl always), with valid
   // arguments and tensors that are contiguous, have neither conjugate nor negative bit, and lie where reaches() is
   // true.
   virtual bool reaches(at::Device device) const = 0;
+  /// Whether the engine itself waits for what is queued on the current stream of such a device.
+  virtual bool follows_streams(at::Device /*device*/) const { return false; }
   virtual void all_reduce_impl(at::Tensor& tensor, ReduceOp op) = 0;
   virtual void all_reduce_values_impl(std::span<double> values, ReduceOp op) = 0;
   virtual Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) = 0;
@@ -192,18 +159,36 @@ class Communicator {
   virtual void broadcast_impl(at::Tensor& tensor, int root) = 0;
   virtual Pending start_broadcast_impl(at::Tensor& tensor, int root) = 0;
   virtual void barrier_impl() = 0;
+  virtual void send_impl(const at::Tensor& tensor, int to, int tag) = 0;
+  virtual int recv_impl(at::Tensor& tensor, int from, int tag) = 0;
+  virtual std::unique_ptr<Communicator> split_impl(int color, int key) = 0;
   virtual std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                            at::Device device) = 0;
   virtual at::Tensor visible_impl(std::int64_t /*numel*/, at::ScalarType /*dtype*/) { return {}; }
+  /// Starts the maximum of a few integers over all ranks, apart from all other collectives.
+  virtual Pending announce_impl(at::Tensor& values) { return start_all_reduce_impl(values, ReduceOp::max); }
+  /// Tells ranks that wait in other collectives that this one leaves, where the engine can.
+  virtual void tell_that_this_rank_leaves() {}
 
  private:
   friend class ReduceBuffer;
-  enum class Kind : std::uint8_t { reduction, gather, other };
-  void count(Kind kind, std::int64_t bytes);
-  /// Throws InvalidArgument on every rank unless all ask for as much memory. Collective.
-  void check_equal_memory(const char* method, std::int64_t numel, at::ScalarType dtype);
+  /// A collective while it is made.
+  class Making;
+  /// Collectives that have been started, where ranks share memory.
+  class Deferred;
+  at::Tensor staged(const at::Tensor& tensor) const;
+  void reduce_in_place(at::Tensor& tensor, ReduceOp op);
+  void gather_in_place(at::Tensor& buffer, const std::vector<std::int64_t>& counts);
+  void broadcast_in_place(at::Tensor& tensor, int root);
+  template <class Describe, class Start, class Make>
+  Pending started_or_deferred(const char* method, const at::Tensor& tensor, const Describe& describe,
+                              const Start& start, Make make);
 
   MessageCounters counters_;
+  /// Null where there is one rank.
+  std::unique_ptr<CallState> calls_;
+  std::shared_ptr<Deferred> deferred_;
+  std::uint64_t buffers_made_ = 0;
 };
 
 }  // namespace adjoin

@@ -3,25 +3,23 @@
 
 #include <mpi.h>
 
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include "adjoin/comm/communicator.hpp"
+#include "adjoin/comm/shared_memory.hpp"
 
 namespace adjoin {
 
-/// How the ranks of a node reduce and gather host memory.
-enum class NodeReduction : std::uint8_t {
-  automatic,  ///< in shared memory, in the quicker of the next two ways, which is measured
-  in_place,   ///< contributions and results lie where the other ranks see them
-  in_pieces,  ///< they lie in memory of each rank's own and go through a window
-  mpi         ///< by MPI alone
-};
-
 struct MpiOptions {
-  /// The same on every rank.
-  NodeReduction node_reduction = NodeReduction::automatic;
+  /// What they leave automatic comes from the environment. The same on every rank.
+  SharedMemoryOptions shared_memory = {};
+  /// How long a rank waits for one that does not come, before it throws CommunicationError; none: as many seconds as
+  /// ADJOIN_TIMEOUT says in the environment, or ten minutes.
+  std::optional<std::chrono::milliseconds> timeout = {};
   /// Treat every `ranks_per_node` consecutive ranks as a node of their own; 0: ask MPI. Lets the hierarchical
   /// reduction be tested on one machine.
   int ranks_per_node = 0;
@@ -30,7 +28,8 @@ struct MpiOptions {
   std::int64_t max_count = std::numeric_limits<int>::max();
 };
 
-/// A communicator over a duplicate of `comm`. Collective. MPI must be initialised.
+/// A communicator over a duplicate of `comm`. Collective. MPI must be initialised; where it was initialised for
+/// fewer threads than MPI_THREAD_SERIALIZED allows, only the thread that calls this may make collective calls.
 std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm comm, const MpiOptions& options = {});
 
 /// Keeps MPI initialised: initialises it unless that was done before, and then finalises it at destruction.
@@ -43,6 +42,7 @@ class MpiSession {
 
  private:
   bool owner_ = false;
+  std::uint64_t forks_ = 0;
 };
 
 }  // namespace adjoin

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "adjoin/comm/communicator.hpp"
 #include "adjoin/comm/mpi.hpp"
+#include "adjoin/distributed/launcher.hpp"
 
 namespace adjoin {
 
@@ -26,9 +28,6 @@ enum class DeviceMode : std::uint8_t {
   gpu  ///< a GPU, chosen by local rank; an error where there is none
 };
 
-/// Whether a launcher of MPI started this process as one of several, or MPI is initialised.
-bool launched_by_mpi();
-
 struct ContextOptions {
   Engine engine = Engine::automatic;
   DeviceMode device_mode = DeviceMode::automatic;
@@ -41,14 +40,19 @@ struct ContextOptions {
   /// Have the C library keep freed memory for the next call instead of giving it back to the system, as it does by
   /// default with large blocks: fresh pages cost as much as the arithmetic on them. For the whole process; glibc only.
   bool keep_freed_memory = true;
-  /// How the MPI engine reduces.
+  /// How long a rank waits for one that does not come; none: as the engine's options say.
+  std::optional<std::chrono::milliseconds> timeout = {};
+  /// How the MPI engine works.
   MpiOptions mpi = {};
-  /// A communicator to use in place of `engine`.
+  /// The ranks of this communicator of MPI, of which a duplicate is made, in place of MPI_COMM_WORLD and of `engine`.
+  std::optional<MPI_Comm> comm = {};
+  /// A communicator to use in place of `engine` and `comm`. The context does not leave it.
   std::shared_ptr<Communicator> communicator = {};
 };
 
-/// The group of ranks, and this rank's place in it. Creation and destruction are collective; it must outlive every
-/// distributed object made with it. Initialises MPI when it is the first to need it, and then finalises it at the end.
+/// The group of ranks, and this rank's place in it. Creation is collective; it must outlive every distributed object
+/// made with it. At its end this rank leaves (Communicator::leave): ranks that still wait for it in a call throw
+/// CallDisagreement. Initialises MPI when it is the first to need it, and then finalises it at the end.
 class DistributedContext {
  public:
   explicit DistributedContext(const ContextOptions& options = {});
@@ -74,6 +78,7 @@ class DistributedContext {
  private:
   std::unique_ptr<MpiSession> session_;
   std::shared_ptr<Communicator> communicator_;
+  bool leaves_ = false;
   at::Device device_ = at::kCPU;
 };
 

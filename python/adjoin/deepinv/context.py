@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 import adjoin.context
-from adjoin.context import reduction_name
+from adjoin.collectives import reduction_name
 
 __all__ = ["DistributedContext", "mean_of_gradients"]
 

@@ -4,17 +4,16 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
-#include <numeric>
-#include <optional>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "comm/backend/mpi_support.hpp"
+#include "comm/backend/mpi_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
 #include "comm/backend/staged_reduce_buffer.hpp"
 #include "comm/backend/staging.hpp"
+#include "comm/backend/timeout.hpp"
 #include "comm/shared_memory/group.hpp"
 #include "comm/shared_memory/node.hpp"
 #include "comm/shared_memory/reduce_buffer.hpp"
@@ -27,6 +26,14 @@ namespace {
 using mpi::check_code;
 using mpi::OwnedComm;
 
+/// Up to this size MPI's non-blocking reduction is as quick as the blocking one behind a barrier that can be waited for
+/// with an end.
+constexpr std::size_t small_reduction_bytes = std::size_t{32} << 10;
+
+/// Where a node waits for its first rank, which waits for those of other nodes, that one is to give up first: it knows
+/// which.
+constexpr auto time_of_first_rank = std::chrono::seconds(3);
+
 /// Calls `transfer(begin, count)` for consecutive pieces of `numel` elements, of at most `limit` each.
 template <class Transfer>
 void in_pieces(std::int64_t numel, std::int64_t limit, const Transfer& transfer) {
@@ -35,51 +42,8 @@ void in_pieces(std::int64_t numel, std::int64_t limit, const Transfer& transfer)
   }
 }
 
-std::byte* element(void* data, std::int64_t index, std::size_t item) {
-  return static_cast<std::byte*>(data) + static_cast<std::size_t>(index) * item;
-}
-
-const std::byte* element(const void* data, std::int64_t index, std::size_t item) {
-  return static_cast<const std::byte*>(data) + static_cast<std::size_t>(index) * item;
-}
-
-/// Started MPI operations, with the memory that they use.
-class MpiWork : public Pending::Work {
- public:
-  explicit MpiWork(at::Tensor tensor) : tensor_(std::move(tensor)) {}
-
-  bool test() override {
-    int done = 0;
-    check_code(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE),
-               "MPI_Testall");
-    return done != 0;
-  }
-
-  void wait() override {
-    check_code(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
-  }
-
-  MPI_Request* new_request() { return &requests.emplace_back(MPI_REQUEST_NULL); }
-
-  std::vector<MPI_Request> requests;
-  std::vector<int> counts;
-  std::vector<int> offsets;
-
- private:
-  at::Tensor tensor_;
-};
-
-/// Counts and offsets of a gather as MPI wants them.
-void to_mpi_counts(const std::vector<std::int64_t>& counts, std::vector<int>& mpi_counts,
-                   std::vector<int>& mpi_offsets) {
-  mpi_counts.resize(counts.size());
-  mpi_offsets.resize(counts.size());
-  int offset = 0;
-  for (std::size_t r = 0; r < counts.size(); ++r) {
-    mpi_counts[r] = static_cast<int>(counts[r]);
-    mpi_offsets[r] = offset;
-    offset += mpi_counts[r];
-  }
+std::byte* element(const at::Tensor& tensor, std::int64_t index) {
+  return static_cast<std::byte*>(tensor.mutable_data_ptr()) + static_cast<std::size_t>(index) * tensor.element_size();
 }
 
 class MpiCommunicator : public Communicator {
@@ -90,14 +54,41 @@ class MpiCommunicator : public Communicator {
     node_ = options.ranks_per_node > 0 ? node.split(rank_ / options.ranks_per_node, rank_) : std::move(node);
     local_rank_ = node_.rank();
     local_size_ = node_.size();
+    if (size_ == 1) {
+      return;
+    }
     nodes_ = local_rank_ == 0 ? 1 : 0;
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
-    if (options.node_reduction != NodeReduction::mpi && nodes_ < size_) {
+    waiter_ =
+        std::make_unique<mpi::Waiter>(comm_, *options.timeout, doing_, [](int r) { return c10::str("rank ", r); });
+    if (options.shared_memory.sharing != Sharing::off && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
       share_memory();
       if (!mpi::all_succeeded(comm_, transfers_ != nullptr)) {
         transfers_.reset();
       }
+    }
+    if (transfers_ && nodes_ > 1 && local_rank_ == 0) {
+      leader_waiter_ =
+          std::make_unique<mpi::Waiter>(leaders_, *options.timeout, doing_, [ranks = ranks_of(leaders_)](int r) {
+            return c10::str("rank ", ranks[static_cast<std::size_t>(r)], " or another rank of its node");
+          });
+    }
+    if (shares_memory()) {
+      compare_calls_in(transfers_->group());
+    } else {
+      compare_calls_by_announcements(transfers_ ? &transfers_->group() : nullptr);
+    }
+    if (!mpi::allows_several_threads()) {
+      keep_to_this_thread();
+    }
+  }
+
+  ~MpiCommunicator() override {
+    leave(std::uncaught_exceptions() > 0);
+    if ((waiter_ && waiter_->has_unfinished()) || (leader_waiter_ && leader_waiter_->has_unfinished())) {
+      comm_.release();
+      leaders_.release();
     }
   }
 
@@ -108,25 +99,26 @@ class MpiCommunicator : public Communicator {
 
   std::string description() const override {
     return c10::str("MPI (", mpi::library_version(), "), ", size_, size_ == 1 ? " rank, " : " ranks, ", nodes_,
-                    nodes_ == 1 ? " node" : " nodes", transfers_ ? ", shared memory" : "");
+                    nodes_ == 1 ? " node" : " nodes", transfers_ ? ", " + transfers_->description() : "");
   }
 
-  std::unique_ptr<Communicator> split(int color, int key) override {
-    check(color >= 0, "split: color must not be negative, got ", color);
-    return std::make_unique<MpiCommunicator>(comm_.split(color, key), options_);
-  }
+  /// Of the communicator, for reductions across it.
+  struct Members {
+    MPI_Comm comm;
+    mpi::Waiter& waiter;
+  };
+  Members all() const { return {comm_.get(), *waiter_}; }
+  Members leaders() const { return {leaders_.get(), *leader_waiter_}; }
 
-  MPI_Comm communicator() const { return comm_.get(); }
-
-  /// `output` ← reduction over `comm` of `input`, which may be MPI_IN_PLACE.
-  void all_reduce_memory(const void* input, void* output, std::int64_t numel, at::ScalarType dtype, ReduceOp op,
-                         MPI_Comm comm) const {
-    const std::size_t item = c10::elementSize(dtype);
-    const MPI_Datatype type = mpi::reduction_type(dtype);
-    const MPI_Op operation = mpi::operation(dtype, op);
-    in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
-      const void* const from = input == MPI_IN_PLACE ? MPI_IN_PLACE : element(input, begin, item);
-      check_code(MPI_Allreduce(from, element(output, begin, item), count, type, operation, comm), "MPI_Allreduce");
+  /// `output` ← reduction over the `members` of `input`, which may be `output` itself.
+  void reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op, Members members) const {
+    if (output.nbytes() <= small_reduction_bytes) {
+      start_reduction(input, output, op, members).wait();
+      return;
+    }
+    members.waiter.meet();
+    for_reduction(input, output, op, [&](const void* from, void* to, int count, MPI_Datatype type, MPI_Op operation) {
+      check_code(MPI_Allreduce(from, to, count, type, operation, members.comm), "MPI_Allreduce");
     });
   }
 
@@ -138,7 +130,8 @@ class MpiCommunicator : public Communicator {
       transfers_->all_reduce(tensor.scalar_type(), op, tensor.const_data_ptr(), tensor.mutable_data_ptr(),
                              static_cast<std::size_t>(tensor.numel()));
     } else {
-      all_reduce_memory(MPI_IN_PLACE, tensor.mutable_data_ptr(), tensor.numel(), tensor.scalar_type(), op, comm_.get());
+      meet();
+      reduce(tensor, tensor, op, all());
     }
   }
 
@@ -146,92 +139,125 @@ class MpiCommunicator : public Communicator {
     if (shares_memory()) {
       transfers_->all_reduce(at::kDouble, op, values.data(), values.data(), values.size());
     } else {
-      all_reduce_memory(MPI_IN_PLACE, values.data(), static_cast<std::int64_t>(values.size()), at::kDouble, op,
-                        comm_.get());
+      at::Tensor owned = at::empty({static_cast<std::int64_t>(values.size())}, at::kDouble);
+      std::ranges::copy(values, owned.mutable_data_ptr<double>());
+      reduce(owned, owned, op, all());
+      std::copy_n(owned.const_data_ptr<double>(), values.size(), values.begin());
     }
   }
 
   Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
-    auto work = std::make_unique<MpiWork>(tensor);
-    const MPI_Datatype type = mpi::reduction_type(tensor.scalar_type());
-    const MPI_Op operation = mpi::operation(tensor.scalar_type(), op);
-    in_pieces(tensor.numel(), options_.max_count, [&](std::int64_t begin, int count) {
-      std::byte* const piece = element(tensor.mutable_data_ptr(), begin, tensor.element_size());
-      check_code(MPI_Iallreduce(MPI_IN_PLACE, piece, count, type, operation, comm_.get(), work->new_request()),
-                 "MPI_Iallreduce");
-    });
-    return Pending(std::move(work));
+    return start_reduction(tensor, tensor, op, all());
+  }
+
+  Pending announce_impl(at::Tensor& values) override {
+    return start_reduction(values, values, ReduceOp::max, {waiter_->comm(), *waiter_});
+  }
+
+  void tell_that_this_rank_leaves() override {
+    waiter_->tell_that_this_rank_leaves();
+    if (transfers_) {
+      transfers_->group().leave();
+    }
   }
 
   void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
-    void* const data = buffer.mutable_data_ptr();
-    const MPI_Datatype type = mpi::transport_type(buffer.scalar_type());
     if (buffer.is_cpu() && shares_memory()) {
       transfers_->all_gather(buffer, counts);
-    } else if (buffer.numel() > options_.max_count) {
-      in_segments(counts, [&](int root, std::int64_t begin, std::int64_t numel) {
-        broadcast_memory(element(data, begin, buffer.element_size()), numel, buffer.scalar_type(), root);
-      });
-    } else if (std::equal(counts.begin() + 1, counts.end(), counts.begin())) {
-      check_code(
-          MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, static_cast<int>(counts.front()), type, comm_.get()),
-          "MPI_Allgather");
     } else {
-      to_mpi_counts(counts, counts_, offsets_);
-      check_code(
-          MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, counts_.data(), offsets_.data(), type, comm_.get()),
-          "MPI_Allgatherv");
+      meet();
+      start_all_gather_v_impl(buffer, counts).wait();
     }
   }
 
   Pending start_all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
-    auto work = std::make_unique<MpiWork>(buffer);
+    auto work = std::make_unique<mpi::Work>(*waiter_, buffer);
     if (buffer.numel() > options_.max_count) {
-      in_segments(counts, [&](int root, std::int64_t begin, std::int64_t numel) {
-        start_broadcast_memory(element(buffer.mutable_data_ptr(), begin, buffer.element_size()), numel,
-                               buffer.scalar_type(), root, *work);
-      });
-    } else {
-      to_mpi_counts(counts, work->counts, work->offsets);
-      check_code(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, buffer.mutable_data_ptr(), work->counts.data(),
-                                 work->offsets.data(), mpi::transport_type(buffer.scalar_type()), comm_.get(),
-                                 work->new_request()),
-                 "MPI_Iallgatherv");
+      std::int64_t begin = 0;
+      for (int root = 0; root < size_; ++root) {
+        const std::int64_t numel = counts[static_cast<std::size_t>(root)];
+        add_broadcast(*work, buffer, begin, numel, root);
+        begin += numel;
+      }
+      return Pending(std::move(work));
     }
+    for (const std::int64_t count : counts) {
+      work->offsets.push_back(work->counts.empty() ? 0 : work->offsets.back() + work->counts.back());
+      work->counts.push_back(static_cast<int>(count));
+    }
+    check_code(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, buffer.mutable_data_ptr(), work->counts.data(),
+                               work->offsets.data(), mpi::transport_type(buffer.scalar_type()), comm_.get(),
+                               work->new_request()),
+               "MPI_Iallgatherv");
     return Pending(std::move(work));
   }
 
   void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) override {
+    meet();
+    mpi::Work work(*waiter_, input, output);
     const MPI_Datatype type = mpi::reduction_type(input.scalar_type());
     const MPI_Op operation = mpi::operation(input.scalar_type(), op);
     if (input.numel() <= options_.max_count) {
-      check_code(MPI_Reduce_scatter_block(input.const_data_ptr(), output.mutable_data_ptr(),
-                                          static_cast<int>(output.numel()), type, operation, comm_.get()),
-                 "MPI_Reduce_scatter_block");
-      return;
+      check_code(
+          MPI_Ireduce_scatter_block(input.const_data_ptr(), output.mutable_data_ptr(), static_cast<int>(output.numel()),
+                                    type, operation, comm_.get(), work.new_request()),
+          "MPI_Ireduce_scatter_block");
+    } else {
+      for (int root = 0; root < size_; ++root) {
+        in_pieces(output.numel(), options_.max_count, [&](std::int64_t begin, int count) {
+          check_code(MPI_Ireduce(element(input, root * output.numel() + begin), element(output, begin), count, type,
+                                 operation, root, comm_.get(), work.new_request()),
+                     "MPI_Ireduce");
+        });
+      }
     }
-    const std::size_t item = input.element_size();
-    for (int root = 0; root < size_; ++root) {
-      const std::byte* const part = element(input.const_data_ptr(), root * output.numel(), item);
-      in_pieces(output.numel(), options_.max_count, [&](std::int64_t begin, int count) {
-        check_code(MPI_Reduce(element(part, begin, item), element(output.mutable_data_ptr(), begin, item), count, type,
-                              operation, root, comm_.get()),
-                   "MPI_Reduce");
-      });
-    }
+    work.wait();
   }
 
   void broadcast_impl(at::Tensor& tensor, int root) override {
-    broadcast_memory(tensor.mutable_data_ptr(), tensor.numel(), tensor.scalar_type(), root);
+    if (tensor.is_cpu() && shares_memory()) {
+      transfers_->broadcast(tensor, root);
+    } else {
+      meet();
+      start_broadcast_impl(tensor, root).wait();
+    }
   }
 
   Pending start_broadcast_impl(at::Tensor& tensor, int root) override {
-    auto work = std::make_unique<MpiWork>(tensor);
-    start_broadcast_memory(tensor.mutable_data_ptr(), tensor.numel(), tensor.scalar_type(), root, *work);
+    auto work = std::make_unique<mpi::Work>(*waiter_, tensor);
+    add_broadcast(*work, tensor, 0, tensor.numel(), root);
     return Pending(std::move(work));
   }
 
-  void barrier_impl() override { check_code(MPI_Barrier(comm_.get()), "MPI_Barrier"); }
+  void barrier_impl() override {
+    if (shares_memory()) {
+      meet();
+    } else {
+      waiter_->meet();
+    }
+  }
+
+  // What is not received when this gives up keeps its memory for ever, like unfinished collectives.
+  void send_impl(const at::Tensor& tensor, int to, int tag) override {
+    at::Tensor own = tensor.clone();
+    MPI_Request request = MPI_REQUEST_NULL;
+    check_code(MPI_Isend(element(own, 0), mpi_count(own), mpi::transport_type(own.scalar_type()), to, tag, comm_.get(),
+                         &request),
+               "MPI_Isend");
+    wait_for_peer(request, own, to);
+  }
+
+  int recv_impl(at::Tensor& tensor, int from, int tag) override {
+    MPI_Request request = MPI_REQUEST_NULL;
+    check_code(MPI_Irecv(element(tensor, 0), mpi_count(tensor), mpi::transport_type(tensor.scalar_type()),
+                         from < 0 ? MPI_ANY_SOURCE : from, tag, comm_.get(), &request),
+               "MPI_Irecv");
+    return wait_for_peer(request, tensor, from);
+  }
+
+  std::unique_ptr<Communicator> split_impl(int color, int key) override {
+    return std::make_unique<MpiCommunicator>(comm_.split(color, key), options_);
+  }
 
   std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                    at::Device device) override;
@@ -241,6 +267,52 @@ class MpiCommunicator : public Communicator {
   }
 
  private:
+  /// Calls `reduce(from, to, count, type, operation)` for the pieces of a reduction.
+  template <class Reduce>
+  void for_reduction(const at::Tensor& input, at::Tensor& output, ReduceOp op, const Reduce& reduce) const {
+    const MPI_Datatype type = mpi::reduction_type(output.scalar_type());
+    const MPI_Op operation = mpi::operation(output.scalar_type(), op);
+    const bool in_place = input.is_same(output);
+    in_pieces(output.numel(), options_.max_count, [&](std::int64_t begin, int count) {
+      reduce(in_place ? MPI_IN_PLACE : element(input, begin), element(output, begin), count, type, operation);
+    });
+  }
+
+  Pending start_reduction(const at::Tensor& input, at::Tensor& output, ReduceOp op, Members members) const {
+    auto work = std::make_unique<mpi::Work>(members.waiter, input, output);
+    for_reduction(input, output, op, [&](const void* from, void* to, int count, MPI_Datatype type, MPI_Op operation) {
+      check_code(MPI_Iallreduce(from, to, count, type, operation, members.comm, work->new_request()), "MPI_Iallreduce");
+    });
+    return Pending(std::move(work));
+  }
+
+  void add_broadcast(mpi::Work& work, const at::Tensor& tensor, std::int64_t offset, std::int64_t numel,
+                     int root) const {
+    in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
+      check_code(MPI_Ibcast(element(tensor, offset + begin), count, mpi::transport_type(tensor.scalar_type()), root,
+                            comm_.get(), work.new_request()),
+                 "MPI_Ibcast");
+    });
+  }
+
+  int mpi_count(const at::Tensor& tensor) const {
+    check(tensor.numel() <= options_.max_count, "send and recv: tensor must have at most ", options_.max_count,
+          " elements, got ", tensor.numel());
+    return static_cast<int>(tensor.numel());
+  }
+
+  int wait_for_peer(MPI_Request& request, const at::Tensor& memory, int peer) {
+    const auto is_gone = [this](int r) { return shares_memory() && transfers_->group().is_gone(r); };
+    try {
+      return waiter_->wait_for_peer(request, peer, is_gone);
+    } catch (...) {
+      if (request != MPI_REQUEST_NULL) {
+        static_cast<void>(new at::Tensor(memory));  // NOLINT(cppcoreguidelines-owning-memory): see above
+      }
+      throw;
+    }
+  }
+
   /// Sets up shared memory among the ranks of a node, or leaves it where they cannot see each other's.
   void share_memory() {
     auto all_gather = [this](const at::Tensor& mine) {
@@ -251,53 +323,31 @@ class MpiCommunicator : public Communicator {
                  "MPI_Allgather");
       return all;
     };
-    // A launcher of MPI ends all ranks when one hangs.
-    constexpr auto timeout = std::chrono::milliseconds::max();
-    std::optional<bool> in_place;
-    if (options_.node_reduction != NodeReduction::automatic) {
-      in_place = options_.node_reduction == NodeReduction::in_place;
-    }
-    transfers_ = NodeTransfers::make(
-        NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather), timeout)), in_place);
+    const auto timeout = *options_.timeout + (nodes_ > 1 ? time_of_first_rank : std::chrono::seconds(0));
+    transfers_ =
+        NodeTransfers::make(NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)),
+                                            ranks_of(node_), timeout),
+                            options_.shared_memory);
+  }
+
+  /// How the ranks of `some` are called in this communicator.
+  std::vector<int> ranks_of(const OwnedComm& some) const {
+    std::vector<int> ranks(static_cast<std::size_t>(some.size()));
+    check_code(MPI_Allgather(&rank_, 1, MPI_INT, ranks.data(), 1, MPI_INT, some.get()), "MPI_Allgather");
+    return ranks;
   }
 
   /// Whether all ranks share a node's memory, and are to use it.
   bool shares_memory() const { return transfers_ && nodes_ == 1; }
-
-  /// Calls `transfer(root, begin, numel)` for the segment of each rank that is not empty.
-  template <class Transfer>
-  void in_segments(const std::vector<std::int64_t>& counts, const Transfer& transfer) const {
-    std::int64_t begin = 0;
-    for (int root = 0; root < size_; ++root) {
-      const std::int64_t numel = counts[static_cast<std::size_t>(root)];
-      if (numel > 0) {
-        transfer(root, begin, numel);
-      }
-      begin += numel;
-    }
-  }
-
-  void broadcast_memory(void* data, std::int64_t numel, at::ScalarType dtype, int root) const {
-    in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
-      check_code(MPI_Bcast(element(data, begin, c10::elementSize(dtype)), count, mpi::transport_type(dtype), root,
-                           comm_.get()),
-                 "MPI_Bcast");
-    });
-  }
-
-  void start_broadcast_memory(void* data, std::int64_t numel, at::ScalarType dtype, int root, MpiWork& work) const {
-    in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
-      check_code(MPI_Ibcast(element(data, begin, c10::elementSize(dtype)), count, mpi::transport_type(dtype), root,
-                            comm_.get(), work.new_request()),
-                 "MPI_Ibcast");
-    });
-  }
 
   MpiOptions options_;
   OwnedComm comm_;
   OwnedComm node_;
   /// The first rank of each node; null on the others.
   OwnedComm leaders_;
+  std::function<std::string()> doing_ = [this] { return doing(); };
+  std::unique_ptr<mpi::Waiter> waiter_;
+  std::unique_ptr<mpi::Waiter> leader_waiter_;
   /// Null where host memory goes through MPI.
   std::unique_ptr<NodeTransfers> transfers_;
   int rank_ = 0;
@@ -306,30 +356,31 @@ class MpiCommunicator : public Communicator {
   int local_size_ = 1;
   int nodes_ = 1;
   bool cuda_aware_ = mpi::is_cuda_aware();
-  // Kept between gathers, to spare the allocation.
-  std::vector<int> counts_;
-  std::vector<int> offsets_;
 };
 
 /// Ordinary memory that MPI reaches, reduced by it out of place.
 class MpiReduceBuffer : public ReduceBuffer {
  public:
-  MpiReduceBuffer(MpiCommunicator& communicator, std::int64_t numel, at::ScalarType dtype, at::Device device)
+  /// `meet` is called before each reduction.
+  MpiReduceBuffer(MpiCommunicator& communicator, std::function<void()> meet, std::int64_t numel, at::ScalarType dtype,
+                  at::Device device)
       : ReduceBuffer(communicator),
         communicator_(communicator),
+        meet_(std::move(meet)),
         input_(at::empty({numel}, at::TensorOptions(dtype).device(device))) {}
 
   const at::Tensor& input() const override { return input_; }
 
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
+    meet_();
     synchronize_stream(input_.device());
-    communicator_.all_reduce_memory(input_.const_data_ptr(), output.mutable_data_ptr(), input_.numel(),
-                                    input_.scalar_type(), op, communicator_.communicator());
+    communicator_.reduce(input_, output, op, communicator_.all());
   }
 
  private:
   MpiCommunicator& communicator_;
+  std::function<void()> meet_;
   at::Tensor input_;
 };
 
@@ -338,30 +389,33 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
+  const auto meet_all = [this] { meet(); };
   if (reaches(device) && !device.is_cpu()) {
-    return std::make_unique<MpiReduceBuffer>(*this, numel, dtype, device);
+    return std::make_unique<MpiReduceBuffer>(*this, meet_all, numel, dtype, device);
   }
   if (transfers_) {
     AcrossNodes across_nodes;
     if (nodes_ > 1) {
-      across_nodes = [this](void* values, std::int64_t count, at::ScalarType type, ReduceOp op) {
-        all_reduce_memory(MPI_IN_PLACE, values, count, type, op, leaders_.get());
-      };
+      across_nodes = [this](at::Tensor& values, ReduceOp op) { reduce(values, values, op, leaders()); };
     }
     return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes, numel, dtype);
   }
-  return make_host_reduce_buffer<MpiReduceBuffer>(device, *this, numel, dtype, at::kCPU);
+  return make_host_reduce_buffer<MpiReduceBuffer>(device, *this, meet_all, numel, dtype, at::kCPU);
 }
 
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm comm, const MpiOptions& options) {
-  check(mpi::is_active(), "make_mpi_communicator: MPI must be initialised and not finalised");
+  check(mpi::is_active(), "make_mpi_communicator: MPI must be initialised and not finalised, in this very process");
+  check(comm != MPI_COMM_NULL, "make_mpi_communicator: comm must not be MPI_COMM_NULL");
   check(options.ranks_per_node >= 0, "make_mpi_communicator: ranks_per_node must not be negative, got ",
         options.ranks_per_node);
   check(options.max_count > 0 && options.max_count <= std::numeric_limits<int>::max(),
         "make_mpi_communicator: max_count must be a positive int, got ", options.max_count);
-  return std::make_unique<MpiCommunicator>(OwnedComm::duplicate(comm), options);
+  MpiOptions with_defaults = options;
+  with_defaults.shared_memory = with_environment(options.shared_memory);
+  with_defaults.timeout = chosen_timeout("make_mpi_communicator", options.timeout).value_or(std::chrono::minutes(10));
+  return std::make_unique<MpiCommunicator>(mpi::duplicate_in_time(comm, *with_defaults.timeout), with_defaults);
 }
 
 }  // namespace adjoin

@@ -3,10 +3,11 @@
 #include "adjoin/comm/mpi.hpp"
 #include "adjoin/core/errors.hpp"
 #include "comm/backend/mpi_support.hpp"
+#include "comm/forks.hpp"
 
 namespace adjoin {
 
-MpiSession::MpiSession() {
+MpiSession::MpiSession() : forks_(forks()) {
   int initialized = 0;
   mpi::check_code(MPI_Initialized(&initialized), "MPI_Initialized");
   if (initialized == 0) {
@@ -17,7 +18,7 @@ MpiSession::MpiSession() {
 }
 
 MpiSession::~MpiSession() {
-  if (owner_ && mpi::is_active()) {
+  if (owner_ && forks() == forks_ && mpi::is_active()) {
     MPI_Finalize();
   }
 }

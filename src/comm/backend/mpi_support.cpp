@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "adjoin/core/errors.hpp"
+#include "comm/forks.hpp"
 #include "kernels/reduce_kernels.hpp"
 
 namespace adjoin::mpi {
@@ -112,6 +113,13 @@ MPI_Op operation(at::ScalarType dtype, ReduceOp op) {
       return custom_operation<at::kComplexHalf>(op);
     case at::kBool:
       return op == ReduceOp::sum || op == ReduceOp::max ? MPI_LOR : MPI_LAND;
+    case at::kFloat:
+    case at::kDouble:
+      // MPI does not say what becomes of NaN in a minimum or maximum.
+      if (op == ReduceOp::min || op == ReduceOp::max) {
+        return dtype == at::kFloat ? custom_operation<at::kFloat>(op) : custom_operation<at::kDouble>(op);
+      }
+      break;
     default:
       break;
   }
@@ -159,7 +167,14 @@ bool is_active() {
   int finalized = 0;
   MPI_Initialized(&initialized);
   MPI_Finalized(&finalized);
-  return initialized != 0 && finalized == 0;
+  static const std::uint64_t forks_at_first = forks();
+  return initialized != 0 && finalized == 0 && forks() == forks_at_first;
+}
+
+bool allows_several_threads() {
+  int level = MPI_THREAD_SINGLE;
+  check_code(MPI_Query_thread(&level), "MPI_Query_thread");
+  return level >= MPI_THREAD_SERIALIZED;
 }
 
 bool all_succeeded(const OwnedComm& comm, bool success) {

@@ -48,6 +48,8 @@ class OwnedComm {
   OwnedComm split_shared() const;
 
   MPI_Comm get() const { return comm_; }
+  /// Lets it be for ever: where operations on it cannot be finished.
+  void release() { comm_ = MPI_COMM_NULL; }
   int rank() const;
   int size() const;
 
@@ -58,7 +60,10 @@ class OwnedComm {
 /// Whether `success` holds on every rank of `comm`. Collective.
 bool all_succeeded(const OwnedComm& comm, bool success);
 
-/// Whether MPI is there to be called: initialised and not yet finalised.
+/// Whether MPI is there to be called: initialised and not yet finalised, and not in a parent of this process.
 bool is_active();
+
+/// Whether threads may call MPI one after the other, not only the one that initialised it.
+bool allows_several_threads();
 
 }  // namespace adjoin::mpi

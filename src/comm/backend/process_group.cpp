@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <optional>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -15,8 +17,11 @@
 
 #include "adjoin/comm/single.hpp"
 #include "adjoin/core/errors.hpp"
+#include "comm/backend/group_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
+#include "comm/backend/reducible.hpp"
 #include "comm/backend/staged_reduce_buffer.hpp"
+#include "comm/backend/timeout.hpp"
 #include "comm/shared_memory/group.hpp"
 #include "comm/shared_memory/node.hpp"
 #include "comm/shared_memory/reduce_buffer.hpp"
@@ -26,125 +31,77 @@ namespace adjoin {
 
 namespace {
 
-/// What `call` returns; what it throws as CommunicationError.
-template <class Call>
-auto guarded(const char* what, const Call& call) {
-  try {
-    return call();
-  } catch (const c10::Error& e) {
-    throw CommunicationError(c10::str("torch.distributed: ", what, ": ", e.what_without_backtrace()));
-  } catch (const std::exception& e) {
-    throw CommunicationError(c10::str("torch.distributed: ", what, ": ", e.what()));
-  }
-}
-
-/// Started operations of a backend, with the memory that they use, and what makes their results the caller's.
-class GroupWork : public Pending::Work {
- public:
-  using Finish = std::function<void()>;
-
-  GroupWork(const char* what, std::vector<at::Tensor> tensors, Finish finish = {})
-      : what_(what), tensors_(std::move(tensors)), finish_(std::move(finish)) {}
-
-  void add(c10::intrusive_ptr<c10d::Work> work) { works_.push_back(std::move(work)); }
-
-  bool test() override {
-    if (!std::ranges::all_of(works_, [](const auto& work) { return work->isCompleted(); })) {
-      return false;
-    }
-    wait();
-    return true;
-  }
-
-  void wait() override {
-    for (const auto& work : works_) {
-      guarded(what_, [&] { return work->wait(); });
-    }
-    if (finish_) {
-      const c10::NoGradGuard no_grad;
-      finish_();
-    }
-  }
-
- private:
-  const char* what_;
-  std::vector<at::Tensor> tensors_;
-  Finish finish_;
-  std::vector<c10::intrusive_ptr<c10d::Work>> works_;
-};
-
 /// The memory of the contiguous `tensor` as bytes: what a backend moves, whatever the dtype.
-at::Tensor as_bytes(const at::Tensor& tensor) {
-  return at::from_blob(tensor.mutable_data_ptr(), {static_cast<std::int64_t>(tensor.nbytes())},
-                       tensor.options().dtype(at::kByte));
-}
+at::Tensor as_bytes(const at::Tensor& tensor) { return tensor.view({-1}).view(at::kByte); }
 
-c10d::ReduceOp::RedOpType backend_op(ReduceOp op) {
-  switch (op) {
-    case ReduceOp::product:
-      return c10d::ReduceOp::PRODUCT;
-    case ReduceOp::min:
-      return c10d::ReduceOp::MIN;
-    case ReduceOp::max:
-      return c10d::ReduceOp::MAX;
-    default:
-      return c10d::ReduceOp::SUM;
+/// The timeout of a group's collectives, which torch tells since 2.8; that of torch's default where it does not.
+template <class Backend>
+std::chrono::milliseconds timeout_of(Backend& backend) {
+  constexpr auto usual = std::chrono::minutes(10);
+  if constexpr (requires { backend.getBackendOptions(); }) {
+    try {
+      const auto options = backend.getBackendOptions();
+      return options ? options->timeout : usual;
+    } catch (const c10::Error&) {  // a backend without options
+      return usual;
+    }
   }
+  return usual;
 }
 
-/// A tensor that every backend can reduce, whose reduction by `op` is that of `tensor`: memory of its own, or that of
-/// `tensor` seen as another dtype.
-struct Reducible {
-  at::Tensor tensor;
-  c10d::ReduceOp::RedOpType op;
-};
-
-Reducible as_reducible(const at::Tensor& tensor, ReduceOp op) {
-  switch (tensor.scalar_type()) {
-    case at::kBool:
-      return {tensor.view(at::kByte),
-              op == ReduceOp::sum || op == ReduceOp::max ? c10d::ReduceOp::MAX : c10d::ReduceOp::MIN};
-    case at::kShort:
-      return {tensor.to(at::kInt), backend_op(op)};
-    case at::kHalf:
-    case at::kBFloat16:
-      // Accelerators have both; on the host they are combined in single precision.
-      return {tensor.is_cpu() ? tensor.to(at::kFloat) : tensor, backend_op(op)};
-    case at::kComplexHalf:
-    case at::kComplexFloat:
-    case at::kComplexDouble:
-      return as_reducible(at::view_as_real(tensor), op);
-    default:
-      return {tensor, backend_op(op)};
+/// Where the ranks of a group met; null where torch does not tell.
+template <class Group>
+c10::intrusive_ptr<c10d::Store> store_of(const Group& group) {
+  if constexpr (requires { group.getStore(); }) {
+    return group.getStore();
   }
+  return {};
 }
 
-/// A name that processes have in common exactly when they run on one node and see the same processes.
+/// A name for the next communicator over the group, the same on all of its ranks.
+std::string next_name(const std::string& group_name) {
+  static std::mutex mutex;
+  static std::map<std::string, int> made;
+  const std::lock_guard lock(mutex);
+  return c10::str("adjoin/", group_name, '/', made[group_name]++);
+}
+
+/// A name that processes on one node have in common.
 std::string node_name() {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  std::array<char, 256> processes{};
-  const auto length = readlink("/proc/self/ns/pid", processes.data(), processes.size());
-  return c10::str(host.data(), ' ', boot, ' ',
-                  std::string(processes.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))));
+  return c10::str(host.data(), ' ', boot);
 }
 
 class ProcessGroupCommunicator : public Communicator {
  public:
   ProcessGroupCommunicator(ProcessGroupPtr group, ProcessGroupOptions options)
-      : options_(std::move(options)), group_(std::move(group)), rank_(group_->getRank()), size_(group_->getSize()) {
+      : options_(std::move(options)),
+        group_(std::move(group)),
+        rank_(group_->getRank()),
+        size_(group_->getSize()),
+        waiter_(store_of(*group_), next_name(group_->getGroupName()), rank_, size_, [this] { return doing(); }) {
     find_devices();
+    if (size_ == 1) {
+      return;
+    }
+    compare_calls_by_announcements();
     const std::vector<std::string> names = all_gather_bytes(node_name());
     const std::string& mine = names[static_cast<std::size_t>(rank_)];
     local_size_ = static_cast<int>(std::ranges::count(names, mine));
     local_rank_ = static_cast<int>(std::count(names.begin(), names.begin() + rank_, mine));
-    if (options_.shared_memory && size_ > 1 && local_size_ == size_) {
+    if (options_.shared_memory.sharing != Sharing::off && local_size_ == size_) {
       share_memory();
+    }
+    if (transfers_) {
+      compare_calls_in(transfers_->group());
     }
     reset_counters();
   }
+
+  ~ProcessGroupCommunicator() override { leave(std::uncaught_exceptions() > 0); }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -153,13 +110,38 @@ class ProcessGroupCommunicator : public Communicator {
 
   std::string description() const override {
     return c10::str("torch.distributed (", group_->getBackendName(), "), ", size_, size_ == 1 ? " rank" : " ranks",
-                    transfers_ ? ", shared memory" : "");
+                    transfers_ ? ", " + transfers_->description() : "");
   }
 
-  std::unique_ptr<Communicator> split(int color, int key) override {
-    check(color >= 0, "split: color must not be negative, got ", color);
-    const at::Tensor mine = at::tensor({color, key}, at::kInt);
-    const at::Tensor all = all_gather(mine);
+ protected:
+  /// The group moves host memory always, by way of the accelerator if need be.
+  bool reaches(at::Device device) const override {
+    return device.is_cpu() || std::ranges::find(accelerators_, device.type()) != accelerators_.end();
+  }
+
+  void send_impl(const at::Tensor& tensor, int to, int tag) override {
+    const c10::NoGradGuard no_grad;
+    const at::Tensor moved = on_backend(tensor);
+    std::vector<at::Tensor> tensors = {as_bytes(moved)};
+    between_two([&] { return backend_of(moved)->send(tensors, to, tag); });
+  }
+
+  int recv_impl(at::Tensor& tensor, int from, int tag) override {
+    const c10::NoGradGuard no_grad;
+    const at::Tensor moved = on_backend(tensor);
+    std::vector<at::Tensor> tensors = {as_bytes(moved)};
+    const auto work = between_two([&] {
+      const auto backend = backend_of(moved);
+      return from < 0 ? backend->recvAnysource(tensors, tag) : backend->recv(tensors, from, tag);
+    });
+    unstage(moved, tensor);
+    return from < 0 ? work->sourceRank() : from;
+  }
+
+  std::unique_ptr<Communicator> split_impl(int color, int key) override {
+    at::Tensor all = at::empty({size_, 2}, at::kInt);
+    all[rank_].copy_(at::tensor({color, key}, at::kInt));
+    all_gather_v_impl(all, std::vector<std::int64_t>(static_cast<std::size_t>(size_), 2));
     std::vector<int> members;
     for (int r = 0; r < size_; ++r) {
       if (all[r][0].item<int>() == color) {
@@ -177,10 +159,9 @@ class ProcessGroupCommunicator : public Communicator {
     return std::make_unique<ProcessGroupCommunicator>(options_.new_group(members), options_);
   }
 
- protected:
-  /// The group moves host memory always, by way of the accelerator if need be.
-  bool reaches(at::Device device) const override {
-    return device.is_cpu() || std::ranges::find(accelerators_, device.type()) != accelerators_.end();
+  /// All that torch has do but its MPI.
+  bool follows_streams(at::Device device) const override {
+    return !device.is_cpu() && group_->getBackend(device.type())->getBackendName() != "mpi";
   }
 
   void all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
@@ -188,6 +169,7 @@ class ProcessGroupCommunicator : public Communicator {
       transfers_->all_reduce(tensor.scalar_type(), op, tensor.const_data_ptr(), tensor.mutable_data_ptr(),
                              static_cast<std::size_t>(tensor.numel()));
     } else {
+      meet();
       start_all_reduce_impl(tensor, op).wait();
     }
   }
@@ -196,8 +178,10 @@ class ProcessGroupCommunicator : public Communicator {
     if (transfers_) {
       transfers_->all_reduce(at::kDouble, op, values.data(), values.data(), values.size());
     } else {
-      at::Tensor tensor = at::from_blob(values.data(), {static_cast<std::int64_t>(values.size())}, at::kDouble);
-      all_reduce_impl(tensor, op);
+      at::Tensor owned = at::empty({static_cast<std::int64_t>(values.size())}, at::kDouble);
+      std::ranges::copy(values, owned.mutable_data_ptr<double>());
+      all_reduce_impl(owned, op);
+      std::copy_n(owned.const_data_ptr<double>(), values.size(), values.begin());
     }
   }
 
@@ -210,15 +194,16 @@ class ProcessGroupCommunicator : public Communicator {
     reducible.tensor = on_backend(reducible.tensor);
     GroupWork::Finish finish;
     if (!reducible.tensor.is_alias_of(tensor)) {
-      finish = [tensor, result = reducible.tensor] {
-        (tensor.is_complex() ? at::view_as_real(tensor) : tensor).copy_(result);
+      finish = [tensor, reducible] {
+        (tensor.is_complex() ? at::view_as_real(tensor) : tensor).copy_(reducible.values_of(reducible.tensor));
       };
     }
-    auto work = std::make_unique<GroupWork>("all_reduce", std::vector{tensor, reducible.tensor}, std::move(finish));
+    auto work = std::make_unique<GroupWork>(waiter_, std::vector{tensor, reducible.tensor}, std::move(finish));
     std::vector<at::Tensor> tensors = {reducible.tensor};
     c10d::AllreduceOptions options;
     options.reduceOp = reducible.op;
-    guarded("all_reduce", [&] { work->add(backend_of(reducible.tensor)->allreduce(tensors, options)); });
+    limit(options);
+    work->add([&] { return backend_of(reducible.tensor)->allreduce(tensors, options); });
     return Pending(std::move(work));
   }
 
@@ -226,6 +211,7 @@ class ProcessGroupCommunicator : public Communicator {
     if (transfers_ && buffer.is_cpu()) {
       transfers_->all_gather(buffer, counts);
     } else {
+      meet();
       start_all_gather_v_impl(buffer, counts).wait();
     }
   }
@@ -257,10 +243,12 @@ class ProcessGroupCommunicator : public Communicator {
         }
       };
     }
-    auto work = std::make_unique<GroupWork>("all_gather", std::vector{mine, all}, std::move(finish));
+    auto work = std::make_unique<GroupWork>(waiter_, std::vector{mine, all}, std::move(finish));
     at::Tensor input = as_bytes(mine);
     at::Tensor output = as_bytes(all);
-    guarded("all_gather", [&] { work->add(backend_of(mine)->_allgather_base(output, input)); });
+    c10d::AllgatherOptions options;
+    limit(options);
+    work->add([&] { return backend_of(mine)->_allgather_base(output, input, options); });
     return Pending(std::move(work));
   }
 
@@ -276,6 +264,7 @@ class ProcessGroupCommunicator : public Communicator {
     if (transfers_ && tensor.is_cpu()) {
       transfers_->broadcast(tensor, root);
     } else {
+      meet();
       start_broadcast_impl(tensor, root).wait();
     }
   }
@@ -287,12 +276,16 @@ class ProcessGroupCommunicator : public Communicator {
     if (!moved.is_same(tensor)) {
       finish = [tensor, moved] { tensor.copy_(moved); };
     }
-    auto work = std::make_unique<GroupWork>("broadcast", std::vector{tensor, moved}, std::move(finish));
+    auto work = std::make_unique<GroupWork>(waiter_, std::vector{tensor, moved}, std::move(finish));
     add_broadcast(*work, moved, root);
     return Pending(std::move(work));
   }
 
   void barrier_impl() override {
+    if (transfers_) {
+      meet();
+      return;
+    }
     // A value that returns to the host: it tells the host, not only a stream, that all have come.
     double value = 0.0;
     all_reduce_values_impl({&value, 1}, ReduceOp::sum);
@@ -330,9 +323,41 @@ class ProcessGroupCommunicator : public Communicator {
       start_all_gather_v_impl(all, std::vector<std::int64_t>(static_cast<std::size_t>(size_), mine.numel())).wait();
       return all;
     };
+    std::vector<int> ranks(static_cast<std::size_t>(size_));
+    std::iota(ranks.begin(), ranks.end(), 0);
     transfers_ = NodeTransfers::make(
-        NodeGroup::make(std::make_unique<Node>(rank_, size_, std::move(all_gather), options_.timeout)));
+        NodeGroup::make(std::make_unique<Node>(rank_, size_, std::move(all_gather)), std::move(ranks), timeout()),
+        options_.shared_memory);
   }
+
+  std::chrono::milliseconds timeout() const {
+    return options_.timeout ? *options_.timeout
+                            : timeout_of(*group_->getBackend(host_goes_by_ ? host_goes_by_->type() : at::kCPU));
+  }
+
+  /// Waits for what `start` starts, and returns it.
+  template <class Start>
+  c10::intrusive_ptr<c10d::Work> between_two(const Start& start) {
+    try {
+      c10::intrusive_ptr<c10d::Work> work = start();
+      work->wait(options_.timeout.value_or(::kNoTimeout));
+      return work;
+    } catch (const c10::Error& e) {
+      throw CommunicationError(c10::str("torch.distributed: ", e.what_without_backtrace()));
+    } catch (const std::exception& e) {
+      throw CommunicationError(c10::str("torch.distributed: ", e.what()));
+    }
+  }
+
+  /// Has the backend wait no longer than this communicator's own timeout.
+  template <class Options>
+  void limit(Options& options) const {
+    if (options_.timeout) {
+      options.timeout = *options_.timeout;
+    }
+  }
+
+  void tell_that_this_rank_leaves() override { waiter_.tell_that_this_rank_leaves(); }
 
   /// `tensor`, or a copy where a backend takes it.
   at::Tensor on_backend(const at::Tensor& tensor) const {
@@ -347,16 +372,17 @@ class ProcessGroupCommunicator : public Communicator {
     std::vector<at::Tensor> tensors = {as_bytes(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    guarded("broadcast", [&] { work.add(backend_of(tensor)->broadcast(tensors, options)); });
+    limit(options);
+    work.add([&] { return backend_of(tensor)->broadcast(tensors, options); });
   }
 
-  Pending start_broadcasts(const at::Tensor& buffer, const std::vector<std::int64_t>& counts) const {
+  Pending start_broadcasts(const at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
     const at::Tensor moved = on_backend(buffer.view({-1}));
     GroupWork::Finish finish;
     if (moved.device() != buffer.device()) {
       finish = [buffer, moved] { buffer.copy_(moved.view(buffer.sizes())); };
     }
-    auto work = std::make_unique<GroupWork>("broadcast", std::vector{buffer, moved}, std::move(finish));
+    auto work = std::make_unique<GroupWork>(waiter_, std::vector{buffer, moved}, std::move(finish));
     std::int64_t begin = 0;
     for (int root = 0; root < size_; ++root) {
       const std::int64_t count = counts[static_cast<std::size_t>(root)];
@@ -409,6 +435,7 @@ class ProcessGroupCommunicator : public Communicator {
   ProcessGroupPtr group_;
   int rank_;
   int size_;
+  GroupWaiter waiter_;
   int local_rank_ = 0;
   int local_size_ = 1;
   /// Those that the group has backends for.
@@ -464,9 +491,10 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
 std::unique_ptr<Communicator> make_process_group_communicator(ProcessGroupPtr group,
                                                               const ProcessGroupOptions& options) {
   check(group.defined(), "make_process_group_communicator: group must not be null");
-  check(options.timeout > std::chrono::milliseconds(0),
-        "make_process_group_communicator: timeout must be positive, got ", options.timeout.count(), " ms");
-  return std::make_unique<ProcessGroupCommunicator>(std::move(group), options);
+  ProcessGroupOptions with_defaults = options;
+  with_defaults.shared_memory = with_environment(options.shared_memory);
+  with_defaults.timeout = chosen_timeout("make_process_group_communicator", options.timeout);
+  return std::make_unique<ProcessGroupCommunicator>(std::move(group), with_defaults);
 }
 
 }  // namespace adjoin

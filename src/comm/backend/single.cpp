@@ -17,7 +17,6 @@ class SingleCommunicator : public Communicator {
   int local_rank() const override { return 0; }
   int local_size() const override { return 1; }
   std::string description() const override { return "one process"; }
-  std::unique_ptr<Communicator> split(int, int) override { return make_single_communicator(); }
 
  protected:
   bool reaches(at::Device) const override { return true; }
@@ -30,6 +29,9 @@ class SingleCommunicator : public Communicator {
   void broadcast_impl(at::Tensor&, int) override {}
   Pending start_broadcast_impl(at::Tensor&, int) override { return {}; }
   void barrier_impl() override {}
+  void send_impl(const at::Tensor&, int, int) override {}
+  int recv_impl(at::Tensor&, int, int) override { return 0; }
+  std::unique_ptr<Communicator> split_impl(int, int) override { return make_single_communicator(); }
   std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                    at::Device device) override {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);

@@ -18,15 +18,16 @@ at::Tensor host_like(const at::Tensor& tensor) {
   return at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(tensor.is_cuda()));
 }
 
-at::Tensor stage(const at::Tensor& tensor, bool reachable) {
-  if (reachable && is_dense(tensor)) [[likely]] {
-    synchronize_stream(tensor.device());
-    return tensor;
+at::Tensor stage(const at::Tensor& tensor, bool reachable, bool waits) {
+  at::Tensor staged = tensor;
+  if (!reachable || !is_dense(tensor)) {
+    const c10::NoGradGuard no_grad;
+    staged = reachable ? at::empty(tensor.sizes(), tensor.options()) : host_like(tensor);
+    staged.copy_(tensor);
   }
-  const c10::NoGradGuard no_grad;
-  at::Tensor staged = reachable ? at::empty(tensor.sizes(), tensor.options()) : host_like(tensor);
-  staged.copy_(tensor);
-  synchronize_stream(staged.device());
+  if (waits) {
+    synchronize_stream(staged.device());
+  }
   return staged;
 }
 

@@ -15,8 +15,9 @@ void synchronize_stream(at::Device device);
 at::Tensor host_like(const at::Tensor& tensor);
 
 /// `tensor` itself where the engine can use it as it is, else a dense copy in memory that it reaches; `reachable` tells
-/// whether that is so of the memory of the tensor's device. The content is there when this returns.
-at::Tensor stage(const at::Tensor& tensor, bool reachable);
+/// whether that is so of the memory of the tensor's device. The content is there when this returns, or unless `waits`
+/// when the current stream has done what is queued on it.
+at::Tensor stage(const at::Tensor& tensor, bool reachable, bool waits);
 
 /// Copies `staged` back to `tensor`, unless they are one.
 void unstage(const at::Tensor& staged, at::Tensor& tensor);

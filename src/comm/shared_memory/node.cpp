@@ -4,26 +4,59 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+#include <random>
+#include <string>
+#include <string_view>
 
 namespace adjoin {
 
+namespace {
+
+constexpr const char* file_name = "adjoin";
+
+/// Behind each segment there is a cache line for its mark.
+std::size_t file_bytes(std::size_t bytes) {
+  return (bytes + 2 * Node::cache_line - 1) / Node::cache_line * Node::cache_line;
+}
+
+std::size_t mark_offset(std::size_t bytes) { return file_bytes(bytes) - Node::cache_line; }
+
+/// Whether the process may have a file of so many bytes: one beyond the limit would end it by a signal.
+bool is_within_limit(std::size_t bytes) {
+  rlimit limit{};
+  return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || bytes <= limit.rlim_cur;
+}
+
+}  // namespace
+
 SharedWindow::~SharedWindow() {
   for (std::byte* segment : segments_) {
-    munmap(segment, bytes_);
+    munmap(segment, file_bytes(bytes_));
   }
 }
 
-bool SharedWindow::map(int file) {
-  void* const mapping = file < 0 ? MAP_FAILED : mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+bool SharedWindow::map(int file, std::uint64_t mark) {
+  struct stat status{};
+  // The size, since reading beyond the end of a file ends the process by a signal.
+  if (file < 0 || fstat(file, &status) != 0 || static_cast<std::size_t>(status.st_size) != file_bytes(bytes_)) {
+    return false;
+  }
+  void* const mapping = mmap(nullptr, file_bytes(bytes_), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (mapping == MAP_FAILED) {
     return false;
   }
   segments_.push_back(static_cast<std::byte*>(mapping));
-  return true;
+  std::uint64_t found = 0;
+  std::memcpy(&found, segments_.back() + mark_offset(bytes_), sizeof(found));
+  return found == mark;
 }
 
 Node::Descriptor::~Descriptor() {
@@ -32,8 +65,7 @@ Node::Descriptor::~Descriptor() {
   }
 }
 
-Node::Node(int rank, int size, AllGatherIntegers all_gather, std::chrono::milliseconds timeout)
-    : rank_(rank), all_gather_(std::move(all_gather)), timeout_(timeout) {
+Node::Node(int rank, int size, AllGatherIntegers all_gather) : rank_(rank), all_gather_(std::move(all_gather)) {
   const at::Tensor ids = all_gather_(at::full({1}, static_cast<std::int64_t>(getpid()), at::kLong));
   for (int r = 0; r < size; ++r) {
     const std::int64_t id = ids.const_data_ptr<std::int64_t>()[r];
@@ -41,18 +73,43 @@ Node::Node(int rank, int size, AllGatherIntegers all_gather, std::chrono::millis
   }
 }
 
-std::shared_ptr<SharedWindow> Node::allocate(std::size_t bytes) {
-  const Descriptor own(memfd_create("adjoin", MFD_CLOEXEC));
+Node::Descriptor Node::new_segment(std::size_t bytes, std::uint64_t mark) {
+  if (!is_within_limit(file_bytes(bytes))) {
+    return Descriptor(-1);
+  }
+  Descriptor file(memfd_create(file_name, MFD_CLOEXEC));
   // Allocated now and by its owner: near to it, and with an error rather than a signal where there is no memory.
-  const bool allocated = own && posix_fallocate(own.number(), 0, static_cast<off_t>(bytes)) == 0;
-  const at::Tensor files = all_gather_(at::full({1}, std::int64_t{allocated ? own.number() : -1}, at::kLong));
+  const bool allocated = file && posix_fallocate(file.number(), 0, static_cast<off_t>(file_bytes(bytes))) == 0 &&
+                         pwrite(file.number(), &mark, sizeof(mark), static_cast<off_t>(mark_offset(bytes))) ==
+                             static_cast<ssize_t>(sizeof(mark));
+  return allocated ? std::move(file) : Descriptor(-1);
+}
+
+// Where the ranks have process namespaces of their own, the process of this id is another one, and so is its file.
+Node::Descriptor Node::open_segment(int rank, std::int64_t file) const {
+  const std::string path = c10::str("/proc/", processes_[static_cast<std::size_t>(rank)].id, "/fd/", file);
+  std::array<char, 64> name{};
+  const ssize_t length = readlink(path.c_str(), name.data(), name.size());
+  const std::string ours = c10::str("/memfd:", file_name);
+  const bool is_ours = length > 0 && std::string_view(name.data(), static_cast<std::size_t>(length)).starts_with(ours);
+  return Descriptor(is_ours ? open(path.c_str(), O_RDWR | O_CLOEXEC) : -1);
+}
+
+std::shared_ptr<SharedWindow> Node::allocate(std::size_t bytes) {
+  static thread_local std::random_device random;
+  const std::uint64_t mark = static_cast<std::uint64_t>(random()) << 32U | random();
+  const Descriptor own = new_segment(bytes, mark);
+  at::Tensor mine = at::empty({2}, at::kLong);
+  mine.mutable_data_ptr<std::int64_t>()[0] = own.number();
+  mine.mutable_data_ptr<std::int64_t>()[1] = static_cast<std::int64_t>(mark);
+  const at::Tensor all = all_gather_(mine);
 
   auto window = std::make_shared<SharedWindow>(bytes);
   int success = 1;
   for (int r = 0; r < size() && success == 1; ++r) {
-    const std::int64_t file = files.const_data_ptr<std::int64_t>()[r];
-    const std::string path = c10::str("/proc/", processes_[static_cast<std::size_t>(r)].id, "/fd/", file);
-    success = file >= 0 && window->map(Descriptor(open(path.c_str(), O_RDWR | O_CLOEXEC)).number()) ? 1 : 0;
+    const std::int64_t* const told = all.const_data_ptr<std::int64_t>() + std::ptrdiff_t{2} * r;
+    success =
+        told[0] >= 0 && window->map(open_segment(r, told[0]).number(), static_cast<std::uint64_t>(told[1])) ? 1 : 0;
   }
   all_reduce_min({&success, 1});
   return success == 1 ? window : nullptr;
@@ -66,15 +123,9 @@ void Node::all_reduce_min(std::span<int> values) {
                  values.begin(), [](std::int64_t value) { return static_cast<int>(value); });
 }
 
-std::optional<std::string> Node::lost(int rank, std::chrono::milliseconds waited) {
+bool Node::has_ended(int rank) const {
   pollfd handle = {.fd = processes_[static_cast<std::size_t>(rank)].handle.number(), .events = POLLIN, .revents = 0};
-  if (poll(&handle, 1, 0) > 0) {  // a negative number is passed over
-    return c10::str("rank ", rank, " has ended while this rank waited for it");
-  }
-  if (waited > timeout_) {
-    return c10::str("this rank has waited for rank ", rank, " for ", waited.count() / 1000, " s");
-  }
-  return std::nullopt;
+  return poll(&handle, 1, 0) > 0;  // a negative number is passed over
 }
 
 }  // namespace adjoin

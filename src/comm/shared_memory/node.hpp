@@ -4,14 +4,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -30,8 +27,9 @@ class SharedWindow {
   /// The segment of `rank`, as this process sees it.
   std::byte* segment(int rank) const { return segments_[static_cast<std::size_t>(rank)]; }
 
-  /// Maps the next rank's segment from its open `file`; false when that fails.
-  bool map(int file);
+  /// Maps the next rank's segment from its open `file`; false when that fails, or when the file ends with another word
+  /// than `mark`, which its owner wrote: then it is another file.
+  bool map(int file, std::uint64_t mark);
 
  private:
   std::size_t bytes_;
@@ -47,23 +45,25 @@ class Node {
  public:
   static constexpr std::size_t cache_line = 64;
 
-  /// The ranks must share a process namespace, or there will be no windows; rank r has row r of what `all_gather`
-  /// returns. A rank that waits longer than `timeout` gives up. Collective.
-  Node(int rank, int size, AllGatherIntegers all_gather, std::chrono::milliseconds timeout);
+  /// Rank r has row r of what `all_gather` returns. Collective.
+  Node(int rank, int size, AllGatherIntegers all_gather);
 
   int rank() const { return rank_; }
   int size() const { return static_cast<int>(processes_.size()); }
 
+  /// From now on the ranks agree by `all_gather`.
+  void agree_by(AllGatherIntegers all_gather) { all_gather_ = std::move(all_gather); }
+
   /// A window whose segments have `bytes` bytes, aligned to cache lines and zero; null on every rank when any rank
-  /// could not allocate or see it. Collective.
+  /// could not allocate its segment or does not see what another one has written to its own: that is so where ranks
+  /// have process or user namespaces of their own, or may not look into each other's processes. Collective.
   std::shared_ptr<SharedWindow> allocate(std::size_t bytes);
 
   /// Replaces each value by its minimum over the ranks. Collective.
   void all_reduce_min(std::span<int> values);
 
-  /// Why there is no point in waiting longer for `rank`, which has let this one wait for `waited`; empty while there
-  /// is. When the rank's process has ended, where the kernel says so, or the time is out.
-  std::optional<std::string> lost(int rank, std::chrono::milliseconds waited);
+  /// Whether the process of `rank` has ended, as far as the kernel says.
+  bool has_ended(int rank) const;
 
  private:
   /// An open file, closed at the end.
@@ -86,9 +86,13 @@ class Node {
     Descriptor handle;
   };
 
+  /// This rank's segment, ending with `mark`; no file where there is no memory.
+  static Descriptor new_segment(std::size_t bytes, std::uint64_t mark);
+  /// The file of number `file` in the process of `rank`, if it is one of ours.
+  Descriptor open_segment(int rank, std::int64_t file) const;
+
   int rank_;
   AllGatherIntegers all_gather_;
-  std::chrono::milliseconds timeout_;
   std::vector<Process> processes_;
 };
 

@@ -6,6 +6,8 @@
 #include <numeric>
 #include <utility>
 
+#include "adjoin/core/errors.hpp"
+
 namespace adjoin {
 
 NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes,
@@ -34,7 +36,12 @@ void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
   }
   if (across_nodes_) {
     if (transfers_.group().rank() == 0) {
-      across_nodes_(output.mutable_data_ptr(), input_.numel(), input_.scalar_type(), op);
+      try {
+        across_nodes_(output, op);
+      } catch (const CommunicationError& error) {
+        transfers_.group().leave_for(error.what());
+        throw;
+      }
     }
     transfers_.broadcast(output, 0);
   }
@@ -54,13 +61,9 @@ bool NodeReduceBuffer::shares_results() {
   return shared_results_[0].defined();
 }
 
-// A rank that writes to a result's memory again has passed the first signal of that reduction, which every rank gives
-// when it no longer reads the result before the last.
-const at::Tensor& NodeReduceBuffer::next_shared_result() {
-  next_shared_ = 1 - next_shared_;
-  return shared_results_[next_shared_];
-}
-
+// Results lie in two places in turn: a rank that writes to a result's memory again has passed the first step of that
+// reduction, which every rank makes when it no longer reads the result before the last. A collective that fails leaves
+// the turn as it was, on all ranks.
 const at::Tensor& NodeReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
   if (!shares_results()) {
     return ReduceBuffer::all_reduce_shared_impl(op);
@@ -72,6 +75,7 @@ const at::Tensor& NodeReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
   } else {
     transfers_.all_reduce_shared(input_.scalar_type(), op, contributions_, result.mutable_data_ptr(), numel);
   }
+  last_shared_ = 1 - last_shared_;
   return result;
 }
 
@@ -95,6 +99,7 @@ const at::Tensor& NodeReduceBuffer::all_gather_shared_impl(const std::vector<std
                    static_cast<std::byte*>(result.mutable_data_ptr()) + part.begin * item,
                    static_cast<std::size_t>(part.count * item));
   reduce_tail(counts);
+  last_shared_ = 1 - last_shared_;
   return result;
 }
 

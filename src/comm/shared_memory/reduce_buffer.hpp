@@ -15,7 +15,7 @@
 namespace adjoin {
 
 /// Combines host memory in place with that of the other nodes; called by one rank of each node.
-using AcrossNodes = std::function<void(void* values, std::int64_t numel, at::ScalarType dtype, ReduceOp op)>;
+using AcrossNodes = std::function<void(at::Tensor& values, ReduceOp op)>;
 
 /// Reduced through the node's window, or, where writing there costs little, from contributions that lie there.
 class NodeReduceBuffer : public ReduceBuffer {
@@ -35,7 +35,8 @@ class NodeReduceBuffer : public ReduceBuffer {
  private:
   /// Whether results are large enough to share, and there is memory for two in turn; the same on every rank.
   bool shares_results();
-  const at::Tensor& next_shared_result();
+  /// Where the next shared result goes, until it is there.
+  const at::Tensor& next_shared_result() const { return shared_results_[1 - last_shared_]; }
   /// Adds up what lies behind the parts, over the ranks.
   void reduce_tail(const std::vector<std::int64_t>& counts);
 
@@ -45,7 +46,7 @@ class NodeReduceBuffer : public ReduceBuffer {
   /// Of every rank, where all see them; otherwise empty.
   std::vector<std::byte*> contributions_;
   std::array<at::Tensor, 2> shared_results_;
-  std::size_t next_shared_ = 0;
+  std::size_t last_shared_ = 0;
 };
 
 }  // namespace adjoin

@@ -45,18 +45,23 @@ at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std:
   return at::from_blob(window->segment(rank), {numel}, [window](void*) {}, dtype);
 }
 
-std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<NodeGroup> group, std::optional<bool> in_place) {
+std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<NodeGroup> group,
+                                                   const SharedMemoryOptions& options) {
   std::shared_ptr<SharedWindow> window = group ? group->acquire(2 * piece_bytes) : nullptr;
-  return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(std::move(group), std::move(window), in_place))
+  return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(std::move(group), std::move(window), options))
                 : nullptr;
 }
 
 NodeTransfers::NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window,
-                             std::optional<bool> in_place)
+                             const SharedMemoryOptions& options)
     : group_(std::move(group)),
       window_(std::move(window)),
+      writer_(options.stores),
       rank_(static_cast<std::size_t>(group_->rank())),
-      contributes_in_place_(in_place) {
+      options_(options) {
+  if (options.sharing != Sharing::automatic) {
+    contributes_in_place_ = options.sharing == Sharing::in_place;
+  }
   for (int r = 0; r < group_->size(); ++r) {
     places_[0].push_back(window_->segment(r));
     places_[1].push_back(window_->segment(r) + piece_bytes);
@@ -64,6 +69,14 @@ NodeTransfers::NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<S
   sources_.resize(places_[0].size());
   seen_.resize(places_[0].size());
   lengths_.resize(places_[0].size());
+}
+
+std::string NodeTransfers::description() const {
+  std::string text = c10::str("shared memory (", to_string(options_.sharing));
+  if (options_.sharing == Sharing::automatic) {
+    text += !contributes_in_place_ ? ": not chosen yet" : *contributes_in_place_ ? ": in_place" : ": in_pieces";
+  }
+  return c10::str(text, "; stores ", writer_.description(), ")");
 }
 
 void NodeTransfers::all_gather(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {

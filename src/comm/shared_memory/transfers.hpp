@@ -9,9 +9,10 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "adjoin/comm/communicator.hpp"
+#include "adjoin/comm/shared_memory.hpp"
 #include "comm/shared_memory/group.hpp"
 #include "comm/shared_memory/window_writer.hpp"
 
@@ -27,9 +28,12 @@ constexpr std::size_t private_bytes = std::size_t{256} << 10;
 /// finished reading the one before. The window so stays small, and the pieces mostly in the caches.
 class NodeTransfers {
  public:
-  /// Null on every rank when `group` is or when there is no memory. `in_place`: what contributes_in_place() is to say,
-  /// the same on every rank. Collective.
-  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group, std::optional<bool> in_place = {});
+  /// Null on every rank when `group` is or when there is no memory. Collective.
+  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group, const SharedMemoryOptions& options);
+
+  /// "shared memory (automatic: in place, cached stores)": the settings and, where they are automatic, what has been
+  /// chosen so far.
+  std::string description() const;
 
   NodeGroup& group() const { return *group_; }
 
@@ -69,9 +73,10 @@ class NodeTransfers {
   void share(const std::byte* own, std::byte* shared, std::size_t bytes);
 
  private:
-  NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window, std::optional<bool> in_place);
+  NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window,
+                const SharedMemoryOptions& options);
   /// Where the ranks lay their next piece.
-  const std::vector<std::byte*>& next_places() { return places_[turn_ = 1 - turn_]; }
+  const std::vector<std::byte*>& next_places() { return places_[group_->next_turn()]; }
 
   /// Waits for all ranks, and finds where each one's memory is that it calls this with: in seen_, null where the others
   /// do not see it.
@@ -108,8 +113,8 @@ class NodeTransfers {
   std::shared_ptr<SharedWindow> window_;
   WindowWriter writer_;
   std::size_t rank_;
-  std::size_t turn_ = 0;
   std::array<std::vector<std::byte*>, 2> places_;
+  SharedMemoryOptions options_;
   std::optional<bool> contributes_in_place_;
   // Kept from call to call, to spare the allocation.
   std::vector<const void*> sources_;

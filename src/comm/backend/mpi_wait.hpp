@@ -1,0 +1,114 @@
+// Waiting for MPI, with an end.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <mpi.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adjoin/comm/pending.hpp"
+#include "comm/backend/mpi_support.hpp"
+
+namespace adjoin::mpi {
+
+/// A duplicate of `comm`. Throws CommunicationError when not all of its ranks come within `timeout`. Collective.
+OwnedComm duplicate_in_time(MPI_Comm comm, std::chrono::milliseconds timeout);
+
+/// Waits for the collectives of one communicator. A rank that has waited for longer than `timeout` calls the roll: by
+/// messages to all ranks, which those answer that wait, too. All of them then throw CommunicationError, naming the
+/// ranks that have not answered, and there are no more collectives.
+class Waiter {
+ public:
+  /// `doing` says what this rank does, `name` how a rank is called in messages. Collective over `comm`.
+  Waiter(const OwnedComm& comm, std::chrono::milliseconds timeout, std::function<std::string()> doing,
+         std::function<std::string(int)> name);
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+  ~Waiter();
+
+  /// Counts a collective that is about to be started, in the order of all ranks. Throws CommunicationError when there
+  /// are no more.
+  std::uint64_t next();
+  /// Waits for all requests of collective `number`.
+  void wait(std::span<MPI_Request> requests, std::uint64_t number);
+  /// Waits for a message from or to `peer`, -1 for any rank; returns which rank it came from. Throws CommunicationError
+  /// when the time is out or `is_gone`.
+  int wait_for_peer(MPI_Request& request, int peer, const std::function<bool(int)>& is_gone);
+  /// Whether all have finished; checks for errors.
+  static bool test(std::span<MPI_Request> requests);
+  /// Waits for a while, where nothing may be thrown; whether all have finished.
+  static bool finish(std::span<MPI_Request> requests) noexcept;
+  /// All ranks come here, before a collective that cannot be waited for with an end.
+  void meet();
+  /// Tells those who wait, or will wait, that this rank does not come any more.
+  void tell_that_this_rank_leaves();
+  /// Whether there are operations that have been given up.
+  bool has_unfinished() const { return unfinished_ > 0 || over_; }
+  /// Of the same ranks, for the waiter alone and for announcements.
+  MPI_Comm comm() const { return comm_.get(); }
+
+ private:
+  static constexpr std::int64_t no_answer = -1;
+  static constexpr std::int64_t has_left = -2;
+
+  /// Asks who else is here. Returns when the requests have finished after all, and otherwise throws.
+  void call_the_roll(std::span<MPI_Request> requests, std::uint64_t number, std::chrono::milliseconds waited);
+  void send_to_all(std::int64_t answer);
+  /// Messages that have come, into answers_; whether there are any.
+  bool receive_answers();
+  /// The names of the ranks whose answer is below `least`, and how many they are.
+  std::pair<std::string, int> ranks_below(std::int64_t least) const;
+
+  OwnedComm comm_;
+  int rank_;
+  int size_;
+  std::chrono::milliseconds timeout_;
+  std::function<std::string()> doing_;
+  std::function<std::string(int)> name_;
+  std::uint64_t started_ = 0;
+  /// How many collectives a rank had started when it answered, or one of the below.
+  std::vector<std::int64_t> answers_;
+  std::optional<std::string> over_;
+  friend class Work;
+  int unfinished_ = 0;
+};
+
+/// Started MPI operations, with the memory that they use. What cannot be finished keeps its memory for ever.
+class Work : public Pending::Work {
+ public:
+  /// Of operations that use the memory of `tensors`.
+  template <class... Tensors>
+  explicit Work(Waiter& waiter, const Tensors&... tensors)
+      : waiter_(waiter), number_(waiter.next()), tensors_{tensors...} {
+    ++waiter_.unfinished_;
+  }
+  ~Work() override;
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  bool test() override { return Waiter::test(requests_); }
+  void wait() override { waiter_.wait(requests_, number_); }
+
+  /// For a new operation.
+  MPI_Request* new_request() { return &requests_.emplace_back(MPI_REQUEST_NULL); }
+
+  /// Arguments that the operations use until they are finished.
+  std::vector<int> counts;
+  std::vector<int> offsets;
+
+ private:
+  Waiter& waiter_;
+  std::uint64_t number_;
+  std::vector<MPI_Request> requests_;
+  std::vector<at::Tensor> tensors_;
+};
+
+}  // namespace adjoin::mpi

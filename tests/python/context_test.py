@@ -1,0 +1,244 @@
+"""The context's collectives: torch's names, right values with every engine, and calls that do not belong together."""
+
+import datetime
+import os
+
+import pytest
+import torch
+
+import adjoin
+from adjoin import CallDisagreement, DistributedContext, InvalidArgument
+
+
+def of_rank(rank, *shape):
+    return torch.arange(float(torch.Size(shape).numel())).reshape(shape) + 100.0 * rank
+
+
+def everyone(ctx, *shape):
+    return torch.stack([of_rank(r, *shape) for r in range(ctx.world_size)])
+
+
+@pytest.mark.parametrize("op", ["sum", "mean", "max", torch.distributed.ReduceOp.MIN])
+def test_reduce(ctx, op):
+    total = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}.get(op, torch.amin)(everyone(ctx, 2, 3), 0)
+    assert torch.equal(ctx.all_reduce(of_rank(ctx.rank, 2, 3), op), total)
+    for dst in range(ctx.world_size):
+        tensor = of_rank(ctx.rank, 2, 3)
+        ctx.reduce(tensor, dst, op)
+        assert torch.equal(tensor, total if ctx.rank == dst else of_rank(ctx.rank, 2, 3))
+
+
+def test_gathers(ctx):
+    mine, everything = of_rank(ctx.rank, 2, 3), everyone(ctx, 2, 3)
+    parts = [torch.empty(2, 3) for _ in range(ctx.world_size)]
+    ctx.all_gather(parts, mine)
+    assert torch.equal(torch.stack(parts), everything)
+    for shape in [(ctx.world_size, 2, 3), (2 * ctx.world_size, 3)]:
+        output = torch.empty(shape)
+        ctx.all_gather_into_tensor(output, mine)
+        assert torch.equal(output, everything.reshape(shape))
+    for dst in range(ctx.world_size):
+        parts = [torch.zeros(2, 3) for _ in range(ctx.world_size)]
+        ctx.gather(mine, parts if ctx.rank == dst else None, dst)
+        assert torch.equal(torch.stack(parts), everything if ctx.rank == dst else torch.zeros_like(everything))
+
+
+def test_scatters(ctx):
+    parts = [of_rank(ctx.rank, 2) + 10 * r for r in range(ctx.world_size)]
+    for src in range(ctx.world_size):
+        output = torch.empty(2)
+        ctx.scatter(output, parts if ctx.rank == src else None, src)
+        assert torch.equal(output, of_rank(src, 2) + 10 * ctx.rank)
+    total = everyone(ctx, 2).sum(0) + 10 * ctx.rank * ctx.world_size
+    output = torch.empty(2)
+    ctx.reduce_scatter(output, parts)
+    assert torch.equal(output, total)
+    ctx.reduce_scatter_tensor(output, torch.cat(parts))
+    assert torch.equal(output, total)
+
+
+def test_all_to_all(ctx):
+    def sent(source, target):
+        return torch.full((source + 2 * target,), float(10 * source + target))
+
+    ranks = range(ctx.world_size)
+    outputs = [torch.empty(r + 2 * ctx.rank) for r in ranks]
+    ctx.all_to_all(outputs, [sent(ctx.rank, r) for r in ranks])
+    assert all(torch.equal(outputs[r], sent(r, ctx.rank)) for r in ranks)
+    output = torch.empty(sum(r + 2 * ctx.rank for r in ranks))
+    sizes = [r + 2 * ctx.rank for r in ranks], [ctx.rank + 2 * r for r in ranks]
+    ctx.all_to_all_single(output, torch.cat([sent(ctx.rank, r) for r in ranks]), *sizes)
+    assert torch.equal(output, torch.cat([sent(r, ctx.rank) for r in ranks]))
+    output = torch.empty(2 * ctx.world_size)
+    ctx.all_to_all_single(output, torch.arange(2.0 * ctx.world_size) + 100 * ctx.rank)
+    assert output.tolist() == [100 * r + 2 * ctx.rank + i for r in ranks for i in range(2)]
+
+
+def test_messages_between_two_ranks(ctx):
+    if ctx.world_size == 1:
+        with pytest.raises(InvalidArgument, match="rank"):
+            ctx.send(torch.ones(2), 0)
+        return
+    if ctx.rank == 0:
+        ctx.send(of_rank(7, 3).double(), 1)
+        ctx.send(of_rank(8, 3), 1, tag=5)
+    elif ctx.rank == 1:
+        first, second = torch.empty(3, dtype=torch.float64), torch.empty(3)
+        assert ctx.recv(first, 0) == 0
+        assert ctx.recv(second, tag=5) == 0
+        assert torch.equal(first, of_rank(7, 3).double()) and torch.equal(second, of_rank(8, 3))
+
+
+def test_objects(ctx):
+    mine = {"rank": ctx.rank, "tensor": of_rank(ctx.rank, 2)}
+    ranks = range(ctx.world_size)
+    values = [None] * ctx.world_size
+    ctx.all_gather_object(values, mine)
+    assert [value["rank"] for value in values] == list(ranks)
+    for root in ranks:
+        values = [mine, ctx.rank]
+        ctx.broadcast_object_list(values, root)
+        assert values[0]["rank"] == values[1] == root
+        values = [None] * ctx.world_size
+        ctx.gather_object(ctx.rank, values if ctx.rank == root else None, root)
+        assert values == (list(ranks) if ctx.rank == root else [None] * ctx.world_size)
+        output = [None]
+        ctx.scatter_object_list(output, [10 * root + r for r in ranks] if ctx.rank == root else None, root)
+        assert output == [10 * root + ctx.rank]
+
+
+def test_minima_and_maxima_pass_NaN_on(ctx):
+    communicator = ctx.communicator
+    nan = torch.tensor(float("nan"))
+    for dtype in [torch.float32, torch.float64, torch.float16, torch.bfloat16]:
+        for size in [4, 3000]:
+            for op, value in [("min", 0.0), ("max", ctx.world_size - 1.0)]:
+                tensor = torch.full((size,), float(ctx.rank), dtype=dtype)
+                tensor[1] = nan if ctx.rank == 0 else -torch.inf
+                tensor[2] = -nan if ctx.rank == ctx.world_size - 1 else torch.inf
+                tensor[3] = -torch.inf if op == "min" else torch.inf
+                communicator.all_reduce(tensor, op)
+                assert tensor[0] == value and tensor[1].isnan() and tensor[2].isnan()
+                assert tensor[3] == (-torch.inf if op == "min" else torch.inf)
+
+
+def test_names_that_are_not_there_say_so(ctx):
+    with pytest.raises(AttributeError, match="nonsense"):
+        ctx.nonsense()
+    if ctx.engine == "c10d":
+        assert ctx.is_initialized()
+    else:
+        with pytest.raises(AttributeError, match="process group"):
+            ctx.new_group()
+    assert ctx.get_rank() == ctx.rank and ctx.get_world_size() == ctx.world_size
+    assert ctx.get_backend() == {"c10d": "gloo"}.get(ctx.engine, ctx.engine)
+
+
+UNLIKE = {
+    "dtypes": lambda ctx, odd: ctx.all_reduce(torch.ones(2, dtype=torch.double if odd else torch.float)),
+    "lengths": lambda ctx, odd: ctx.all_reduce(torch.ones(3 if odd else 2)),
+    "shapes": lambda ctx, odd: ctx.broadcast(torch.ones((3, 2) if odd else (2, 3))),
+    "operations": lambda ctx, odd: ctx.all_reduce(torch.ones(2), "max" if odd else "sum"),
+    "roots": lambda ctx, odd: ctx.reduce(torch.ones(2), 1 if odd else 0),
+    "methods": lambda ctx, odd: ctx.barrier() if odd else ctx.all_reduce(torch.ones(2)),
+    "objects": lambda ctx, odd: ctx.broadcast_object(1) if odd else ctx.all_gather_object([], 1),
+    "types": lambda ctx, odd: ctx.all_reduce("text" if odd else torch.ones(2)),
+    "names of operations": lambda ctx, odd: ctx.all_reduce(torch.ones(2), "nonsense" if odd else "sum"),
+    "lists": lambda ctx, odd: ctx.gather(torch.ones(2), [], 1 if odd else 5),
+    "pickles": lambda ctx, odd: ctx.all_gather_object([], (lambda: 0) if odd else 1),
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_unlike_calls_are_an_error_on_all_ranks(ctx, what):
+    if ctx.world_size == 1:
+        return
+    for odd in range(ctx.world_size):
+        with pytest.raises(Exception) as caught:
+            UNLIKE[what](ctx, ctx.rank == odd)
+        own = what in ("types", "names of operations", "lists", "pickles") and not isinstance(caught.value, CallDisagreement)
+        assert own or len(caught.value.entries) == ctx.world_size
+        assert ctx.all_reduce(torch.ones(1)).item() == ctx.world_size
+
+
+def test_entered_calls_are_compared(ctx):
+    if ctx.world_size == 1:
+        return
+    with pytest.raises(CallDisagreement, match="solve 1.*solve 2") as caught, ctx.communicator.call(f"solve {min(ctx.rank, 1) + 1}"):
+        ctx.all_reduce(torch.ones(1))
+    assert [entry["call"] for entry in caught.value.entries][:2] == ["solve 1", "solve 2"]
+    with pytest.raises(CallDisagreement) as caught, ctx.communicator.call("solve", ctx.rank):
+        ctx.barrier()
+    assert [entry["fingerprint"] for entry in caught.value.entries] == list(range(ctx.world_size))
+    with pytest.raises(CallDisagreement, match="not today") as caught, ctx.communicator.call("solve"):
+        if ctx.rank == 0:
+            ctx.communicator.refuse("not today")
+        ctx.barrier()
+    assert [entry["refusal"] for entry in caught.value.entries] == ["not today"] + [""] * (ctx.world_size - 1)
+    ctx.barrier()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), datetime.timedelta(0)])
+def test_a_timeout_must_be_positive(timeout):
+    with pytest.raises(InvalidArgument, match="timeout"):
+        DistributedContext(timeout=timeout)
+
+
+def test_the_choice_of_sharing_is_checked_and_shown(ctx):
+    with pytest.raises(InvalidArgument, match="shared_memory.*in_pieces.*'nonsense'"):
+        with DistributedContext(shared_memory="nonsense"):
+            pass
+    if ctx.engine == "single":
+        return
+    for sharing in ["in_place", "in_pieces", "off"]:
+        with DistributedContext(device_mode="cpu", shared_memory=sharing) as other:
+            assert other.all_reduce(torch.ones(100_000))[-1] == ctx.world_size
+            assert sharing == "off" or f"shared memory ({sharing}" in repr(other)
+            assert sharing != "off" or "shared memory" not in repr(other)
+
+
+def test_the_environment_chooses_what_is_automatic(ctx, monkeypatch):
+    if ctx.engine == "single":
+        return
+    monkeypatch.setenv("ADJOIN_SHARED_MEMORY", "off")
+    with DistributedContext(device_mode="cpu") as other:
+        assert "shared memory" not in repr(other)
+        assert other.all_reduce(torch.ones(3))[0] == ctx.world_size
+    monkeypatch.setenv("ADJOIN_SHARED_MEMORY", "nonsense")
+    with pytest.raises(InvalidArgument, match="ADJOIN_SHARED_MEMORY"):
+        adjoin.DistributedContext(device_mode="cpu").__enter__()
+    monkeypatch.setenv("ADJOIN_SHARED_MEMORY", "")
+    monkeypatch.setenv("ADJOIN_TIMEOUT", "soon")
+    with pytest.raises(InvalidArgument, match="ADJOIN_TIMEOUT"):
+        adjoin.DistributedContext(device_mode="cpu").__enter__()
+
+
+def test_a_process_group_or_a_communicator_of_mpi4py_in_place_of_all(ctx):
+    if ctx.engine == "c10d":
+        import torch.distributed as dist
+
+        alone = [dist.new_group([r]) for r in range(ctx.world_size)][ctx.rank]
+        with DistributedContext(device_mode="cpu", comm=alone) as other:
+            assert other.world_size == 1
+        with DistributedContext(device_mode="cpu", comm=dist.new_group()) as other:
+            assert other.all_reduce(torch.ones(1)) == ctx.world_size
+    if ctx.engine == "mpi":
+        mpi4py = pytest.importorskip("mpi4py.MPI")
+        with DistributedContext(device_mode="cpu", comm=mpi4py.COMM_SELF) as other:
+            assert other.world_size == 1
+        with DistributedContext(device_mode="cpu", comm=mpi4py.COMM_WORLD.Split(0, -ctx.rank)) as other:
+            assert other.rank == ctx.world_size - 1 - ctx.rank
+            assert other.all_reduce(torch.ones(1)) == ctx.world_size
+
+
+def test_a_context_that_has_ended_says_so(ctx):
+    with DistributedContext(device_mode="cpu") as other:
+        other.barrier()
+    if other.world_size > 1:
+        with pytest.raises(adjoin.CommunicationError, match="ended"):
+            other.barrier()
+
+
+def test_ranks_know_where_they_are(ctx):
+    assert ctx.local_world_size == int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    assert ctx.local_rank == ctx.rank
