@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -104,6 +105,13 @@ def _sharing(choice: bool | str) -> str:
     return choice
 
 
+def _sizes_of(size: tuple[int | Sequence[int], ...]) -> list[int]:
+    """A size as ``torch.rand`` takes it: numbers, or one sequence of them."""
+    if len(size) == 1 and not isinstance(size[0], int):
+        return list(size[0])
+    return [int(n) for n in size]  # type: ignore[arg-type]
+
+
 class DistributedContext(Collectives):
     """The group of ranks, and this rank's place in it; a context manager.
 
@@ -129,6 +137,12 @@ class DistributedContext(Collectives):
         :class:`adjoin.CommunicationError`, which names the ranks. None: ``ADJOIN_TIMEOUT`` in the environment, or that of
         the process group where there is one already, or ten minutes.
     :param comm: the ranks in place of all: a communicator of mpi4py or a process group of torch.distributed.
+    :param check_replicated: how arguments that must be the same on every rank (images, whole lists of measurements,
+        starts) are compared at each call that sends a message; where they differ, all ranks raise
+        :class:`adjoin.RankFailure`, which names the argument and the rank. "sampled" looks at a few elements, at no
+        message, and lets round-off pass; True or "full" compares every bit, for the price of reading the arguments once;
+        False or "off" does not compare. None: ``ADJOIN_CHECK_REPLICATED`` in the environment, or "sampled". The same on
+        every rank.
 
     >>> with DistributedContext(device_mode="cpu") as ctx:
     ...     ctx.rank, ctx.world_size, ctx.local_indices(3)
@@ -149,6 +163,7 @@ class DistributedContext(Collectives):
         shared_memory: bool | str = True,
         timeout: float | datetime.timedelta | None = None,
         comm: Any = None,
+        check_replicated: bool | str | None = None,
     ) -> None:
         self.backend = backend
         self.cleanup = cleanup
@@ -159,6 +174,7 @@ class DistributedContext(Collectives):
         self.shared_memory = _sharing(shared_memory)
         self.timeout = _seconds("timeout", timeout)
         self.comm = comm
+        self.check_replicated = {True: "full", False: "off"}.get(check_replicated, check_replicated)  # type: ignore[call-overload]
         self.created_dist = False
         self.use_dist = False
         self.engine = "single"
@@ -178,7 +194,12 @@ class DistributedContext(Collectives):
             self.local_rank = local_rank
         self.use_dist = self.engine == "c10d" or self.world_size > 1
         self._impl = _adjoin.DistributedContext(
-            communicator, self.device_mode or "auto", self.seed, self.seed_offset, self.deterministic
+            communicator,
+            self.device_mode or "auto",
+            self.seed,
+            self.seed_offset,
+            self.deterministic,
+            self.check_replicated,
         )
         self.device = self._impl.device
         if self.device.type == "cuda":
@@ -263,6 +284,24 @@ class DistributedContext(Collectives):
         if "_impl" not in self.__dict__:
             return "DistributedContext(not entered)"
         return f"DistributedContext({self._impl.description})"
+
+    def rand(
+        self, *size: int | Sequence[int], dtype: torch.dtype = torch.float32, seed: int | None = None
+    ) -> torch.Tensor:
+        """Uniform numbers in [0, 1) of this size (numbers, or one sequence) on the context's device, the same on every
+        rank and on every device.
+
+        They come from a generator of the context's own, on the CPU, seeded with ``seed`` where it is given, and otherwise
+        with that of the context, or 0, at the first call; torch's generators are left alone. All ranks must make the
+        same calls.
+        """
+        return self._impl.rand(_sizes_of(size), dtype, seed)
+
+    def randn(
+        self, *size: int | Sequence[int], dtype: torch.dtype = torch.float32, seed: int | None = None
+    ) -> torch.Tensor:
+        """Standard normal numbers, as :meth:`rand` draws uniform ones; ``dtype`` may be complex."""
+        return self._impl.randn(_sizes_of(size), dtype, seed)
 
     def local_indices(self, num_items: int) -> list[int]:
         """This rank's items under round-robin sharding: i with ``i % world_size == rank``."""

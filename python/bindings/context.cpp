@@ -206,25 +206,42 @@ void bind_context(py::module_& m) {
 
   py::class_<DistributedContext, std::shared_ptr<DistributedContext>>(m, "DistributedContext")
       .def(py::init([](std::shared_ptr<Communicator> communicator, const std::string& device_mode,
-                       std::optional<std::uint64_t> seed, bool seed_offset, bool deterministic) {
-             ContextOptions options{.seed = seed,
-                                    .seed_offset = seed_offset,
-                                    .deterministic = deterministic,
-                                    .communicator = std::move(communicator)};
-             check(device_mode == "auto" || device_mode == "cpu" || device_mode == "gpu",
-                   "device_mode: must be None, 'cpu' or 'gpu', got '", device_mode, "'");
-             options.device_mode = device_mode == "cpu"   ? DeviceMode::cpu
-                                   : device_mode == "gpu" ? DeviceMode::gpu
-                                                          : DeviceMode::automatic;
+                       std::optional<std::uint64_t> seed, bool seed_offset, bool deterministic,
+                       const std::optional<std::string>& check_replicated) {
+             const auto read = [&] {
+               return ContextOptions{
+                   .device_mode = chosen<DeviceMode>(
+                       "device_mode", device_mode,
+                       {{"auto", DeviceMode::automatic}, {"cpu", DeviceMode::cpu}, {"gpu", DeviceMode::gpu}}),
+                   .seed = seed,
+                   .seed_offset = seed_offset,
+                   .deterministic = deterministic,
+                   .check_replicated =
+                       check_replicated ? std::optional(check_replicated_from_string(*check_replicated)) : std::nullopt,
+                   .communicator = communicator};
+             };
+             const ContextOptions options = [&] {
+               try {
+                 return read();
+               } catch (const InvalidArgument& error) {
+                 const py::gil_scoped_release release;
+                 if (communicator->size() > 1) {
+                   communicator->refuse(error.what());
+                 }
+                 throw;
+               }
+             }();
              const py::gil_scoped_release release;
              return without_gil(std::make_unique<DistributedContext>(options));
            }),
            py::arg("communicator"), py::arg("device_mode"), py::arg("seed"), py::arg("seed_offset"),
-           py::arg("deterministic"))
+           py::arg("deterministic"), py::arg("check_replicated"))
       .def_property_readonly("device", &DistributedContext::device)
       .def_property_readonly("communicator", &DistributedContext::shared_communicator)
       .def_property_readonly("description", &DistributedContext::description)
-      .def("local_indices", &DistributedContext::local_indices, py::arg("num_items"));
+      .def("local_indices", &DistributedContext::local_indices, py::arg("num_items"))
+      .def("rand", &DistributedContext::rand, py::arg("sizes"), py::arg("dtype"), py::arg("seed"))
+      .def("randn", &DistributedContext::randn, py::arg("sizes"), py::arg("dtype"), py::arg("seed"));
 }
 
 }  // namespace adjoin::python

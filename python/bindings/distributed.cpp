@@ -1,12 +1,7 @@
 // Stacks of operators over ranks, and sums over ranks of what Python computes.
-#include "adjoin/core/operator_failure.hpp"
+#include "adjoin/distributed/local_sum.hpp"
 #include "adjoin/distributed/measure_costs.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
-
-#include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
-
-#include <algorithm>
 
 #include "casters.hpp"
 
@@ -60,8 +55,8 @@ auto call_of(CallOf<S, Result> method) {
   };
 }
 
-template <class Result>
-auto call_of_list(Result (LinearStack::*method)(const TensorList& y, const CallOptions& options) const) {
+template <class Result, class Y>
+auto call_of_list(Result (LinearStack::*method)(Y y, const CallOptions& options) const) {
   return [method](const LinearStack& stack, const TensorList& y, bool gather, const py::object& kwargs) {
     const CallOptions options{.gather = gather, .params = to_params(kwargs)};
     const py::gil_scoped_release release;
@@ -70,7 +65,7 @@ auto call_of_list(Result (LinearStack::*method)(const TensorList& y, const CallO
 }
 
 template <class Result>
-auto call_of_both(Result (LinearStack::*method)(const at::Tensor& x, const TensorList& v, const CallOptions& options)
+auto call_of_both(Result (LinearStack::*method)(const at::Tensor& x, const Measurements& v, const CallOptions& options)
                       const) {
   return [method](const LinearStack& stack, const TensorLike& x, const TensorList& v, bool gather,
                   const py::object& kwargs) {
@@ -102,54 +97,6 @@ at::Tensor term_of(const Object& function, std::size_t position, const std::vect
   }
   return to_tensor("data_fidelity", function.get()(*arguments));
 }
-
-// Sums over the ranks of what a Python function(position, tensors…) computes for each operator from replicated tensors.
-class LocalSum : public std::enable_shared_from_this<LocalSum> {
- public:
-  LocalSum(const ContextPtr& context, std::string name, const std::vector<std::int64_t>& indices)
-      : name_(std::move(name)),
-        exchange_(std::make_shared<Exchange>(context->shared_communicator(), context->device(), indices)) {}
-
-  void set_parameters(std::vector<at::Tensor> replicated, std::vector<at::Tensor> owned) {
-    parameters_ = Parameters(exchange_, std::move(replicated), std::move(owned));
-  }
-
-  at::Tensor reduce(const Object& part, const std::vector<at::Tensor>& inputs, bool gather) {
-    const auto local = [&](const std::vector<at::Tensor>& tensors) {
-      at::Tensor sum;
-      for (std::size_t position = 0; position < exchange_->indices().size(); ++position) {
-        for_operator(static_cast<std::int64_t>(position), [&] {
-          const at::Tensor term = term_of(part, position, tensors);
-          sum = sum.defined() ? sum + term : term;
-        });
-      }
-      return sum;
-    };
-    if (!gather) {
-      const at::Tensor sum = exchange_->local([&] { return local(inputs); });
-      return sum.defined() ? sum : at::zeros({}, inputs[0].options().requires_grad(false));
-    }
-    const bool recorded =
-        c10::GradMode::is_enabled() &&
-        (parameters_.recorded() || std::ranges::any_of(inputs, [](const at::Tensor& t) { return t.requires_grad(); }));
-    if (!recorded) {
-      return exchange_->reduce(name_.c_str(), plan_, [&](const at::Tensor& /*out*/) { return local(inputs); });
-    }
-    return reduce_recorded(*exchange_, name_.c_str(), plan_,
-                           {.inputs = inputs,
-                            .parameters = &parameters_,
-                            .gradient_plan = &gradient_plan_,
-                            .keep = weak_from_this().lock()},
-                           local);
-  }
-
- private:
-  std::string name_;
-  std::shared_ptr<Exchange> exchange_;
-  Parameters parameters_;
-  ReducePlan plan_;
-  ReducePlan gradient_plan_;
-};
 
 }  // namespace
 
@@ -245,7 +192,8 @@ void bind_distributed(py::module_& m) {
 
   py::class_<LocalSum, std::shared_ptr<LocalSum>>(m, "LocalSum")
       .def(py::init([](const ContextPtr& shared, std::string name, const std::vector<std::int64_t>& indices) {
-             return without_gil(std::make_unique<LocalSum>(shared, std::move(name), indices), shared);
+             const py::gil_scoped_release release;
+             return without_gil(std::make_unique<LocalSum>(*shared, std::move(name), indices), shared);
            }),
            context, py::arg("name"), py::arg("indices"))
       .def("set_parameters", &LocalSum::set_parameters, py::arg("replicated"), py::arg("owned"), Unlocked())
@@ -254,7 +202,10 @@ void bind_distributed(py::module_& m) {
           [](LocalSum& sum, const py::object& part, const std::vector<at::Tensor>& inputs, bool gather) {
             const Object function(part);
             const py::gil_scoped_release release;
-            return sum.reduce(function, inputs, gather);
+            const auto term = [function](std::size_t position, const Tensors& tensors) {
+              return term_of(function, position, tensors);
+            };
+            return sum(term, inputs, gather);
           },
           py::arg("part"), py::arg("inputs"), py::arg("gather"));
 }

@@ -8,14 +8,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "adjoin/core/errors.hpp"
+#include "adjoin/core/gradients.hpp"
+#include "adjoin/distributed/parameters.hpp"
+
 namespace adjoin {
 
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-using Forward = std::function<std::vector<at::Tensor>()>;
-using Backward = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)>;
+using Backward = std::function<Tensors(const Tensors& gradients, const Tensors& outputs)>;
 
 void (*translate_exception)(const std::exception_ptr&) = nullptr;
 
@@ -26,17 +29,21 @@ struct BackwardHolder : torch::CustomClassHolder {
 
 struct Collective : torch::autograd::Function<Collective> {
   // The inputs are passed for autograd to see them, as an ArrayRef: it does not look into a vector.
-  static variable_list forward(AutogradContext* ctx, at::ArrayRef<at::Tensor> /*inputs*/, const Forward& forward,
-                               Backward backward) {
+  static variable_list forward(AutogradContext* ctx, at::ArrayRef<at::Tensor> /*inputs*/,
+                               const std::function<Tensors()>& forward, Backward backward, bool keep_outputs) {
     ctx->saved_data["backward"] = c10::IValue::make_capsule(c10::make_intrusive<BackwardHolder>(std::move(backward)));
-    return forward();
+    variable_list outputs = forward();
+    if (keep_outputs) {
+      ctx->save_for_backward(outputs);
+    }
+    return outputs;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto capsule = ctx->saved_data["backward"].toCapsule();
     try {
-      variable_list results = static_cast<BackwardHolder&>(*capsule).call(gradients);
-      results.resize(results.size() + 2);  // the two functions have no gradient
+      variable_list results = static_cast<BackwardHolder&>(*capsule).call(gradients, ctx->get_saved_variables());
+      results.resize(results.size() + 3);  // functions and flag have no gradient
       return results;
     } catch (...) {
       if (translate_exception != nullptr) {
@@ -47,106 +54,266 @@ struct Collective : torch::autograd::Function<Collective> {
   }
 };
 
-// The local part of a call, as autograd recorded it.
-struct LocalGraph {
-  std::vector<at::Tensor> inputs;      // detached from their history
-  std::vector<at::Tensor> parameters;  // that require gradients
-  std::vector<at::Tensor> outputs;     // this rank's
+// The places of the outputs that are spread so.
+std::vector<std::size_t> places_of(Spread spread, const std::vector<Spread>& outputs) {
+  std::vector<std::size_t> places;
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    if (outputs[k] == spread) {
+      places.push_back(k);
+    }
+  }
+  return places;
+}
+
+// What local() makes on each rank, combined over the ranks: sums by one reduction, items by one gather.
+Tensors combined(const RecordedCall& call, CallPlans& plans, const std::vector<Spread>& outputs,
+                 c10::function_ref<Tensors()> local) {
+  const std::vector<std::size_t> sums = places_of(Spread::replicated, outputs);
+  const std::vector<std::size_t> items = places_of(Spread::item, outputs);
+  Exchange& exchange = *call.exchange;
+  if (sums.empty() && items.empty()) {
+    return call.message_follows ? exchange.call(call.name, {}, local) : exchange.local(local);
+  }
+  return exchange.call(call.name, {}, [&] {
+    Tensors results;
+    bool is_made = false;
+    const auto make = [&] {
+      if (!std::exchange(is_made, true)) {
+        results = local();
+      }
+    };
+    if (!sums.empty()) {
+      Tensors parts;
+      const at::Tensor sum = exchange.reduce(plans.sums, [&](const at::Tensor& /*out*/) {
+        make();
+        for (const std::size_t k : sums) {
+          parts.push_back(results[k]);
+        }
+        return parts.size() == 1 ? parts[0] : joined(parts);
+      });
+      const Tensors wholes = sums.size() == 1 ? Tensors{sum} : parted(sum, parts);
+      for (std::size_t k = 0; k < sums.size(); ++k) {
+        results[sums[k]] = wholes[k];
+      }
+    }
+    if (!items.empty()) {
+      const auto one = [&](std::size_t position) {
+        make();
+        return results[items[static_cast<std::size_t>(exchange.indices()[position])]];
+      };
+      const auto own = [&](const TensorList& /*out*/) {
+        make();
+        TensorList list;
+        for (std::size_t position = 0; position < exchange.indices().size(); ++position) {
+          list.push_back(one(position));
+        }
+        return list;
+      };
+      const TensorList all = exchange.gather(plans.items, *call.sharding, call.gather_strategy, own, one);
+      for (std::size_t k = 0; k < items.size(); ++k) {
+        results[items[k]] = all[k];
+      }
+    }
+    return results;
+  });
+}
+
+// An input as autograd sees it from outside, and the tensor that stands for it in the local graph.
+struct Input {
+  at::Tensor tensor;
+  at::Tensor leaf;
+  Spread spread;
 };
 
-std::shared_ptr<LocalGraph> make_graph(const Recording& recording) {
-  auto graph = std::make_shared<LocalGraph>();
-  for (const at::Tensor& input : recording.inputs) {
-    graph->inputs.push_back(input.detach());
-    if (input.requires_grad()) {
-      graph->inputs.back().requires_grad_();
-    }
+// The local part of a call as autograd recorded it.
+struct LocalGraph {
+  RecordedCall call;
+  std::vector<Input> inputs;
+  std::vector<Spread> output_spreads;
+  Tensors outputs;  // this rank's contributions
+};
+
+std::shared_ptr<CallPlans> plans_of_gradients(const std::shared_ptr<CallPlans>& plans) {
+  if (!plans->gradients) {
+    plans->gradients = std::make_unique<CallPlans>();
   }
-  if (recording.parameters != nullptr && recording.parameters->recorded()) {
-    graph->parameters = recording.parameters->tensors();
-  }
-  return graph;
+  return {plans, plans->gradients.get()};
 }
 
-// The inputs of the call as autograd sees it.
-std::vector<at::Tensor> recorded_inputs(const Recording& recording) {
-  std::vector<at::Tensor> inputs = recording.inputs;
-  if (recording.parameters != nullptr && recording.parameters->recorded()) {
-    const std::vector<at::Tensor> routes = recording.parameters->routes();
-    inputs.insert(inputs.end(), routes.begin(), routes.end());
+// Contributions to the gradients of those inputs that want one, from gradients of the outputs. `again`: to be
+// differentiated in turn.
+Tensors local_gradients(const LocalGraph& graph, const Tensors& output_gradients, bool again) {
+  Tensors sources;
+  for (const Input& input : graph.inputs) {
+    if (input.leaf.requires_grad()) {
+      sources.push_back(input.leaf);
+    }
   }
-  return inputs;
+  Tensors outputs;
+  Tensors gradients;
+  for (std::size_t k = 0; k < graph.outputs.size(); ++k) {
+    if (graph.outputs[k].defined() && graph.outputs[k].requires_grad() && output_gradients[k].defined()) {
+      outputs.push_back(graph.outputs[k]);
+      gradients.push_back(output_gradients[k]);
+    }
+  }
+  Tensors found(sources.size());
+  if (!outputs.empty()) {
+    found = torch::autograd::grad(outputs, sources, gradients, /*retain_graph=*/true, again, /*allow_unused=*/true);
+  }
+  std::size_t k = 0;
+  for (const Input& input : graph.inputs) {
+    if (input.leaf.requires_grad()) {
+      if (!found[k].defined() && input.spread != Spread::owned) {
+        found[k] = at::zeros_like(input.leaf);
+      }
+      ++k;
+    }
+  }
+  return found;
 }
 
-// Gradients of inputs and parameters from those of this rank's outputs: undefined where nothing depends on them.
-std::vector<at::Tensor> local_gradients(const LocalGraph& graph, const std::vector<at::Tensor>& output_gradients) {
-  std::vector<at::Tensor> sources;
-  std::vector<std::size_t> places;
-  const std::size_t count = graph.inputs.size() + graph.parameters.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const at::Tensor& source = i < graph.inputs.size() ? graph.inputs[i] : graph.parameters[i - graph.inputs.size()];
-    if (source.requires_grad()) {
-      sources.push_back(source);
-      places.push_back(i);
+Tensors with_graph(const RecordedCall& call, CallPlans& plans, std::vector<Input> inputs,
+                   const std::vector<Spread>& outputs, const std::function<Tensors()>& part);
+
+// Gradients of all inputs, undefined for those that want none, from gradients of the combined outputs.
+Tensors gradients_of(const std::shared_ptr<LocalGraph>& graph, const Tensors& output_gradients) {
+  const bool again = c10::GradMode::is_enabled();
+  const std::shared_ptr<CallPlans> plans = plans_of_gradients(graph->call.plans);
+  RecordedCall call = graph->call;
+  call.name = "gradient";
+  call.plans = plans;
+  call.message_follows = call.message_follows || call.parameters != nullptr;
+  call.parameters = nullptr;  // they are among the inputs already
+  std::vector<Spread> spreads;
+  for (const Input& input : graph->inputs) {
+    if (input.leaf.requires_grad()) {
+      spreads.push_back(input.spread);
     }
   }
-  std::vector<at::Tensor> outputs;
-  std::vector<at::Tensor> gradients;
-  for (std::size_t i = 0; i < graph.outputs.size(); ++i) {
-    if (graph.outputs[i].defined() && graph.outputs[i].requires_grad() && output_gradients[i].defined()) {
-      outputs.push_back(graph.outputs[i]);
-      gradients.push_back(output_gradients[i]);
+  Tensors found;
+  if (again) {
+    std::vector<Input> inputs = graph->inputs;
+    Tensors leaves;
+    for (std::size_t k = 0; k < output_gradients.size(); ++k) {
+      leaves.push_back(output_gradients[k].detach().requires_grad_(output_gradients[k].requires_grad()));
+      inputs.push_back({output_gradients[k], leaves.back(), graph->output_spreads[k]});
     }
+    found = with_graph(call, *plans, std::move(inputs), spreads,
+                       [graph, leaves] { return local_gradients(*graph, leaves, true); });
+  } else {
+    found = combined(call, *plans, spreads, [&] { return local_gradients(*graph, output_gradients, false); });
   }
-  std::vector<at::Tensor> results(count);
-  if (outputs.empty()) {
-    return results;
-  }
-  const std::vector<at::Tensor> found = torch::autograd::grad(outputs, sources, gradients, /*retain_graph=*/true,
-                                                              /*create_graph=*/false, /*allow_unused=*/true);
-  for (std::size_t k = 0; k < found.size(); ++k) {
-    results[places[k]] = found[k];
+  Tensors results;
+  std::size_t k = 0;
+  for (const Input& input : graph->inputs) {
+    results.push_back(input.leaf.requires_grad() ? found[k++] : at::Tensor());
   }
   return results;
 }
 
-// The backward pass of a call: `own` picks the gradients of this rank's outputs.
-Backward backward_of(Exchange& exchange, const Recording& recording, const std::shared_ptr<LocalGraph>& graph,
-                     std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)> own) {
-  return [&exchange, graph, own = std::move(own), replicated = recording.replicated, plan = recording.gradient_plan,
-          keep = recording.keep](const std::vector<at::Tensor>& gradients) {
-    const std::size_t inputs = graph->inputs.size();
-    std::vector<at::Tensor> results;
-    std::vector<std::size_t> places;
-    const auto local = [&] {
-      results = local_gradients(*graph, own(gradients));
-      std::vector<at::Tensor> partial;
-      for (std::size_t i = 0; i < inputs; ++i) {
-        if (graph->inputs[i].requires_grad()) {
-          partial.push_back(results[i].defined() ? results[i] : at::zeros_like(graph->inputs[i]));
-          places.push_back(i);
-        }
+// The combined outputs as one differentiable operation of the inputs, by the graph of the local part.
+Tensors with_graph(const RecordedCall& call, CallPlans& plans, std::vector<Input> inputs,
+                   const std::vector<Spread>& outputs, const std::function<Tensors()>& part) {
+  auto graph = std::make_shared<LocalGraph>(LocalGraph{call, std::move(inputs), outputs, {}});
+  Tensors tensors;
+  for (const Input& input : graph->inputs) {
+    tensors.push_back(input.tensor);
+  }
+  const auto forward = [&] {
+    return combined(call, plans, outputs, [&] {
+      const at::AutoGradMode recording(
+          std::ranges::any_of(graph->inputs, [](const Input& input) { return input.leaf.requires_grad(); }));
+      graph->outputs = part();
+      Tensors values;
+      for (const at::Tensor& output : graph->outputs) {
+        values.push_back(output.defined() ? output.detach() : at::Tensor());
       }
-      return partial;
-    };
-    const bool sum =
-        replicated && std::ranges::any_of(graph->inputs, [](const at::Tensor& t) { return t.requires_grad(); });
-    if (!sum) {
-      local();
-      return results;
+      return values;
+    });
+  };
+  return differentiable(tensors, forward, [graph](const Tensors& gradients) { return gradients_of(graph, gradients); });
+}
+
+// The same of dual inputs: their tangents are inputs, and those of the outputs outputs, of a part of duals.
+Tensors of_duals(const RecordedCall& call, const RecordedInputs& inputs, const std::vector<Spread>& outputs,
+                 const std::function<Tensors(const Tensors&)>& part) {
+  RecordedInputs all;
+  std::vector<std::size_t> dual;
+  for (std::size_t k = 0; k < inputs.tensors.size(); ++k) {
+    all.add(primal_of(inputs.tensors[k]), inputs.spreads[k]);
+    if (is_dual(inputs.tensors[k])) {
+      dual.push_back(k);
     }
-    std::vector<at::Tensor> sums = sum_over_ranks(exchange, *plan, local);
-    results.resize(inputs + graph->parameters.size());
-    for (std::size_t k = 0; k < places.size(); ++k) {
-      results[places[k]] = sums[k];
+  }
+  for (const std::size_t k : dual) {
+    all.add(tangent_of(inputs.tensors[k]), inputs.spreads[k]);
+  }
+  const std::size_t count = inputs.tensors.size();
+  const auto part_of_duals = [part, dual, count](const Tensors& leaves) {
+    Tensors primals(leaves.begin(), leaves.begin() + static_cast<std::ptrdiff_t>(count));
+    for (std::size_t k = 0; k < dual.size(); ++k) {
+      primals[dual[k]] = with_tangent(primals[dual[k]], leaves[count + k]);
+    }
+    Tensors results = part(primals);
+    const std::size_t results_count = results.size();
+    for (std::size_t k = 0; k < results_count; ++k) {
+      const at::Tensor result = results[k];
+      const at::Tensor tangent = result.defined() ? tangent_of(result) : at::Tensor();
+      results.push_back(tangent.defined() || !result.defined() ? tangent : at::zeros_like(result));
+      results[k] = result.defined() ? primal_of(result) : result;
     }
     return results;
   };
+  std::vector<Spread> both = outputs;
+  both.insert(both.end(), outputs.begin(), outputs.end());
+  RecordedCall with_own_plans = call;
+  with_own_plans.plans = std::make_shared<CallPlans>();
+  Tensors results = recorded(with_own_plans, all, both, part_of_duals);
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    results[k] = with_tangent(results[k], results[outputs.size() + k]);
+  }
+  results.resize(outputs.size());
+  return results;
 }
 
-// All tensors as one real vector.
-at::Tensor joined(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> flat;
+}  // namespace
+
+Tensors differentiable(const Tensors& inputs, const std::function<Tensors()>& forward,
+                       std::function<Tensors(const Tensors&)> backward) {
+  return Collective::apply(
+      at::ArrayRef<at::Tensor>(inputs), forward,
+      Backward([backward = std::move(backward)](const Tensors& gradients, const Tensors& /*outputs*/) {
+        return backward(gradients);
+      }),
+      false);
+}
+
+Tensors differentiable_by_outputs(const Tensors& inputs, const std::function<Tensors()>& forward, Backward backward) {
+  return Collective::apply(at::ArrayRef<at::Tensor>(inputs), forward, std::move(backward), true);
+}
+
+Tensors differentiable_once(const Tensors& inputs, const Tensors& results, const char* what) {
+  if (!c10::GradMode::is_enabled()) {
+    return results;
+  }
+  Tensors defined;
+  std::ranges::copy_if(results, std::back_inserter(defined), [](const at::Tensor& t) { return t.defined(); });
+  Tensors wrapped = differentiable(
+      inputs, [&] { return defined; },
+      [what](const Tensors& /*gradients*/) -> Tensors {
+        throw Error(c10::str(what, " cannot be differentiated again"));
+      });
+  auto next = wrapped.begin();
+  Tensors all;
+  for (const at::Tensor& result : results) {
+    all.push_back(result.defined() ? *next++ : result);
+  }
+  return all;
+}
+
+at::Tensor joined(const Tensors& tensors) {
+  Tensors flat;
   for (const at::Tensor& tensor : tensors) {
     const at::Tensor dense = tensor.resolve_conj().contiguous();
     flat.push_back((dense.is_complex() ? at::view_as_real(dense) : dense).reshape({-1}));
@@ -154,8 +321,8 @@ at::Tensor joined(const std::vector<at::Tensor>& tensors) {
   return at::cat(flat);
 }
 
-std::vector<at::Tensor> parted(const at::Tensor& vector, const std::vector<at::Tensor>& like) {
-  std::vector<at::Tensor> parts;
+Tensors parted(const at::Tensor& vector, const Tensors& like) {
+  Tensors parts;
   std::int64_t begin = 0;
   for (const at::Tensor& tensor : like) {
     const std::int64_t length = tensor.numel() * (tensor.is_complex() ? 2 : 1);
@@ -172,69 +339,90 @@ std::vector<at::Tensor> parted(const at::Tensor& vector, const std::vector<at::T
   return parts;
 }
 
-}  // namespace
+RecordedInputs& RecordedInputs::add(const at::Tensor& tensor, Spread spread) {
+  tensors.push_back(tensor);
+  spreads.push_back(spread);
+  return *this;
+}
+
+RecordedInputs& RecordedInputs::add(const TensorList& list, Spread spread) {
+  for (const at::Tensor& tensor : list) {
+    add(tensor, spread);
+  }
+  return *this;
+}
+
+RecordedInputs& RecordedInputs::add(const Params& params) {
+  for (const auto& [name, value] : params) {
+    if (const auto* tensor = std::get_if<at::Tensor>(&value)) {
+      add(*tensor, Spread::replicated);
+    } else if (const auto* list = std::get_if<TensorList>(&value)) {
+      add(*list, Spread::replicated);
+    }
+  }
+  return *this;
+}
+
+Params with_tensors(const Params& params, at::ArrayRef<at::Tensor> tensors) {
+  Params result = params;
+  std::size_t k = 0;
+  for (const auto& [name, value] : params) {
+    if (std::holds_alternative<at::Tensor>(value)) {
+      result.set(name, tensors[k++]);
+    } else if (const auto* list = std::get_if<TensorList>(&value)) {
+      result.set(name, TensorList(tensors.slice(k, list->size()).vec()));
+      k += list->size();
+    }
+  }
+  return k == 0 ? result : result.set("tensors replaced", true);
+}
+
+Tensors recorded(const RecordedCall& call, const RecordedInputs& inputs, const std::vector<Spread>& outputs,
+                 std::function<Tensors(const Tensors&)> part) {
+  if (std::ranges::any_of(inputs.tensors, is_dual)) {
+    return of_duals(call, inputs, outputs, part);
+  }
+  std::vector<Input> all;
+  Tensors leaves;
+  const bool recording = c10::GradMode::is_enabled();
+  for (std::size_t k = 0; k < inputs.tensors.size(); ++k) {
+    const at::Tensor& tensor = inputs.tensors[k];
+    leaves.push_back(tensor.defined() ? tensor.detach().requires_grad_(recording && tensor.requires_grad()) : tensor);
+    all.push_back({tensor, leaves.back(), inputs.spreads[k]});
+  }
+  if (call.parameters != nullptr && call.parameters->recorded()) {
+    const Tensors own = call.parameters->tensors();
+    const Tensors routes = call.parameters->routes();
+    for (std::size_t k = 0; k < own.size(); ++k) {
+      all.push_back({routes[k], own[k], Spread::owned});
+    }
+  }
+  return with_graph(call, *call.plans, std::move(all), outputs,
+                    [part = std::move(part), leaves = std::move(leaves)] { return part(leaves); });
+}
+
+bool is_dual(const at::Tensor& tensor) { return tensor.defined() && tensor._fw_grad(0).defined(); }
+
+bool is_followed(const at::Tensor& tensor) { return records_gradients(tensor) || is_dual(tensor); }
+
+bool is_followed(const TensorList& tensors) {
+  return std::ranges::any_of(tensors, [](const at::Tensor& tensor) { return is_followed(tensor); });
+}
+
+bool is_followed(const Params& params) {
+  return !params.empty() && std::ranges::any_of(params, [](const Params::Entry& entry) {
+    const auto* const tensor = std::get_if<at::Tensor>(&entry.second);
+    const auto* const list = std::get_if<TensorList>(&entry.second);
+    return (tensor != nullptr && is_followed(*tensor)) || (list != nullptr && is_followed(*list));
+  });
+}
+
+at::Tensor primal_of(const at::Tensor& dual) { return is_dual(dual) ? at::_fw_primal(dual, 0) : dual; }
+
+at::Tensor tangent_of(const at::Tensor& dual) { return dual._fw_grad(0); }
+
+at::Tensor with_tangent(at::Tensor primal, const at::Tensor& tangent) { return at::_make_dual(primal, tangent, 0); }
 
 void set_backward_translator(void (*translate)(const std::exception_ptr&)) { translate_exception = translate; }
-
-std::vector<at::Tensor> differentiable(const std::vector<at::Tensor>& inputs, const Forward& forward,
-                                       Backward backward) {
-  return Collective::apply(at::ArrayRef<at::Tensor>(inputs), forward, std::move(backward));
-}
-
-std::vector<at::Tensor> sum_over_ranks(Exchange& exchange, ReducePlan& plan,
-                                       c10::function_ref<std::vector<at::Tensor>()> local) {
-  std::vector<at::Tensor> tensors;
-  const at::Tensor sum = exchange.reduce("gradient", plan, [&](const at::Tensor& /*out*/) {
-    tensors = local();
-    return tensors.size() == 1 ? tensors[0] : joined(tensors);
-  });
-  return tensors.size() == 1 ? std::vector<at::Tensor>{sum} : parted(sum, tensors);
-}
-
-at::Tensor reduce_recorded(Exchange& exchange, const char* what, ReducePlan& plan, const Recording& recording,
-                           const std::function<at::Tensor(const std::vector<at::Tensor>& inputs)>& part) {
-  const auto graph = make_graph(recording);
-  const auto forward = [&] {
-    return std::vector<at::Tensor>{exchange.reduce(what, plan, [&](const at::Tensor& /*out*/) {
-      const at::AutoGradMode recording_on(true);
-      graph->outputs = {part(graph->inputs)};
-      return graph->outputs[0].defined() ? graph->outputs[0].detach() : at::Tensor();
-    })};
-  };
-  const auto own = [](const std::vector<at::Tensor>& gradients) { return gradients; };
-  return differentiable(recorded_inputs(recording), forward, backward_of(exchange, recording, graph, own))[0];
-}
-
-TensorList gather_recorded(
-    Exchange& exchange, GatherPlan& plan, const Sharding& sharding, const Recording& recording,
-    const std::function<at::Tensor(std::size_t position, const std::vector<at::Tensor>& inputs)>& one) {
-  const auto graph = make_graph(recording);
-  const std::vector<std::int64_t> indices = exchange.indices();
-  const auto forward = [&] {
-    const auto all = [&](const TensorList& /*out*/) {
-      const at::AutoGradMode recording_on(true);
-      TensorList values;
-      for (std::size_t position = 0; position < indices.size(); ++position) {
-        graph->outputs.push_back(one(position, graph->inputs));
-        values.push_back(graph->outputs.back().detach());
-      }
-      return values;
-    };
-    // The results are needed all together, so none is streamed.
-    return exchange
-        .gather(plan, sharding, GatherStrategy::concatenated, all,
-                [](std::size_t /*position*/) { return at::Tensor(); })
-        .tensors();
-  };
-  const auto own = [indices](const std::vector<at::Tensor>& gradients) {
-    std::vector<at::Tensor> mine;
-    mine.reserve(indices.size());
-    for (const std::int64_t index : indices) {
-      mine.push_back(gradients[static_cast<std::size_t>(index)]);
-    }
-    return mine;
-  };
-  return TensorList(differentiable(recorded_inputs(recording), forward, backward_of(exchange, recording, graph, own)));
-}
 
 }  // namespace adjoin

@@ -1,9 +1,12 @@
 #include "adjoin/distributed/context.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
+#include <array>
+#include <cstdlib>
 #include <exception>
 
 #if defined(__GLIBC__)
@@ -25,6 +28,26 @@ at::Device choose_device(DeviceMode mode, int local_rank) {
   return gpus > 0 ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(local_rank % gpus)) : at::Device(at::kCPU);
 }
 
+// What is asked for here or by the environment, if it is the same on all ranks.
+CheckReplicated agreed_check(Communicator& communicator, const std::optional<CheckReplicated>& asked) {
+  const char* const environment = std::getenv("ADJOIN_CHECK_REPLICATED");
+  CheckReplicated own = asked.value_or(CheckReplicated::sampled);
+  if (!asked && environment != nullptr) {
+    try {
+      own = check_replicated_from_string(environment);
+    } catch (const InvalidArgument& error) {
+      if (communicator.size() == 1) {
+        throw;
+      }
+      communicator.refuse(c10::str("ADJOIN_CHECK_REPLICATED: ", error.what()));
+    }
+  }
+  std::array<double, 2> limits = {static_cast<double>(own), -static_cast<double>(own)};
+  communicator.all_reduce(limits, ReduceOp::max);
+  check(limits[0] == -limits[1], "check_replicated: must be the same on every rank");
+  return own;
+}
+
 void keep_freed_memory() {
 #if defined(__GLIBC__)
   // The largest threshold that glibc takes: larger blocks still go straight back.
@@ -36,6 +59,12 @@ void keep_freed_memory() {
 }
 
 }  // namespace
+
+CheckReplicated check_replicated_from_string(std::string_view name) {
+  check(name == "off" || name == "sampled" || name == "full",
+        "check_replicated: must be 'off', 'sampled' or 'full', got '", std::string(name), "'");
+  return name == "off" ? CheckReplicated::off : name == "full" ? CheckReplicated::full : CheckReplicated::sampled;
+}
 
 DistributedContext::DistributedContext(const ContextOptions& options) {
   if (options.keep_freed_memory) {
@@ -58,6 +87,8 @@ DistributedContext::DistributedContext(const ContextOptions& options) {
     communicator_ = make_single_communicator();
   }
   device_ = choose_device(options.device_mode, communicator_->local_rank());
+  check_replicated_ = agreed_check(*communicator_, options.check_replicated);
+  common_generator_ = at::detail::createCPUGenerator(options.seed.value_or(0));
   if (options.seed) {
     at::manual_seed(*options.seed + (options.seed_offset ? static_cast<std::uint64_t>(rank()) : 0));
   }
@@ -72,6 +103,16 @@ DistributedContext::~DistributedContext() {
   if (leaves_) {
     communicator_->leave(std::uncaught_exceptions() > 0);
   }
+}
+
+at::Tensor DistributedContext::rand(at::IntArrayRef sizes, at::ScalarType dtype, std::optional<std::uint64_t> seed) {
+  return at::rand(sizes, seed ? at::detail::createCPUGenerator(*seed) : common_generator_, at::TensorOptions(dtype))
+      .to(device_);
+}
+
+at::Tensor DistributedContext::randn(at::IntArrayRef sizes, at::ScalarType dtype, std::optional<std::uint64_t> seed) {
+  return at::randn(sizes, seed ? at::detail::createCPUGenerator(*seed) : common_generator_, at::TensorOptions(dtype))
+      .to(device_);
 }
 
 std::vector<std::int64_t> DistributedContext::local_indices(std::int64_t num_items) const {

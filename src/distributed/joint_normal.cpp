@@ -28,7 +28,7 @@ void JointNormal::ForCall::make() {
   at::Tensor sum;
   if (least == a_form) {
     ReducePlan once;
-    sum = exchange_.reduce("A_adjoint_A", once, [&](const at::Tensor& /*out*/) { return mine; });
+    sum = exchange_.reduce(once, [&](const at::Tensor& /*out*/) { return mine; });
   }
   joint_.made_ = true;
   joint_.form_ = sum;

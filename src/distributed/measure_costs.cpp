@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <chrono>
@@ -21,9 +22,16 @@ double seconds_of(const LinearPhysics& physics, const at::Tensor& x) {
   const c10::NoGradGuard no_grad;
   const at::Tensor sum = physics.A_adjoint_A(x).clone();
   double best = std::numeric_limits<double>::infinity();
+  const auto wait = [&] {  // for what a device has only begun
+    if (!x.is_cpu()) {
+      c10::impl::VirtualGuardImpl(x.device().type()).synchronizeDevice(x.device().index());
+    }
+  };
   for (int i = 0; i < repetitions; ++i) {
+    wait();
     const auto start = std::chrono::steady_clock::now();
     sum.add_(physics.A_adjoint_A(x));
+    wait();
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return best;
@@ -39,14 +47,16 @@ std::vector<double> measure_costs(DistributedContext& context, std::int64_t num_
   const DistributedStackedLinearPhysics stack(context, num_operators, factory, dealt_in_turn);
   const std::vector<std::int64_t>& indices = stack.local_indices();
   std::vector<double> costs(static_cast<std::size_t>(num_operators), 0.0);
-  Exchange exchange(context.shared_communicator(), context.device(), indices);
-  exchange.agree("measure_costs", "", [&] {
-    for (std::size_t k = 0; k < indices.size(); ++k) {
-      costs[static_cast<std::size_t>(indices[k])] =
-          for_operator(static_cast<std::int64_t>(k), [&] { return seconds_of(stack.local_operators()[k], x); });
-    }
+  Exchange exchange(context, "operators");
+  exchange.set_indices(indices);
+  exchange.call("measuring the costs", {"x", x}, [&] {
+    exchange.agree_max(costs, [&] {
+      for (std::size_t k = 0; k < indices.size(); ++k) {
+        costs[static_cast<std::size_t>(indices[k])] =
+            for_operator(static_cast<std::int64_t>(k), [&] { return seconds_of(stack.local_operators()[k], x); });
+      }
+    });
   });
-  context.communicator().all_reduce(costs);
   return costs;
 }
 

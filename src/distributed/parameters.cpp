@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <utility>
@@ -20,6 +21,14 @@ std::vector<at::Tensor> those_that_require_grad(const std::vector<at::Tensor>& t
   return result;
 }
 
+std::string layouts_of(const std::vector<at::Tensor>& tensors) {
+  std::string text;
+  for (const at::Tensor& tensor : tensors) {
+    text += c10::str(text.empty() ? "" : ", ", tensor.scalar_type(), ' ', tensor.sizes());
+  }
+  return text.empty() ? "none" : text;
+}
+
 bool same_tensors(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   return std::ranges::equal(a, b, [](const at::Tensor& p, const at::Tensor& q) { return p.is_same(q); });
 }
@@ -28,8 +37,16 @@ bool same_tensors(const std::vector<at::Tensor>& a, const std::vector<at::Tensor
 
 Parameters::Parameters(std::shared_ptr<Exchange> exchange, std::vector<at::Tensor> replicated,
                        std::vector<at::Tensor> owned)
-    : exchange_(std::move(exchange)), replicated_(std::move(replicated)), owned_(std::move(owned)) {
-  owned_somewhere_ = exchange_->agree_min(std::ranges::any_of(owned_, requires_grad) ? 0.0 : 1.0) == 0.0;
+    : exchange_(std::move(exchange)),
+      plans_(std::make_shared<CallPlans>()),
+      replicated_(std::move(replicated)),
+      owned_(std::move(owned)) {
+  const c10::InferenceMode normal(false);
+  CallArguments arguments;
+  arguments.add("parameters", layouts_of(replicated_));
+  owned_somewhere_ = exchange_->call("set_parameters", arguments, [&] {
+    return exchange_->agree_min(std::ranges::any_of(owned_, requires_grad) ? 0.0 : 1.0) == 0.0;
+  });
   nothing_ = at::zeros({}).requires_grad_();
 }
 
@@ -69,9 +86,14 @@ std::vector<at::Tensor> Parameters::summed_routes(const std::vector<at::Tensor>&
       }
       return shapes;
     };
-    const auto backward = [exchange = exchange_,
-                           plan = std::make_shared<ReducePlan>()](const std::vector<at::Tensor>& gradients) {
-      return sum_over_ranks(*exchange, *plan, [&] { return gradients; });
+    const RecordedCall call{.name = "gradient of parameters", .exchange = exchange_, .plans = plans_};
+    const auto backward = [call](const Tensors& gradients) {
+      RecordedInputs parts;
+      for (const at::Tensor& gradient : gradients) {
+        parts.add(gradient, Spread::owned);
+      }
+      const std::vector<Spread> sums(gradients.size(), Spread::replicated);
+      return recorded(call, parts, sums, [](const Tensors& own) { return own; });
     };
     summed_ = differentiable(tensors, forward, backward);
     routed_ = tensors;

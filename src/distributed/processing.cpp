@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/autograd.hpp"
 
 namespace adjoin {
@@ -15,13 +14,21 @@ DistributedProcessing::DistributedProcessing(Made /*tag*/, DistributedContext& c
     : context_(context),
       processor_(std::move(processor)),
       options_(std::move(options)),
-      exchange_(
-          std::make_shared<Exchange>(context.shared_communicator(), context.device(), std::vector<std::int64_t>{})) {
-  exchange_->agree("DistributedProcessing", describe(options_), [&] {
-    check(static_cast<bool>(processor_), "processor: must be callable, got an empty function");
-    check_options(options_);
+      exchange_(std::make_shared<Exchange>(context, "tiles")) {
+  CallArguments arguments;
+  for (const auto& [name, text] : named_options(options_)) {
+    arguments.add(name, text);
+  }
+  exchange_->call("the making", arguments, [&] {
+    exchange_->agree([&] {
+      check(static_cast<bool>(processor_), "processor: must be callable, got an empty function");
+      check_options(options_);
+    });
   });
+  exchange_->number(context, "tiles");
 }
+
+void DistributedProcessing::refuse(const char* method) const { exchange_->refuse(method); }
 
 void DistributedProcessing::prepare(const at::Tensor& x) const {
   check(x.defined() && (at::isFloatingType(x.scalar_type()) || at::isComplexType(x.scalar_type())) && x.numel() > 0,
@@ -95,14 +102,26 @@ at::Tensor DistributedProcessing::operator()(const at::Tensor& x, const CallOpti
     const at::Tensor part = exchange_->local([&] { return local_part(x, {}, options.params); });
     return part.defined() ? part : at::zeros_like(x);
   }
-  if (records_gradients(x) || parameters_.recorded()) {
-    return reduce_recorded(
-        *exchange_, "DistributedProcessing", image_plan_,
-        {.inputs = {x}, .parameters = &parameters_, .gradient_plan = &gradient_plan_, .keep = weak_from_this().lock()},
-        [&](const std::vector<at::Tensor>& inputs) { return local_part(inputs[0], {}, options.params); });
+  if (is_followed(x) || parameters_.recorded() || is_followed(options.params)) {
+    const auto part = [this, params = options.params](const Tensors& inputs) -> Tensors {
+      return {local_part(inputs[0], {}, with_tensors(params, at::ArrayRef<at::Tensor>(inputs).slice(1)))};
+    };
+    return recorded({.name = "processing",
+                     .exchange = exchange_,
+                     .parameters = &parameters_,
+                     .plans = plans_,
+                     .keep = weak_from_this().lock()},
+                    RecordedInputs().add(x, Spread::replicated).add(options.params), {Spread::replicated}, part)[0];
   }
-  return exchange_->reduce("DistributedProcessing", image_plan_,
-                           [&](const at::Tensor& out) { return local_part(x, out, options.params); });
+  CallArguments arguments("x", x);
+  for (const auto& [name, value] : options.params) {
+    if (const double* const number = std::get_if<double>(&value)) {
+      arguments.add(name.c_str(), *number);
+    }
+  }
+  return exchange_->call("processing", arguments, [&] {
+    return exchange_->reduce(plans_->sums, [&](const at::Tensor& out) { return local_part(x, out, options.params); });
+  });
 }
 
 }  // namespace adjoin

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/saved_variable.h>
 
 #include <utility>
 
@@ -11,26 +12,43 @@
 
 namespace adjoin {
 
+// What A and forward differ in.
+struct DistributedStackedPhysics::Step {
+  const char* name;
+  const char* reduced_name;
+  TensorList (LocalStack::*all)(const TensorList& out, const at::Tensor& x, const Params& params) const;
+  at::Tensor (Physics::*one)(const at::Tensor& x, const Params& params) const;
+  std::shared_ptr<CallPlans> DistributedStackedPhysics::* plans;
+  // Whether another call of it, or of its adjoint, is its derivative: the noise of forward could not be drawn again.
+  bool is_repeatable;
+};
+
+const DistributedStackedPhysics::Step DistributedStackedPhysics::step_A = {
+    "A", "A_reduced", &LocalStack::A, &Physics::A, &DistributedStackedPhysics::A_plans_, true};
+const DistributedStackedPhysics::Step DistributedStackedPhysics::step_forward = {
+    "forward", "forward_reduced", &LocalStack::forward, &Physics::forward, &DistributedStackedPhysics::forward_plans_,
+    false};
+
 namespace {
 
-std::string describe(std::int64_t num_operators, const DistributedOptions& options) {
-  return c10::str("num_operators ", num_operators, ", reduction ", to_string(options.reduction), ", dtype ",
-                  options.dtype ? c10::toString(*options.dtype) : "any", ", gather_strategy ",
-                  to_string(options.gather_strategy), ", costs [", c10::Join(", ", options.costs), "]");
+CallArguments arguments_of(std::int64_t num_operators, const DistributedOptions& options) {
+  CallArguments arguments;
+  arguments.add("num_operators", num_operators)
+      .add("reduction", to_string(options.reduction))
+      .add("dtype", options.dtype ? c10::toString(*options.dtype) : "any")
+      .add("gather_strategy", to_string(options.gather_strategy))
+      .add("costs", "[", c10::Join(", ", options.costs), "]");
+  return arguments;
 }
 
-Sharding agreed_sharding(const DistributedContext& context, std::int64_t num_operators,
-                         const DistributedOptions& options) {
-  Exchange(context.shared_communicator(), context.device(), {})
-      .agree("DistributedStackedPhysics", describe(num_operators, options), [&] {
-        check(num_operators >= 1, "num_operators: must be at least 1, got ", num_operators);
-        check(options.costs.empty() || static_cast<std::int64_t>(options.costs.size()) == num_operators,
-              "costs: must hold one cost for each of ", num_operators, " operators, got ", options.costs.size());
-        if (options.dtype) {
-          check(at::isFloatingType(*options.dtype) || at::isComplexType(*options.dtype),
-                "dtype: must be floating-point or complex, got ", *options.dtype);
-        }
-      });
+Sharding sharding_of(const DistributedContext& context, std::int64_t num_operators, const DistributedOptions& options) {
+  check(num_operators >= 1, "num_operators: must be at least 1, got ", num_operators);
+  check(options.costs.empty() || static_cast<std::int64_t>(options.costs.size()) == num_operators,
+        "costs: must hold one cost for each of ", num_operators, " operators, got ", options.costs.size());
+  if (options.dtype) {
+    check(at::isFloatingType(*options.dtype) || at::isComplexType(*options.dtype),
+          "dtype: must be floating-point or complex, got ", *options.dtype);
+  }
   return options.costs.empty() ? Sharding::round_robin(num_operators, context.size())
                                : Sharding::by_cost(options.costs, context.size());
 }
@@ -46,58 +64,55 @@ Params on_device(Params params, at::Device device) {
   return params;
 }
 
+constexpr const char* making = "the making";
+
 }  // namespace
 
+// ---- Making ------------------------------------------------------------------------------------------------------
+
 DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators,
-                                                     const DistributedOptions& options)
+                                                     const PhysicsFactory& factory, const DistributedOptions& options,
+                                                     const MakeLocal& make_local)
     : context_(context),
-      sharding_(agreed_sharding(context, num_operators, options)),
       dtype_(options.dtype),
       gather_strategy_(options.gather_strategy),
-      exchange_(std::make_shared<Exchange>(context.shared_communicator(), context.device(), local_indices())),
-      space_(std::make_shared<MeasurementSpace>(
-          local_indices(), num_operators,
-          options.reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators) : 1.0,
-          exchange_->alone() ? nullptr : exchange_)) {}
+      exchange_(std::make_shared<Exchange>(context, "a stack")),
+      sharding_(exchange_->call(making, {}, [&] { return sharding_of(context, num_operators, options); })) {
+  exchange_->set_indices(local_indices());
+  space_ = std::make_shared<MeasurementSpace>(
+      local_indices(), num_operators,
+      options.reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators) : 1.0,
+      exchange_->alone() ? nullptr : exchange_);
+  exchange_->call(making, arguments_of(num_operators, options), [&] {
+    Params shared = options.factory_kwargs;
+    if (!exchange_->alone()) {
+      Communicator& communicator = exchange_->communicator();
+      shared = deserialize_params(communicator.broadcast_bytes(rank() == 0 ? serialize(shared) : std::string(), 0));
+    }
+    exchange_->agree([&] {
+      check(static_cast<bool>(factory), "factory: must be callable, got an empty function");
+      shared = on_device(std::move(shared), context_.device());
+      std::vector<PhysicsPtr> operators;
+      for (const std::int64_t index : local_indices()) {
+        for_operator(static_cast<std::int64_t>(operators.size()), [&] {
+          operators.push_back(factory(index, context_.device(), shared));
+          check(operators.back() != nullptr, "factory: must return an operator, got a null pointer");
+        });
+      }
+      local_ = make_local(std::move(operators));
+    });
+    local_->accept(names_on_all_ranks(local_->parameter_names()));
+  });
+  exchange_->number(context, "stack");
+}
 
 DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators,
                                                      const PhysicsFactory& factory, const DistributedOptions& options)
-    : DistributedStackedPhysics(context, num_operators, options) {
-  local_ = std::make_unique<StackedPhysics>(make_operators<Physics>(factory, options.factory_kwargs, "an operator"));
-  local_->accept(names_on_all_ranks(local_->parameter_names()));
-}
+    : DistributedStackedPhysics(context, num_operators, factory, options, [](std::vector<PhysicsPtr> operators) {
+        return std::make_unique<LocalPhysics>(std::move(operators));
+      }) {}
 
 DistributedStackedPhysics::~DistributedStackedPhysics() = default;
-
-template <class P>
-std::vector<std::shared_ptr<P>> DistributedStackedPhysics::make_operators(const PhysicsFactory& factory,
-                                                                          const Params& factory_kwargs,
-                                                                          const char* expected) const {
-  Params shared = factory_kwargs;
-  if (!exchange_->alone()) {
-    Communicator& communicator = exchange_->communicator();
-    shared = deserialize_params(communicator.broadcast_bytes(rank() == 0 ? serialize(shared) : std::string(), 0));
-  }
-  std::vector<std::shared_ptr<P>> operators;
-  exchange_->agree("factory", "", [&] {
-    check(static_cast<bool>(factory), "factory: must be callable, got an empty function");
-    shared = on_device(std::move(shared), context_.device());
-    for (const std::int64_t index : local_indices()) {
-      for_operator(static_cast<std::int64_t>(operators.size()), [&] {
-        const PhysicsPtr made = factory(index, context_.device(), shared);
-        check(made != nullptr, "factory: must return ", expected, ", got a null pointer");
-        operators.push_back(std::dynamic_pointer_cast<P>(made));
-        check(operators.back() != nullptr, "factory: must return ", expected, ", got a ", made->name());
-      });
-    }
-  });
-  return operators;
-}
-
-template std::vector<PhysicsPtr> DistributedStackedPhysics::make_operators(const PhysicsFactory&, const Params&,
-                                                                           const char*) const;
-template std::vector<LinearPhysicsPtr> DistributedStackedPhysics::make_operators(const PhysicsFactory&, const Params&,
-                                                                                 const char*) const;
 
 ParameterNames DistributedStackedPhysics::names_on_all_ranks(const ParameterNames& mine) const {
   ParameterNames all = mine;
@@ -111,142 +126,184 @@ ParameterNames DistributedStackedPhysics::names_on_all_ranks(const ParameterName
   return all;
 }
 
-TensorList DistributedStackedPhysics::A(const at::Tensor& x, const CallOptions& options) const {
-  return gathered(Step::A, x, options);
-}
-
-TensorList DistributedStackedPhysics::forward(const at::Tensor& x, const CallOptions& options) const {
-  return gathered(Step::forward, x, options);
-}
-
 void DistributedStackedPhysics::check_unchanged(std::int64_t version) const {
-  if (local_version() != version) {
+  if (local_->version() != version) {
     throw Error(
         "an operator was updated, or a tensor that it is made of changed in place, since the forward pass: its "
-        "gradient "
-        "would be that of another operator");
+        "gradient would be that of another operator");
   }
 }
 
-ShardedTensorList DistributedStackedPhysics::A_sharded(const at::Tensor& x, const Params& params) const {
-  return sharded(gathered(Step::A, x, {.gather = false, .params = params}));
-}
-
-ShardedTensorList DistributedStackedPhysics::forward_sharded(const at::Tensor& x, const Params& params) const {
-  return sharded(gathered(Step::forward, x, {.gather = false, .params = params}));
-}
-
-at::Tensor DistributedStackedPhysics::A_reduced(const at::Tensor& x, Reduction reduction,
-                                                const CallOptions& options) const {
-  return reduced(Step::A, x, reduction, options);
-}
-
-at::Tensor DistributedStackedPhysics::forward_reduced(const at::Tensor& x, Reduction reduction,
-                                                      const CallOptions& options) const {
-  return reduced(Step::forward, x, reduction, options);
-}
+void DistributedStackedPhysics::refuse(const char* method) const { exchange_->refuse(method); }
 
 void DistributedStackedPhysics::set_parameters(std::vector<at::Tensor> replicated, std::vector<at::Tensor> owned) {
   parameters_ = Parameters(exchange_, std::move(replicated), std::move(owned));
 }
 
-Recording DistributedStackedPhysics::recording(std::vector<at::Tensor> inputs, bool replicated) const {
-  return {.inputs = std::move(inputs),
-          .replicated = replicated,
-          .parameters = &parameters_,
-          .gradient_plan = &gradient_plan_,
-          .keep = weak_from_this().lock()};
+// ---- Measuring ---------------------------------------------------------------------------------------------------
+
+TensorList DistributedStackedPhysics::A(const at::Tensor& x, const CallOptions& options) const {
+  return measured(step_A, x, options);
 }
 
-// The measurements of all ranks as one differentiable operation. That of A needs J(x)ᵀ only; that of forward, whose
-// noise could not be drawn again, keeps the local graph, as does every one that parameters take part in.
-TensorList DistributedStackedPhysics::gathered_with_gradients(Step step, const at::Tensor& x,
-                                                              const CallOptions& options) const {
-  GatherPlan& plan = gather_plans_[static_cast<std::size_t>(step)];
-  if (step == Step::forward || parameters_.recorded()) {
-    const auto one = [&](std::size_t position, const std::vector<at::Tensor>& inputs) {
-      check_tensor("x", inputs[0]);
-      return for_operator(static_cast<std::int64_t>(position),
-                          [&] { return local_step_of(step, position, inputs[0], options.params); });
-    };
-    return gather_recorded(*exchange_, plan, sharding_, recording({x}), one);
-  }
-  const auto forward = [&] { return gathered(step, x, options).tensors(); };
-  const auto backward = [this, x, params = options.params, version = local_version(),
-                         keep = weak_from_this().lock()](const std::vector<at::Tensor>& gradients) {
-    const auto partial = [&](const at::Tensor& /*out*/) {
-      check_unchanged(version);
-      TensorList own;
-      for (const std::int64_t i : local_indices()) {
-        own.push_back(gradients[static_cast<std::size_t>(i)]);
-      }
-      return local_vjp(x, own, params);
-    };
-    return std::vector<at::Tensor>{exchange_->reduce("gradient", gradient_plan_, partial)};
-  };
-  return TensorList(differentiable({x}, forward, backward));
+TensorList DistributedStackedPhysics::forward(const at::Tensor& x, const CallOptions& options) const {
+  return measured(step_forward, x, options);
 }
 
-TensorList DistributedStackedPhysics::gathered(Step step, const at::Tensor& x, const CallOptions& options) const {
-  if (options.gather && (records_gradients(x) || parameters_.recorded())) {
-    return gathered_with_gradients(step, x, options);
-  }
+ShardedTensorList DistributedStackedPhysics::A_sharded(const at::Tensor& x, const Params& params) const {
+  return sharded(measured(step_A, x, {.gather = false, .params = params}));
+}
+
+ShardedTensorList DistributedStackedPhysics::forward_sharded(const at::Tensor& x, const Params& params) const {
+  return sharded(measured(step_forward, x, {.gather = false, .params = params}));
+}
+
+at::Tensor DistributedStackedPhysics::A_reduced(const at::Tensor& x, Reduction reduction,
+                                                const CallOptions& options) const {
+  return reduced(step_A, x, reduction, options);
+}
+
+at::Tensor DistributedStackedPhysics::forward_reduced(const at::Tensor& x, Reduction reduction,
+                                                      const CallOptions& options) const {
+  return reduced(step_forward, x, reduction, options);
+}
+
+TensorList DistributedStackedPhysics::measured(const Step& step, const at::Tensor& x,
+                                               const CallOptions& options) const {
   const auto all = [&](const TensorList& out) {
     check_tensor("x", x);
-    return local_step(step, out, x, options.params);
+    return (local().*step.all)(out, x, options.params);
   };
   if (!options.gather) {
     return exchange_->local([&] { return all({}); });
   }
-  return exchange_->gather(gather_plans_[static_cast<std::size_t>(step)], sharding_, gather_strategy_, all,
-                           [&](std::size_t position) {
-                             check_tensor("x", x);
-                             return for_operator(static_cast<std::int64_t>(position),
-                                                 [&] { return local_step_of(step, position, x, options.params); });
-                           });
+  if (is_followed(x) || uses_followed(options.params)) {
+    return followed(step, x, options.params);
+  }
+  return exchange_->call(step.name, {"x", x}, [&] {
+    return exchange_->gather((this->*step.plans)->items, sharding_, gather_strategy_, all, [&](std::size_t position) {
+      check_tensor("x", x);
+      return for_operator(static_cast<std::int64_t>(position),
+                          [&] { return (local()[position].*step.one)(x, local().taken(position, options.params)); });
+    });
+  });
 }
 
-at::Tensor DistributedStackedPhysics::reduced(Step step, const at::Tensor& x, Reduction reduction,
+TensorList DistributedStackedPhysics::followed(const Step& step, const at::Tensor& x, const Params& params) const {
+  const auto keep = weak_from_this().lock();
+  if (step.is_repeatable && !uses_followed(params)) {
+    if (is_dual(x) && is_linear()) {
+      TensorList y = measured(step, primal_of(x), {.params = params});
+      const TensorList tangents = measured(step, tangent_of(x), {.params = params});
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        y[i] = with_tangent(y[i], tangents[i]);
+      }
+      return y;
+    }
+    if (!is_dual(x)) {
+      const auto forward = [&] { return measured(step, x.detach(), {.params = params}).tensors(); };
+      // Notices, as torch does, when x is changed before it is used again.
+      const auto saved = std::make_shared<torch::autograd::SavedVariable>(is_linear() ? at::Tensor() : x, false);
+      const auto backward = [this, saved, params, keep, version = local().version(),
+                             like = is_linear() ? x.detach() : at::Tensor()](const Tensors& gradients) -> Tensors {
+        return {of_unchanged(version, [&] {
+          return pulled_back(like.defined() ? like : saved->unpack(), TensorList(gradients), params);
+        })};
+      };
+      return TensorList(differentiable({x}, forward, backward));
+    }
+  }
+  const auto part = [this, &step, params](const Tensors& inputs) {
+    check_tensor("x", inputs[0]);
+    const Params own_params = with_tensors(params, at::ArrayRef<at::Tensor>(inputs).slice(1));
+    Tensors results(static_cast<std::size_t>(num_operators()));
+    for (std::size_t position = 0; position < local_indices().size(); ++position) {
+      results[static_cast<std::size_t>(local_indices()[position])] =
+          for_operator(static_cast<std::int64_t>(position),
+                       [&] { return (local()[position].*step.one)(inputs[0], local().taken(position, own_params)); });
+    }
+    return results;
+  };
+  return TensorList(recorded(recording(step.name, this->*step.plans),
+                             RecordedInputs().add(x, Spread::replicated).add(params), item_spreads(), part));
+}
+
+at::Tensor DistributedStackedPhysics::pulled_back(const at::Tensor& x, const TensorList& v,
+                                                  const Params& params) const {
+  if (is_followed(x) || is_followed(v)) {
+    const auto part = [this, params](const Tensors& inputs) -> Tensors {
+      return {local().A_vjp(inputs[0], owned_items(at::ArrayRef<at::Tensor>(inputs).slice(1)), {}, params)};
+    };
+    return recorded(recording("gradient", gradient_plans_),
+                    RecordedInputs().add(x, Spread::replicated).add(v, Spread::item), {Spread::replicated}, part)[0];
+  }
+  return exchange_->call("gradient", {}, [&] {
+    return exchange_->reduce(gradient_plans_->sums, [&](const at::Tensor& out) {
+      return local().A_vjp(x, owned_items(v.tensors()), out, params);
+    });
+  });
+}
+
+at::Tensor DistributedStackedPhysics::reduced(const Step& step, const at::Tensor& x, Reduction reduction,
                                               const CallOptions& options) const {
   const double weight = reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators()) : 1.0;
-  const auto partial = [&](const at::Tensor& /*out*/) {
+  const auto part = [&](const at::Tensor& /*out*/) {
     check_tensor("x", x);
     at::Tensor sum;
-    for (const at::Tensor& y : local_step(step, {}, x, options.params)) {
+    for (const at::Tensor& y : (local().*step.all)({}, x, options.params)) {
       sum = sum.defined() ? sum + y : y;
     }
     return sum.defined() && weight != 1.0 ? sum * weight : sum;
   };
-  if (options.gather && (records_gradients(x) || parameters_.recorded())) {
+  if (!options.gather) {
+    const at::Tensor sum = exchange_->local([&] { return part({}); });
+    return sum.defined() ? sum : at::zeros({}, x.options());
+  }
+  if (is_followed(x) || uses_followed(options.params)) {
     // Sums what autograd follows already: one gather more than needed, and none of the rules for parts twice.
-    const TensorList y = gathered(step, x, options);
+    const TensorList y = measured(step, x, options);
     at::Tensor sum = y[0];
     for (std::size_t i = 1; i < y.size(); ++i) {
       sum = sum + y[i];
     }
     return sum * weight;
   }
-  if (options.gather) {
-    return exchange_->reduce("A_reduced", reduced_plan_, partial);
+  CallArguments arguments("x", x);
+  arguments.add("reduction", to_string(reduction));
+  return exchange_->call(step.reduced_name, arguments,
+                         [&] { return exchange_->reduce((this->*step.plans)->sums, part); });
+}
+
+// ---- What the methods share --------------------------------------------------------------------------------------
+
+RecordedCall DistributedStackedPhysics::recording(const char* name, const std::shared_ptr<CallPlans>& plans) const {
+  return {.name = name,
+          .exchange = exchange_,
+          .sharding = &sharding_,
+          .gather_strategy = gather_strategy_,
+          .parameters = &parameters_,
+          .plans = plans,
+          .keep = weak_from_this().lock()};
+}
+
+std::vector<Spread> DistributedStackedPhysics::item_spreads() const {
+  return std::vector<Spread>(static_cast<std::size_t>(num_operators()), Spread::item);
+}
+
+TensorList DistributedStackedPhysics::local_part(const char* argument, const Measurements& y) const {
+  TensorList part = y.owned(argument, *space_);
+  for (const at::Tensor& entry : part) {
+    check_tensor(argument, entry);
   }
-  at::Tensor sum = exchange_->local([&] { return partial({}); });
-  return sum.defined() ? sum : at::zeros({}, x.options());
+  return part;
 }
 
-TensorList DistributedStackedPhysics::local_step(Step step, const TensorList& /*out*/, const at::Tensor& x,
-                                                 const Params& params) const {
-  return step == Step::A ? local_->A(x, params) : local_->forward(x, params);
-}
-
-at::Tensor DistributedStackedPhysics::local_step_of(Step step, std::size_t position, const at::Tensor& x,
-                                                    const Params& params) const {
-  const Physics& physics = (*local_)[position];
-  const Params own = local_->taken(position, params);
-  return step == Step::A ? physics.A(x, own) : physics.forward(x, own);
-}
-
-at::Tensor DistributedStackedPhysics::local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const {
-  return local_->A_vjp(x, v, params);
+TensorList DistributedStackedPhysics::owned_items(at::ArrayRef<at::Tensor> items) const {
+  TensorList part;
+  for (const std::int64_t i : local_indices()) {
+    part.push_back(items[static_cast<std::size_t>(i)]);
+  }
+  return part;
 }
 
 void DistributedStackedPhysics::check_tensor(const char* argument, const at::Tensor& tensor) const {

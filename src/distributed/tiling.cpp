@@ -178,14 +178,26 @@ void check_options(const TilingOptions& options) {
   }
 }
 
-std::string describe(const TilingOptions& options) {
+std::vector<std::pair<const char*, std::string>> named_options(const TilingOptions& options) {
   if (options.custom) {
-    return "a strategy of the user's";
+    return {{"strategy", "a strategy of the user's"}};
   }
-  return c10::str("strategy ", to_string(options.strategy), ", tiling_dims ", at::IntArrayRef(options.tiling_dims),
-                  ", patch_size ", at::IntArrayRef(options.patch_size), ", overlap ", at::IntArrayRef(options.overlap),
-                  ", stride ", at::IntArrayRef(options.stride), ", pad_mode ", to_string(options.pad_mode),
-                  ", num_splits ", at::IntArrayRef(options.num_splits));
+  const auto text = [](const std::vector<std::int64_t>& list) { return c10::str(at::IntArrayRef(list)); };
+  return {{"strategy", std::string(to_string(options.strategy))},
+          {"tiling_dims", text(options.tiling_dims)},
+          {"patch_size", text(options.patch_size)},
+          {"overlap", text(options.overlap)},
+          {"stride", text(options.stride)},
+          {"pad_mode", std::string(to_string(options.pad_mode))},
+          {"num_splits", text(options.num_splits)}};
+}
+
+std::string describe(const TilingOptions& options) {
+  std::string all;
+  for (const auto& [name, text] : named_options(options)) {
+    all += c10::str(all.empty() ? "" : ", ", name, ' ', text);
+  }
+  return all;
 }
 
 std::unique_ptr<DistributedSignalStrategy> create_strategy(at::IntArrayRef img_size, const TilingOptions& options) {

@@ -298,19 +298,24 @@ DistributedDataFidelity::DistributedDataFidelity(const DistributedStackedLinearP
                                                  const std::function<std::vector<DataFidelityPtr>()>& make)
     : stack_(stack),
       reduction_(options.reduction.value_or(stack.reduction())),
-      exchange_(stack.context().shared_communicator(), stack.context().device(), stack.local_indices()),
+      exchange_(std::make_shared<Exchange>(stack.context(), "a fidelity")),
       terms_({}, {}) {
-  exchange_.agree("DistributedDataFidelity", c10::str("reduction ", to_string(reduction_)),
-                  [&] { terms_ = detail::StackTerms(make(), stack.local_indices()); });
-  // The largest Lipschitz constant; whether all are L2 with one σ: its largest and smallest value where there are any.
-  const double own = terms_.sigma();
-  const double none = -std::numeric_limits<double>::infinity();
-  const bool is_l2 = own > 0.0;
-  std::array<double, 4> largest = {terms_.lipschitz(), is_l2 ? own : none, is_l2 ? -own : none,
-                                   std::isnan(own) ? 1.0 : 0.0};
-  if (!exchange_.alone()) {
-    exchange_.communicator().all_reduce(std::span<double>(largest), ReduceOp::max);
-  }
+  exchange_->set_indices(stack.local_indices());
+  std::array<double, 4> largest{};
+  CallArguments arguments;
+  arguments.add("reduction", to_string(reduction_));
+  exchange_->call("the making", arguments, [&] {
+    // The largest Lipschitz constant; whether all are L2 with one σ: its largest and smallest value where there are
+    // any.
+    exchange_->agree_max(largest, [&] {
+      terms_ = detail::StackTerms(make(), stack.local_indices());
+      const double own = terms_.sigma();
+      const double none = -std::numeric_limits<double>::infinity();
+      const bool is_l2 = own > 0.0;
+      largest = {terms_.lipschitz(), is_l2 ? own : none, is_l2 ? -own : none, std::isnan(own) ? 1.0 : 0.0};
+    });
+  });
+  exchange_->number(stack.context(), "fidelity");
   lipschitz_ = largest[0];
   sigma_ = largest[3] == 0.0 && largest[1] == -largest[2] ? largest[1] : std::numeric_limits<double>::quiet_NaN();
 }
@@ -336,21 +341,14 @@ double DistributedDataFidelity::weight() const {
   return scale() / factor_of(stack_.reduction(), stack_.num_operators());
 }
 
-TensorList DistributedDataFidelity::local_part(const TensorList& y) const { return stack_.shard(y).local; }
-
-TensorList DistributedDataFidelity::local_part(const ShardedTensorList& y) const {
-  check(y.space != nullptr && y.space->total == stack_.num_operators() && y.space->indices == stack_.local_indices(),
-        "y: must be sharded as the stack, over ", stack_.num_operators(), " operators, got a list of ",
-        y.space == nullptr ? 0 : y.space->total);
-  return local_part(y.local);
-}
-
 template <class Y, class Part>
 at::Tensor DistributedDataFidelity::reduce(const char* what, ReducePlan& plan, const at::Tensor& x, const Y& y,
                                            Part&& part) const {
-  return exchange_.reduce(what, plan, [&](const at::Tensor& out) {
-    check(x.defined(), what, ": x must be a tensor, got an undefined one");
-    return part(local_part(y), out);
+  return exchange_->call(what, {"x", x}, [&] {
+    return exchange_->reduce(plan, [&](const at::Tensor& out) {
+      check(x.defined(), what, ": x must be a tensor, got an undefined one");
+      return part(stack_.local_part("y", y), out);
+    });
   });
 }
 
@@ -361,7 +359,7 @@ ValueAndGradient DistributedDataFidelity::evaluate(Wanted wanted, const at::Tens
     const TensorList Ax = stack_.A(x, {.gather = false, .params = params});
     return terms_.sum(wanted, stack_.local_operators(), x, Ax, part, out, params);
   };
-  if (exchange_.alone()) {
+  if (exchange_->alone()) {
     ValueAndGradient result;
     reduce("data fidelity", both_plan_, x, y, [&](const TensorList& part, const at::Tensor& out) {
       result = local_sum(part, out);
@@ -445,28 +443,30 @@ template <class Y>
 at::Tensor DistributedDataFidelity::solve_prox(const at::Tensor& x, const Y& y, double gamma,
                                                const DaggerOptions& options) const {
   double factor = 0.0;
-  exchange_.agree("prox", c10::str("gamma ", gamma), [&] { factor = prox_weight(gamma, sigma_, weight()); });
+  exchange_->call("prox", {}, [&] { exchange_->agree([&] { factor = prox_weight(gamma, sigma_, weight()); }); });
   return stack_.prox_l2(x, y, factor, options);
 }
 
 bool DistributedDataFidelity::on_all_ranks(const std::function<bool()>& question) const {
-  const bool answer = exchange_.deferring(question, [] { return false; });
-  return exchange_.agree_min(answer ? 1.0 : 0.0) > 0.0;
+  const bool answer = exchange_->deferring(question, [] { return false; });
+  return exchange_->call("agreement", {}, [&] { return exchange_->agree_min(answer ? 1.0 : 0.0) > 0.0; });
 }
 
 void DistributedDataFidelity::deferring(const std::function<void()>& work) const {
-  if (exchange_.alone()) {
+  if (exchange_->alone()) {
     work();
   } else {
-    exchange_.deferring(work, [] {});
+    exchange_->deferring(work, [] {});
   }
 }
 
 void DistributedDataFidelity::settle(NextMessage next) const {
   if (next == NextMessage::prox) {
-    exchange_.agree("prox", "", [] {});
+    exchange_->call("prox", {}, [&] { exchange_->agree([] {}); });
   } else if (grad_plan_.buffer) {
-    (void)exchange_.reduce("grad", grad_plan_, [](const at::Tensor& /*out*/) { return at::Tensor(); });
+    exchange_->call("grad", {}, [&] {
+      return exchange_->reduce(grad_plan_, [](const at::Tensor& /*out*/) { return at::Tensor(); });
+    });
   }
 }
 

@@ -7,8 +7,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/fused.hpp"
 #include "adjoin/solvers/krylov.hpp"
 #include "adjoin/solvers/least_squares.hpp"
@@ -61,16 +63,32 @@ at::Tensor solve_rectangular(const LeastSquaresProblem<Y>& problem, const Dagger
                                         : lsmr(problem.A, problem.A_adjoint, problem.y, all, x0).x;
 }
 
+// The problem whose data terms are those of the items times γ_i, by the maps √γ_i A and √γ_i Aᵀ.
+template <class Y>
+LeastSquaresProblem<Y> weighted_items(const LeastSquaresProblem<Y>& problem, const std::vector<double>& gammas) {
+  Scalars roots;
+  for (const double gamma : gammas) {
+    roots.push_back(std::sqrt(gamma));
+  }
+  const auto scaled = [roots](const auto& vector) {
+    auto copy = adjoin::clone(vector);
+    adjoin::scale(roots, copy);
+    return copy;
+  };
+  LeastSquaresProblem<Y> result;
+  result.A = [scaled, A = problem.A](const at::Tensor& x) { return scaled(A(x)); };
+  result.A_adjoint = [scaled, A_adjoint = problem.A_adjoint](const Y& y) { return scaled(A_adjoint(y)); };
+  result.y = scaled(problem.y);
+  result.items = problem.items;
+  return result;
+}
+
 }  // namespace
 
 void check_options(const DaggerOptions& options) {
   check(options.max_iter >= 0, "DaggerOptions: max_iter must be at least 0, got ", options.max_iter);
   check(std::isfinite(options.tol) && options.tol >= 0.0, "DaggerOptions: tol must be finite and at least 0, got ",
         options.tol);
-}
-
-void check_gamma(double gamma) {
-  check(std::isfinite(gamma) && gamma > 0.0, "prox_l2: gamma must be finite and above 0, got ", gamma);
 }
 
 TensorList roots_of(const TensorList& weights) {
@@ -128,26 +146,36 @@ at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const Dagg
 }
 
 template <class Y>
-at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, double gamma,
+at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, const Gamma& gamma,
                          const DaggerOptions& options) {
   check_options(options);
-  check_gamma(gamma);
+  gamma.check_positive("prox_l2");
   const c10::NoGradGuard no_grad;
   const SolverOptions common = solver_options("prox_l2", problem, options);
+  const std::vector<double> gammas = gamma.for_items("prox_l2", gamma.is_single() ? 1 : problem.items);
   if (!uses_normal_equations(options.solver)) {
-    return solve_rectangular(problem, options, common, 1.0 / std::sqrt(gamma), z);
+    return gamma.is_single() ? solve_rectangular(problem, options, common, 1.0 / std::sqrt(gammas[0]), z)
+                             : solve_rectangular(weighted_items(problem, gammas), options, common, 1.0, z);
   }
   const at::Tensor adjoint = adjoint_of_y(problem);
   check_image("prox_l2", "z", z, adjoint);
-  const LinearMap<at::Tensor, at::Tensor> H = [&](const at::Tensor& x) {
-    return at::add(x, problem.A_adjoint_A(x), gamma);
+  // image + γ x, item by item.
+  const auto plus = [&](const at::Tensor& image, const at::Tensor& x) {
+    if (gamma.is_single()) {
+      return at::add(image, x, gammas[0]);
+    }
+    at::Tensor sum = adjoin::clone(image);
+    adjoin::axpy(Scalars(gammas.begin(), gammas.end()), x, sum);
+    return sum;
   };
-  return solve_hermitian(options.solver, H, at::add(z, adjoint, gamma), common, options.init ? *options.init : z);
+  const LinearMap<at::Tensor, at::Tensor> H = [&](const at::Tensor& x) { return plus(x, problem.A_adjoint_A(x)); };
+  return solve_hermitian(options.solver, H, plus(z, adjoint), common, options.init ? *options.init : z);
 }
 
-#define ADJOIN_INSTANTIATE(Y)                                                                   \
-  template at::Tensor solve_least_squares(const LeastSquaresProblem<Y>&, const DaggerOptions&); \
-  template at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>&, const at::Tensor&, double, const DaggerOptions&);
+#define ADJOIN_INSTANTIATE(Y)                                                                       \
+  template at::Tensor solve_least_squares(const LeastSquaresProblem<Y>&, const DaggerOptions&);     \
+  template at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>&, const at::Tensor&, const Gamma&, \
+                                    const DaggerOptions&);
 
 ADJOIN_INSTANTIATE(at::Tensor)
 ADJOIN_INSTANTIATE(TensorList)

@@ -151,7 +151,7 @@ at::Tensor LinearPhysics::A_dagger(const at::Tensor& y, const DaggerOptions& opt
   return solve_least_squares(least_squares_problem(*this, y, image, options), options);
 }
 
-at::Tensor LinearPhysics::prox_l2(const at::Tensor& z, const at::Tensor& y, double gamma,
+at::Tensor LinearPhysics::prox_l2(const at::Tensor& z, const at::Tensor& y, const Gamma& gamma,
                                   const DaggerOptions& options) const {
   check_tensor("prox_l2", "z", z);
   check_tensor("prox_l2", "y", y);

@@ -541,7 +541,7 @@ at::Tensor StackedLinearPhysics::A_dagger_mean(const TensorList& y, const Dagger
   return divide(sum(size(), {}, dagger), size());
 }
 
-at::Tensor StackedLinearPhysics::prox_l2(const at::Tensor& z, const TensorList& y, double gamma,
+at::Tensor StackedLinearPhysics::prox_l2(const at::Tensor& z, const TensorList& y, const Gamma& gamma,
                                          const DaggerOptions& options) const {
   check_image("prox_l2", "z", z);
   check_solvable("prox_l2", y);

@@ -1,4 +1,4 @@
-// Lets torch's automatic differentiation pass through collective calls.
+// Lets torch's automatic differentiation pass through collective calls, backwards and forwards, as often as asked.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,50 +10,88 @@
 #include <memory>
 #include <vector>
 
+#include "adjoin/core/params.hpp"
 #include "adjoin/core/tensor_list.hpp"
 #include "adjoin/distributed/exchange/exchange.hpp"
-#include "adjoin/distributed/parameters.hpp"
 
 namespace adjoin {
 
+class Parameters;
+
+using Tensors = std::vector<at::Tensor>;
+
 /// Evaluates forward(), which is not recorded itself, as one differentiable operation of `inputs`: `backward` maps
-/// gradients of the outputs to gradients of the inputs, and may be differentiable in turn. The differential of a
-/// collective is a collective: every rank must run it, in the same order.
-std::vector<at::Tensor> differentiable(
-    const std::vector<at::Tensor>& inputs, const std::function<std::vector<at::Tensor>()>& forward,
-    std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& gradients)> backward);
+/// gradients of the outputs to gradients of the inputs, and is made of differentiable operations in turn. The
+/// differential of a collective is a collective: every rank must run it, in the same order.
+Tensors differentiable(const Tensors& inputs, const std::function<Tensors()>& forward,
+                       std::function<Tensors(const Tensors& gradients)> backward);
+/// The same, where `backward` needs the outputs.
+Tensors differentiable_by_outputs(const Tensors& inputs, const std::function<Tensors()>& forward,
+                                  std::function<Tensors(const Tensors& gradients, const Tensors& outputs)> backward);
+/// Tensors that cannot be differentiated again, as `inputs` have been used: that throws Error, in which `what` names
+/// them.
+Tensors differentiable_once(const Tensors& inputs, const Tensors& results, const char* what);
+
+/// How a tensor is spread over the ranks, and so how what the ranks contribute to it becomes the tensor.
+enum class Spread : std::uint8_t {
+  replicated,  ///< the same on every rank: the sum of the contributions
+  item,        ///< one of a list of one an operator, the same on every rank: the contribution of the operator's owner
+  owned        ///< each rank's own: its contribution
+};
+
+/// A collective whose local part autograd follows by itself.
+struct RecordedCall {
+  const char* name;
+  std::shared_ptr<Exchange> exchange;
+  /// Of the operators, and how their results are gathered, where items are spread.
+  const Sharding* sharding = nullptr;
+  GatherStrategy gather_strategy = GatherStrategy::concatenated;
+  /// May be null.
+  const Parameters* parameters = nullptr;
+  std::shared_ptr<CallPlans> plans;
+  /// Held until there are no more backward passes, with all that the local part refers to.
+  std::shared_ptr<const void> keep = {};
+  /// Whether a message of others follows where this call has none, so that its failure reaches the other ranks.
+  bool message_follows = false;
+};
+
+/// The inputs of a call, in the order in which its local part gets them.
+struct RecordedInputs {
+  Tensors tensors;
+  std::vector<Spread> spreads;
+
+  RecordedInputs& add(const at::Tensor& tensor, Spread spread);
+  RecordedInputs& add(const TensorList& list, Spread spread);
+  /// The tensors among parameters, which are replicated.
+  RecordedInputs& add(const Params& params);
+};
+
+/// What `part` makes of the inputs on each rank, combined over the ranks as `outputs` says: all items, one an operator
+/// (undefined on ranks that do not own the operator), or none. Differentiable with respect to inputs and parameters,
+/// backwards and forwards, as often as `part` is. It gets the inputs detached from their history.
+Tensors recorded(const RecordedCall& call, const RecordedInputs& inputs, const std::vector<Spread>& outputs,
+                 std::function<Tensors(const Tensors& inputs)> part);
+
+/// Tensors as one real vector, and back to tensors like these.
+at::Tensor joined(const Tensors& tensors);
+Tensors parted(const at::Tensor& vector, const Tensors& like);
+
+/// Whether autograd records the tensor in a backward or, by a tangent, in a forward direction.
+bool is_dual(const at::Tensor& tensor);
+bool is_followed(const at::Tensor& tensor);
+bool is_followed(const TensorList& tensors);
+bool is_followed(const Params& params);
+
+/// `params` with these tensors, in the order of RecordedInputs::add, in place of its own.
+Params with_tensors(const Params& params, at::ArrayRef<at::Tensor> tensors);
+
+/// Of a dual tensor the value and the tangent; and such a tensor.
+at::Tensor primal_of(const at::Tensor& dual);
+at::Tensor tangent_of(const at::Tensor& dual);
+at::Tensor with_tangent(at::Tensor primal, const at::Tensor& tangent);
 
 /// Lets a host language throw, from a backward pass, exceptions of its own in place of ours, of whose types torch's
 /// engine would not keep more than the message. `translate` may throw; when it returns, the exception goes on as it is.
 void set_backward_translator(void (*translate)(const std::exception_ptr& exception));
-
-/// Σ over the ranks of each of the tensors that local() makes, all by one reduction.
-std::vector<at::Tensor> sum_over_ranks(Exchange& exchange, ReducePlan& plan,
-                                       c10::function_ref<std::vector<at::Tensor>()> local);
-
-/// What a call is differentiated by when the graph of its local part serves for the backward pass.
-struct Recording {
-  std::vector<at::Tensor> inputs;
-  /// Whether inputs are the same on every rank, so that their gradients are sums over the ranks, made by one reduction.
-  /// Otherwise they are this rank's, as are the gradients.
-  bool replicated = true;
-  /// May be null.
-  const Parameters* parameters = nullptr;
-  /// Of the reduction of gradients. It and what `exchange` and `parameters` refer to must outlive the backward pass;
-  /// `keep` is held until then.
-  ReducePlan* gradient_plan = nullptr;
-  std::shared_ptr<const void> keep = {};
-};
-
-/// Σ over the ranks of part(inputs), differentiable with respect to inputs and parameters, once. The inputs that `part`
-/// gets are detached from their history; its own graph is kept for the backward pass. `what` names the call in
-/// messages.
-at::Tensor reduce_recorded(Exchange& exchange, const char* what, ReducePlan& plan, const Recording& recording,
-                           const std::function<at::Tensor(const std::vector<at::Tensor>& inputs)>& part);
-
-/// The tensors of all ranks by global index, differentiable likewise; `one` makes that at a local position.
-TensorList gather_recorded(
-    Exchange& exchange, GatherPlan& plan, const Sharding& sharding, const Recording& recording,
-    const std::function<at::Tensor(std::size_t position, const std::vector<at::Tensor>& inputs)>& one);
 
 }  // namespace adjoin

@@ -1,13 +1,16 @@
 // The ranks that work together: which engine, which device, which seed.
 #pragma once
 
+#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
@@ -28,6 +31,15 @@ enum class DeviceMode : std::uint8_t {
   gpu  ///< a GPU, chosen by local rank; an error where there is none
 };
 
+/// How arguments that must be the same on every rank are compared.
+enum class CheckReplicated : std::uint8_t {
+  off,
+  sampled,  ///< a few elements, to half a percent: round-off never counts
+  full      ///< every bit
+};
+/// Throws InvalidArgument naming the choices.
+CheckReplicated check_replicated_from_string(std::string_view name);
+
 struct ContextOptions {
   Engine engine = Engine::automatic;
   DeviceMode device_mode = DeviceMode::automatic;
@@ -42,6 +54,11 @@ struct ContextOptions {
   bool keep_freed_memory = true;
   /// How long a rank waits for one that does not come; none: as the engine's options say.
   std::optional<std::chrono::milliseconds> timeout = {};
+  /// How arguments that must be the same on every rank (images, whole lists of measurements, starts …) are compared at
+  /// each public call that sends a message. `sampled`, at no message and no time that could be measured, notices other
+  /// images; `full`, for the price of reading the arguments once, any bit. The same on all ranks. Where it is not
+  /// given, the environment's ADJOIN_CHECK_REPLICATED (off, sampled or full) counts, and without that `sampled`.
+  std::optional<CheckReplicated> check_replicated = {};
   /// How the MPI engine works.
   MpiOptions mpi = {};
   /// The ranks of this communicator of MPI, of which a duplicate is made, in place of MPI_COMM_WORLD and of `engine`.
@@ -69,6 +86,17 @@ class DistributedContext {
   Communicator& communicator() const { return *communicator_; }
   const std::shared_ptr<Communicator>& shared_communicator() const { return communicator_; }
 
+  CheckReplicated check_replicated() const { return check_replicated_; }
+  /// 1, 2, … for the objects of a kind, by which messages name them.
+  std::int64_t next_number(const std::string& kind) const { return ++numbers_[kind]; }
+
+  /// Uniform numbers in [0, 1) and standard normal ones, of these sizes and dtype and on the context's device: the same
+  /// on every rank, and on every device. They come from a generator of the context's own, on the CPU, seeded with
+  /// `seed` where it is given, and otherwise with ContextOptions::seed, or 0, at the first call; torch's generators are
+  /// left alone. All ranks must make the same calls.
+  at::Tensor rand(at::IntArrayRef sizes, at::ScalarType dtype = at::kFloat, std::optional<std::uint64_t> seed = {});
+  at::Tensor randn(at::IntArrayRef sizes, at::ScalarType dtype = at::kFloat, std::optional<std::uint64_t> seed = {});
+
   /// This rank's items under round-robin sharding: i with i mod size = rank.
   std::vector<std::int64_t> local_indices(std::int64_t num_items) const;
 
@@ -80,6 +108,9 @@ class DistributedContext {
   std::shared_ptr<Communicator> communicator_;
   bool leaves_ = false;
   at::Device device_ = at::kCPU;
+  CheckReplicated check_replicated_ = CheckReplicated::sampled;
+  mutable std::map<std::string, std::int64_t> numbers_;
+  at::Generator common_generator_;
 };
 
 }  // namespace adjoin

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "adjoin/distributed/autograd.hpp"
 #include "adjoin/distributed/exchange/exchange.hpp"
 
 namespace adjoin {
@@ -35,6 +36,7 @@ class Parameters {
   std::vector<at::Tensor> summed_routes(const std::vector<at::Tensor>& tensors) const;
 
   std::shared_ptr<Exchange> exchange_;
+  std::shared_ptr<CallPlans> plans_;
   std::vector<at::Tensor> replicated_;
   std::vector<at::Tensor> owned_;
   bool owned_somewhere_ = false;

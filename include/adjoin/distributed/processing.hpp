@@ -76,6 +76,9 @@ class DistributedProcessing : public std::enable_shared_from_this<DistributedPro
   /// to; see Parameters. Collective.
   void set_parameters(std::vector<at::Tensor> parameters);
 
+  /// In a handler, where a call's arguments are read: as DistributedStackedPhysics::refuse.
+  [[noreturn]] void refuse(const char* method) const;
+
   /// Of the latest call's image: the number of tiles, and the tiles of this rank.
   std::int64_t num_patches() const { return strategy_ ? strategy_->get_num_patches() : 0; }
   const std::vector<std::int64_t>& local_indices() const { return local_indices_; }
@@ -98,8 +101,7 @@ class DistributedProcessing : public std::enable_shared_from_this<DistributedPro
   Parameters parameters_;
   mutable std::unique_ptr<DistributedSignalStrategy> strategy_;
   mutable std::vector<std::int64_t> local_indices_;
-  mutable ReducePlan image_plan_;
-  mutable ReducePlan gradient_plan_;
+  std::shared_ptr<CallPlans> plans_ = std::make_shared<CallPlans>();
 };
 
 }  // namespace adjoin

@@ -4,10 +4,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "adjoin/distributed/joint_normal.hpp"
 #include "adjoin/distributed/stacked_physics.hpp"
+#include "adjoin/physics/gamma.hpp"
 #include "adjoin/physics/least_squares_problem.hpp"
 
 namespace adjoin {
@@ -42,11 +44,11 @@ struct DistributedSqnormOptions {
   bool gather = true;
 };
 
-/// A = [A_1; …; A_n] with linear operators, each owned by one rank. Measurements y are passed as a TensorList that
-/// holds all n tensors or just this rank's, or as a ShardedTensorList. Adjoint-like methods return the sum over all
-/// operators on every rank by one reduction of the image's size; with gather = false this rank's part of it, without
-/// any message (a zero scalar on a rank without operators). With Reduction::mean the measurement space is weighted by
-/// 1/n, so A_adjoint is (1/n) Σ A_iᵀ y_i and stays a true adjoint.
+/// A = [A_1; …; A_n] with linear operators, each owned by one rank. Measurements y are all n tensors in a list, or just
+/// this rank's, in a list or as a ShardedTensorList. Adjoint-like methods return the sum over all operators on every
+/// rank by one reduction of the image's size; with gather = false this rank's part of it, without any message (a zero
+/// scalar on a rank without operators). With Reduction::mean the measurement space is weighted by 1/n, so A_adjoint is
+/// (1/n) Σ A_iᵀ y_i and stays a true adjoint.
 class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
  public:
   DistributedStackedLinearPhysics(DistributedContext& context, std::int64_t num_operators,
@@ -58,11 +60,9 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   const StackedLinearPhysics& local_operators() const { return local_; }
 
   /// Aᵀ y = Σ A_iᵀ y_i.
-  at::Tensor A_adjoint(const TensorList& y, const CallOptions& options = {}) const;
-  at::Tensor A_adjoint(const ShardedTensorList& y, const CallOptions& options = {}) const;
+  at::Tensor A_adjoint(const Measurements& y, const CallOptions& options = {}) const;
   /// Σ J_i(x)ᵀ v_i.
-  at::Tensor A_vjp(const at::Tensor& x, const TensorList& v, const CallOptions& options = {}) const;
-  at::Tensor A_vjp(const at::Tensor& x, const ShardedTensorList& v, const CallOptions& options = {}) const;
+  at::Tensor A_vjp(const at::Tensor& x, const Measurements& v, const CallOptions& options = {}) const;
   /// Aᵀ A x = Σ A_iᵀ A_i x. Measurements are neither kept nor sent.
   at::Tensor A_adjoint_A(const at::Tensor& x, const CallOptions& options = {}) const;
   /// A Aᵀ y = [A_1 Aᵀ y, …, A_n Aᵀ y]. The inner adjoint is always the global one; `gather` concerns the outer step.
@@ -71,76 +71,76 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
 
   /// This rank's unreduced terms [A_iᵀ y_i], [J_i(x)ᵀ v_i], [A_iᵀ A_i x], without the factor 1/n; with gather, those of
   /// all ranks.
-  TensorList A_adjoint_each(const TensorList& y, const CallOptions& options = {}) const;
-  TensorList A_vjp_each(const at::Tensor& x, const TensorList& v, const CallOptions& options = {}) const;
+  TensorList A_adjoint_each(const Measurements& y, const CallOptions& options = {}) const;
+  TensorList A_vjp_each(const at::Tensor& x, const Measurements& v, const CallOptions& options = {}) const;
   TensorList A_adjoint_A_each(const at::Tensor& x, const CallOptions& options = {}) const;
 
   /// Pseudoinverse of the stack, exact or by local approximation. Measurements stay on their ranks; with the solvers CG
   /// and MINRES an iteration is one image reduction, with LSQR and LSMR one image and one small reduction, with
   /// BiCGStab two image reductions. `verbose` draws a progress bar on rank 0.
-  at::Tensor A_dagger(const TensorList& y, const DistributedDaggerOptions& options = {}) const;
-  at::Tensor A_dagger(const ShardedTensorList& y, const DistributedDaggerOptions& options = {}) const;
-  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0, in the norm of the measurement space.
-  at::Tensor prox_l2(const at::Tensor& z, const TensorList& y, double gamma, const DaggerOptions& options = {}) const;
-  at::Tensor prox_l2(const at::Tensor& z, const ShardedTensorList& y, double gamma,
+  at::Tensor A_dagger(const Measurements& y, const DistributedDaggerOptions& options = {}) const;
+  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0, in the norm of the measurement space; γ may be one number for each
+  /// item of a batch.
+  at::Tensor prox_l2(const at::Tensor& z, const Measurements& y, const Gamma& gamma,
                      const DaggerOptions& options = {}) const;
 
   /// ‖A‖²: an upper bound, for which only a few numbers are sent, or the value by Lanczos, one image reduction an
   /// iteration. `x0` gives shape, dtype and device of an image.
   double compute_sqnorm(const at::Tensor& x0, const DistributedSqnormOptions& options = {}) const;
-  /// max_i ‖A_i‖² from below and Σ ‖A_i‖² from above (both times 1/n for mean). Only a few numbers are sent.
+  /// max_i ‖A_i‖² from below and Σ ‖A_i‖² from above (both times 1/n for mean), by one message of a few numbers.
   SqnormBounds sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options = {}) const;
   /// |⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for random v, which does not depend on the number of ranks.
   double adjointness_test(const at::Tensor& u, std::uint64_t seed = 0, const Params& params = {}) const;
 
   /// This rank's measurements, picked from a list of all or of its own, as a vector with a global inner product.
-  ShardedTensorList shard(const TensorList& y) const;
+  ShardedTensorList shard(const Measurements& y) const;
   /// All measurements on every rank, by one collective.
   TensorList gather(const ShardedTensorList& y) const;
 
  protected:
-  TensorList local_step(Step step, const TensorList& out, const at::Tensor& x, const Params& params) const override;
-  at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const override;
-  at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const override;
-  std::int64_t local_version() const override { return local_.version(); }
+  bool is_linear() const override { return true; }
+  at::Tensor pulled_back(const at::Tensor& x, const TensorList& v, const Params& params) const override;
 
  private:
-  /// check_unchanged, whose failure the next message takes to all ranks.
-  void defer_check_unchanged(std::int64_t version) const;
-  /// This rank's tensors, picked from `y` and checked; `argument` names it in messages.
-  TensorList local_part(const char* argument, const TensorList& y) const;
-  TensorList local_part(const char* argument, const ShardedTensorList& y) const;
-  at::Tensor weighted(const at::Tensor& sum, const at::Tensor& out) const;
+  double weight() const { return space_->weight; }
+  double weight_of(const CallOptions& options) const;
+  at::Tensor weighted(const at::Tensor& sum, const at::Tensor& out, double weight) const;
+  at::Tensor or_nothing(const at::Tensor& sum) const;
+
+  struct Transposed;  // A_adjoint or A_vjp
+  static const Transposed adjoint;
+  static const Transposed vjp;
+  static const Transposed gradient;
+  at::Tensor transposed(const Transposed& kind, const at::Tensor& x, const Measurements& v, const CallOptions& options,
+                        double weight) const;
+  at::Tensor followed(const Transposed& kind, const at::Tensor& x, const Measurements& v, const Params& params,
+                      double weight) const;
+  at::Tensor normal_part(const at::Tensor& x, const at::Tensor& out, const Params& params, double weight) const;
+  at::Tensor normal(Exchange::Memory memory, const at::Tensor& x, const Params& params, double weight) const;
   template <class Part>
-  at::Tensor sum_over_ranks(const char* what, bool gather, Part&& part,
-                            Exchange::Memory memory = Exchange::Memory::own) const;
-  /// Aᵀ y for images like `image`, where that is known.
-  at::Tensor adjoint_into(Exchange::Memory memory, const ShardedTensorList& y, const CallOptions& options,
-                          const at::Tensor& image = {}) const;
-  at::Tensor normal_into(Exchange::Memory memory, const at::Tensor& x, const CallOptions& options) const;
-  bool is_whole(const TensorList& y) const;
-  template <class Part>
-  at::Tensor recorded_sum(const char* what, std::vector<at::Tensor> inputs, bool replicated, Part&& part) const;
-  template <class Part>
-  TensorList each_of(bool gather, Part&& part) const;
-  at::Tensor adjoint_with_gradients(const std::function<at::Tensor()>& adjoint, const TensorList& y,
-                                    const CallOptions& options) const;
-  template <class Y>
-  at::Tensor dagger(const Y& y, const DistributedDaggerOptions& options) const;
-  template <class Y>
-  at::Tensor prox(const at::Tensor& z, const Y& y, double gamma, const DaggerOptions& options) const;
+  TensorList each(const char* name, const RecordedInputs& inputs, const CallOptions& options, const Part& part) const;
+
+  // By the implicit function theorem; see stacked_solve_gradients.cpp.
+  at::Tensor followed_prox(const at::Tensor& z, const Measurements& y, const Gamma& gamma,
+                           const DaggerOptions& options) const;
+  at::Tensor followed_dagger(const Measurements& y, const DistributedDaggerOptions& options) const;
+  /// (A†)ᵀ g: this rank's measurements, or with `whole` all of them.
+  TensorList dagger_transposed(const at::Tensor& g, bool whole, const DistributedDaggerOptions& options) const;
+  /// Contributions to the gradients of what the operators use: of keyword tensors, summed over the ranks, then of
+  /// parameters. `value` is this rank's part of what is differentiated.
+  Tensors parameter_gradients(const Params& params, const std::function<at::Tensor(const Params& params)>& value) const;
+
   LeastSquaresProblem<ShardedTensorList> problem(const TensorList& part, at::Tensor image, const Params& params) const;
   DaggerOptions with_common_monitor(const DaggerOptions& options) const;
   SqnormBounds local_bounds(const at::Tensor& x0, const SqnormOptions& options) const;
 
-  double weight() const { return space_->weight; }
-
   Reduction reduction_;
-  StackedLinearPhysics local_;
+  const StackedLinearPhysics& local_;  // of the base's local()
   mutable JointNormal joint_normal_;
-  mutable ReducePlan image_plan_;  // every reduction to an image shares it
-  mutable GatherPlan each_plan_;
-  mutable GatherPlan measurement_plan_;
+  std::shared_ptr<CallPlans> image_plans_ = std::make_shared<CallPlans>();  // every sum that is an image shares them
+  std::shared_ptr<CallPlans> keyword_plans_ = std::make_shared<CallPlans>();
+  std::shared_ptr<CallPlans> each_plans_ = std::make_shared<CallPlans>();
+  std::shared_ptr<CallPlans> measurement_plans_ = std::make_shared<CallPlans>();
 };
 
 }  // namespace adjoin

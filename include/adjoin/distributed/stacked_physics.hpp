@@ -3,7 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +13,8 @@
 #include "adjoin/distributed/autograd.hpp"
 #include "adjoin/distributed/context.hpp"
 #include "adjoin/distributed/exchange/exchange.hpp"
+#include "adjoin/distributed/local_stack.hpp"
+#include "adjoin/distributed/measurements.hpp"
 #include "adjoin/distributed/parameters.hpp"
 #include "adjoin/distributed/sharding.hpp"
 #include "adjoin/physics/stacked.hpp"
@@ -42,6 +43,8 @@ struct CallOptions {
   bool gather = true;
   /// Handed to every operator.
   Params params = {};
+  /// Of sums of images over the operators, in place of the stack's own. Must be equal on every rank.
+  std::optional<Reduction> reduction = {};
 };
 
 /// A stack [A_1; …; A_n] of any measurement models, each owned by one rank. Images are replicated: every rank passes
@@ -64,6 +67,10 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   const Sharding& sharding() const { return sharding_; }
   const DistributedContext& context() const { return context_; }
 
+  /// In a handler, where arguments are read for a call of this name (a binding to another language, say): this rank
+  /// cannot make the call that the other ranks make. Throws the exception in hand, and RankFailure on the others.
+  [[noreturn]] void refuse(const char* method) const;
+
   /// Tensors that the operators use and that calls differentiate with respect to; see Parameters. Collective.
   void set_parameters(std::vector<at::Tensor> replicated, std::vector<at::Tensor> owned = {});
 
@@ -80,54 +87,72 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   at::Tensor A_reduced(const at::Tensor& x, Reduction reduction, const CallOptions& options = {}) const;
   at::Tensor forward_reduced(const at::Tensor& x, Reduction reduction, const CallOptions& options = {}) const;
 
- protected:
-  /// For derived classes, which keep their operators themselves. Throws on every rank unless the arguments are valid
-  /// and equal on all.
-  DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const DistributedOptions& options);
-  /// The owned operators, in the order of local_indices(). A failure on one rank is thrown on every rank.
-  template <class P>
-  std::vector<std::shared_ptr<P>> make_operators(const PhysicsFactory& factory, const Params& factory_kwargs,
-                                                 const char* expected) const;
-  /// What any operator of any rank takes, from what this rank's take. Collective.
-  ParameterNames names_on_all_ranks(const ParameterNames& mine) const;
+  /// What belongs to this rank, without any message: its operators, and its measurements of y, checked (`argument`
+  /// names y in messages).
+  const LocalStack& local() const { return *local_; }
+  TensorList local_part(const char* argument, const Measurements& y) const;
 
-  enum class Step : std::uint8_t { A, forward };
-  /// This rank's results: all of them, with `out` as in Exchange::gather, and the one at `position` of local_indices().
-  virtual TensorList local_step(Step step, const TensorList& out, const at::Tensor& x, const Params& params) const;
-  virtual at::Tensor local_step_of(Step step, std::size_t position, const at::Tensor& x, const Params& params) const;
-  /// Σ J_i(x)ᵀ v_i over this rank's operators; undefined where there are none.
-  virtual at::Tensor local_vjp(const at::Tensor& x, const TensorList& v, const Params& params) const;
-  /// Grows with every version of an operator of this rank.
-  virtual std::int64_t local_version() const { return local_->version(); }
-  /// For a backward pass, which needs this rank's operators as they were in the forward pass. Throws Error.
-  void check_unchanged(std::int64_t version) const;
+ protected:
+  /// Makes what holds this rank's operators; called where they are made, so that what it throws is thrown everywhere.
+  using MakeLocal = std::function<std::unique_ptr<LocalStack>(std::vector<PhysicsPtr> operators)>;
+  DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators, const PhysicsFactory& factory,
+                            const DistributedOptions& options, const MakeLocal& make_local);
+
+  /// Whether A is linear, and its derivative so another call of the stack.
+  virtual bool is_linear() const { return false; }
+  /// Σ J_i(x)ᵀ v_i, of the whole list v, without any weight; differentiable in turn.
+  virtual at::Tensor pulled_back(const at::Tensor& x, const TensorList& v, const Params& params) const;
+
   /// This rank's measurements as a vector of the stack's space.
   ShardedTensorList sharded(TensorList local) const { return {.local = std::move(local), .space = space_}; }
+  /// Those of a list of inputs of `recorded`, of which the others count for nothing, by position.
+  TensorList owned_items(at::ArrayRef<at::Tensor> items) const;
+
+  /// Runs part of a backward pass, which needs this rank's operators as they were in the forward pass: throws Error on
+  /// every rank unless they are.
+  template <class Body>
+  auto of_unchanged(std::int64_t version, Body&& body) const -> decltype(body()) {
+    return exchange_->call("gradient", {}, [&] {
+      const auto check = [&] { check_unchanged(version); };
+      exchange_->deferring(check, [] {});
+      return body();
+    });
+  }
+  void check_unchanged(std::int64_t version) const;
 
   /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
   void check_tensor(const char* argument, const at::Tensor& tensor) const;
-  /// How a call of these inputs is recorded when it takes the graph of its local part.
-  Recording recording(std::vector<at::Tensor> inputs, bool replicated = true) const;
+  /// Whether autograd must follow a call's local part, for the parameters that it uses.
+  bool uses_followed(const Params& params) const { return parameters_.recorded() || is_followed(params); }
+  /// A call of this stack whose local part autograd follows; `plans` are kept from call to call.
+  RecordedCall recording(const char* name, const std::shared_ptr<CallPlans>& plans) const;
+  /// n items, one an operator.
+  std::vector<Spread> item_spreads() const;
   int rank() const { return context_.rank(); }
-  bool owns_all() const { return static_cast<std::int64_t>(local_indices().size()) == num_operators(); }
 
   DistributedContext& context_;
-  Sharding sharding_;
   std::optional<at::ScalarType> dtype_;
   GatherStrategy gather_strategy_;
   std::shared_ptr<Exchange> exchange_;
+  Sharding sharding_;
   std::shared_ptr<const MeasurementSpace> space_;
   Parameters parameters_;
 
  private:
-  TensorList gathered(Step step, const at::Tensor& x, const CallOptions& options) const;
-  TensorList gathered_with_gradients(Step step, const at::Tensor& x, const CallOptions& options) const;
-  at::Tensor reduced(Step step, const at::Tensor& x, Reduction reduction, const CallOptions& options) const;
+  /// What any operator of any rank takes, from what this rank's take. Collective.
+  ParameterNames names_on_all_ranks(const ParameterNames& mine) const;
 
-  std::unique_ptr<StackedPhysics> local_;
-  mutable std::array<GatherPlan, 2> gather_plans_;  // by step
-  mutable ReducePlan reduced_plan_;
-  mutable ReducePlan gradient_plan_;
+  struct Step;  // A or forward
+  static const Step step_A;
+  static const Step step_forward;
+  TensorList measured(const Step& step, const at::Tensor& x, const CallOptions& options) const;
+  TensorList followed(const Step& step, const at::Tensor& x, const Params& params) const;
+  at::Tensor reduced(const Step& step, const at::Tensor& x, Reduction reduction, const CallOptions& options) const;
+
+  std::unique_ptr<LocalStack> local_;
+  std::shared_ptr<CallPlans> A_plans_ = std::make_shared<CallPlans>();
+  std::shared_ptr<CallPlans> forward_plans_ = std::make_shared<CallPlans>();
+  std::shared_ptr<CallPlans> gradient_plans_ = std::make_shared<CallPlans>();
 };
 
 }  // namespace adjoin

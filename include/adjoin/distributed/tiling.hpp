@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace adjoin {
@@ -85,7 +86,8 @@ struct TilingOptions {
 
 /// Throws InvalidArgument unless the options hold together, whatever the image.
 void check_options(const TilingOptions& options);
-/// All that must be equal on every rank, as text.
+/// All that must be equal on every rank, as text, by name and all together.
+std::vector<std::pair<const char*, std::string>> named_options(const TilingOptions& options);
 std::string describe(const TilingOptions& options);
 
 /// The strategy that the options name, for images of one shape. Throws InvalidArgument when they do not suit it.

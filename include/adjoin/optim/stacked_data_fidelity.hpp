@@ -180,8 +180,6 @@ class DistributedDataFidelity {
 
   double scale() const;   // of Σ d_i
   double weight() const;  // of Σ d_i against the inner product of the measurements
-  TensorList local_part(const TensorList& y) const;
-  TensorList local_part(const ShardedTensorList& y) const;
   /// Σ over the ranks of part(y, out), y being this rank's measurements.
   template <class Y, class Part>
   at::Tensor reduce(const char* what, ReducePlan& plan, const at::Tensor& x, const Y& y, Part&& part) const;
@@ -198,7 +196,7 @@ class DistributedDataFidelity {
 
   const DistributedStackedLinearPhysics& stack_;
   Reduction reduction_;
-  mutable Exchange exchange_;
+  std::shared_ptr<Exchange> exchange_;
   detail::StackTerms terms_;
   double lipschitz_ = 0.0;  // of the fidelities of all ranks
   double sigma_ = 0.0;      // their common σ, or NaN

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "adjoin/physics/gamma.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 #include "adjoin/solvers/solver.hpp"
 
@@ -13,8 +14,6 @@ namespace adjoin {
 
 /// Throws InvalidArgument unless max_iter ≥ 0 and tol ≥ 0 and finite.
 void check_options(const DaggerOptions& options);
-/// Throws InvalidArgument unless gamma > 0 and finite.
-void check_gamma(double gamma);
 
 /// √w of weights that are none below zero; throws InvalidArgument for others.
 TensorList roots_of(const TensorList& weights);
@@ -45,9 +44,9 @@ template <class Y>
 at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options);
 
 /// argmin γ/2 ‖A x − y‖² + 1/2 ‖x − z‖². CG, MINRES and BiCGStab solve (γ AᵀA + I) x = γ Aᵀ y + z from options.init, or
-/// from z; LSQR and LSMR take 1/√γ as damping around z and do not use options.init.
+/// from z; LSQR and LSMR take 1/√γ as damping around z and do not use options.init. γ may be one number an item.
 template <class Y>
-at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, double gamma,
+at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, const Gamma& gamma,
                          const DaggerOptions& options);
 
 }  // namespace adjoin

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "adjoin/physics/gamma.hpp"
 #include "adjoin/physics/physics.hpp"
 #include "adjoin/solvers/solver.hpp"
 
@@ -78,8 +79,10 @@ class LinearPhysics : public Physics, public std::enable_shared_from_this<Linear
   /// Minimum-norm least-squares solution of A x = y; closed form where the operator has one, else by `options.solver`,
   /// and then cut off from autograd.
   at::Tensor A_dagger(const at::Tensor& y, const DaggerOptions& options = {}) const;
-  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0 and finite. Cut off from autograd.
-  at::Tensor prox_l2(const at::Tensor& z, const at::Tensor& y, double gamma, const DaggerOptions& options = {}) const;
+  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0 and finite, one number or one for each item of a batch. Cut off from
+  /// autograd.
+  at::Tensor prox_l2(const at::Tensor& z, const at::Tensor& y, const Gamma& gamma,
+                     const DaggerOptions& options = {}) const;
 
   /// ‖A‖², the squared spectral norm, to a relative accuracy of tol. `x0` gives shape, dtype and device of the image.
   double compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options = {}) const;

@@ -128,7 +128,8 @@ class StackedLinearPhysics {
   /// (1/n) Σ A_i† y_i: cheap, and only an approximation of the pseudoinverse.
   at::Tensor A_dagger_mean(const TensorList& y, const DaggerOptions& options = {}) const;
   /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², the norm of measurements being that of the stack's inner product.
-  at::Tensor prox_l2(const at::Tensor& z, const TensorList& y, double gamma, const DaggerOptions& options = {}) const;
+  at::Tensor prox_l2(const at::Tensor& z, const TensorList& y, const Gamma& gamma,
+                     const DaggerOptions& options = {}) const;
   /// ‖A‖² to a relative accuracy of tol; 0 for an empty stack.
   double compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options = {}) const;
   /// Lower: max_i ‖A_i‖². Upper: Σ_i ‖A_i‖². (Both times 1/n for mean reduction.)

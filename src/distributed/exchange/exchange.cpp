@@ -2,70 +2,207 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <utility>
+#include <cmath>
+#include <limits>
 
 #include "adjoin/core/serialize.hpp"
 
 namespace adjoin {
 
-Exchange::Exchange(std::shared_ptr<Communicator> communicator, at::Device device, std::vector<std::int64_t> indices)
-    : communicator_(std::move(communicator)), device_(device), failures_(communicator_->rank(), std::move(indices)) {}
+Exchange::Exchange(const DistributedContext& context, std::string owner)
+    : communicator_(context.shared_communicator()),
+      device_(context.device()),
+      alone_(communicator_->size() == 1),
+      check_(context.check_replicated()),
+      owner_(std::move(owner)),
+      failures_(communicator_.get(), communicator_->rank(), {}) {}
 
-std::optional<Failure> Exchange::take_deferred() { return std::exchange(deferred_, std::nullopt); }
+void Exchange::number(const DistributedContext& context, const std::string& kind) {
+  owner_ = c10::str(kind, " ", context.next_number(kind));
+}
 
-std::vector<Params> Exchange::reports(Params mine, const std::optional<Failure>& failure) {
-  std::vector<Params> all;
-  for (const std::string& bytes : communicator_->all_gather_bytes(serialize(failure ? report_of(*failure) : mine))) {
-    all.push_back(deserialize_params(bytes));
+void Exchange::set_indices(std::vector<std::int64_t> indices) {
+  failures_ = Failures(communicator_.get(), communicator_->rank(), std::move(indices));
+}
+
+// ---- Calls -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Calls that this thread is in, one in the other. Ranks compare the outermost one.
+thread_local int open_calls = 0;
+
+}  // namespace
+
+Exchange::Name::Name(const char* method, const std::string& owner) {
+  for (const std::string_view part : {std::string_view(method), std::string_view(" of "), std::string_view(owner)}) {
+    const std::size_t count = std::min(part.size(), text_.size() - length_);
+    std::copy_n(part.data(), count, text_.data() + length_);
+    length_ += count;
   }
-  failures_.throw_first(all, failure);
+}
+
+Exchange::Running::Running(Exchange& exchange, const char* method, const CallArguments& arguments)
+    : exchange_(exchange),
+      name_(method, exchange.owner_),
+      scope_(exchange.communicator_->enter(
+          {.name = name_.text(), .fingerprint = open_calls == 0 ? arguments.fingerprint(exchange.check_) : 0})),
+      is_outer_(exchange.scope_ == nullptr) {
+  if (is_outer_) {
+    exchange_.scope_ = &scope_;
+    exchange_.method_ = method;
+    exchange_.arguments_ = &arguments;
+    exchange_.sampled_ = open_calls > 0 || exchange.check_ != CheckReplicated::sampled;
+  }
+  ++open_calls;
+}
+
+Exchange::Running::~Running() {
+  --open_calls;
+  if (is_outer_) {
+    exchange_.scope_ = nullptr;
+    exchange_.sampled_ = true;
+    exchange_.deferred_.reset();
+  }
+}
+
+void Exchange::fail(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const AgreedFailure& failure) {
+    if (failure.among == communicator_.get()) {
+      throw;
+    }
+  } catch (const CallDisagreement&) {
+    throw;
+  } catch (const CommunicationError&) {
+    throw;
+  } catch (...) {  // NOLINT(bugprone-empty-catch): of this rank alone
+  }
+  refused_ = failures_.describe(exception);
+  try {
+    communicator_->refuse(to_report(*refused_));
+  } catch (const CallDisagreement&) {
+    throw;
+  } catch (const Error&) {  // nobody could hear of it
+    refused_.reset();
+    failures_.throw_local(exception);
+  }
+}
+
+void Exchange::refuse(const char* method) {
+  const std::exception_ptr exception = std::current_exception();
+  call(method, {}, [&] { std::rethrow_exception(exception); });
+  std::terminate();  // not reached
+}
+
+void Exchange::settle(const char* method, const CallArguments& arguments, const CallDisagreement& disagreement) {
+  const std::optional<Failure> mine = std::exchange(refused_, std::nullopt);
+  const Name name(method, owner_);
+  const std::vector<CallDisagreement::Entry>& entries = disagreement.entries;
+  bool same_call = true;
+  for (std::size_t r = 0; r < entries.size(); ++r) {
+    if (!entries[r].refusal.empty()) {
+      failures_.throw_agreed(
+          failure_from(entries[r].refusal).value_or(Failure{.rank = static_cast<int>(r), .reason = entries[r].refusal}),
+          mine);
+    }
+    same_call = same_call && entries[r].call == name.text() && !entries[r].left;
+  }
+  if (same_call &&
+      std::ranges::any_of(entries, [&](const auto& e) { return e.fingerprint != entries[0].fingerprint; })) {
+    const CallScope comparing = communicator_->enter({.name = "comparing arguments"});
+    compare(method, arguments);
+  }
+  throw CallDisagreement(disagreement);
+}
+
+void Exchange::compare(const char* method, const CallArguments& arguments) {
+  const std::vector<Params> all = confer(arguments.described(check_), {});
+  for (const auto& [name, first] : all[0]) {
+    for (int r = 1; r < static_cast<int>(all.size()); ++r) {
+      const Params& theirs = all[static_cast<std::size_t>(r)];
+      const std::string start = c10::str(Name(method, owner_).text(), ": ", name);
+      if (!theirs.contains(name)) {
+        continue;
+      }
+      if (const auto* text = std::get_if<std::string>(&first)) {
+        if (theirs.get<std::string>(name) != *text) {
+          failures_.throw_agreed(r, c10::str(start, ": options must be equal on every rank, got ",
+                                             theirs.get<std::string>(name), " here and ", *text, " on rank 0"));
+        }
+      } else if (const auto* checksum = std::get_if<std::int64_t>(&first)) {
+        if (theirs.get<std::int64_t>(name) != *checksum) {
+          failures_.throw_agreed(r, c10::str(start, " must be equal on every rank, and is not that of rank 0 here"));
+        }
+      } else if (const auto* sample = std::get_if<double>(&first)) {
+        if (unlike_samples(theirs.get<double>(name), *sample)) {
+          failures_.throw_agreed(r, c10::str(start, " must be equal on every rank, and is not that of rank 0 here"));
+        }
+      }
+    }
+  }
+}
+
+double Exchange::take_sample() {
+  return std::exchange(sampled_, true) ? std::numeric_limits<double>::quiet_NaN() : arguments_->sample();
+}
+
+std::vector<Params> Exchange::confer(const Params& mine, const std::optional<Failure>& failure) {
+  commit();
+  const Params message = failure ? Params{{"failure", to_report(*failure)}} : mine;
+  std::vector<Params> all;
+  std::vector<std::optional<Failure>> reports;
+  for (const std::string& bytes : communicator_->all_gather_bytes(serialize(message))) {
+    all.push_back(deserialize_params(bytes));
+    reports.push_back(failure_from(all.back().get_or<std::string>("failure", "")));
+  }
+  failures_.throw_first(reports, failure);
   return all;
 }
 
-void Exchange::agree(const char* what, const std::string& options, c10::function_ref<void()> local) {
-  if (alone()) {
-    run_alone(local);
+// ---- Small messages ----------------------------------------------------------------------------------------------
+
+void Exchange::agree(c10::function_ref<void()> local) { agree_max({}, local); }
+
+double Exchange::agree_min(double value) {
+  std::array<double, 1> message = {-value};
+  agree_max(message, [] {});
+  return -message[0];
+}
+
+void Exchange::agree_max(std::span<double> values, c10::function_ref<void()> local) {
+  if (alone_) {
+    local();
     return;
   }
+  commit();
   std::optional<Failure> failure = take_deferred();
   if (!failure) {
     failure = failures_.of(local);
   }
-  // 52 bits of the hash survive in a double; the largest of h and of -h are opposite only if all are equal.
-  const auto hash = static_cast<double>(std::hash<std::string>{}(options) >> 12U);
-  std::array<double, 3> message = {failure ? 1.0 : 0.0, hash, -hash};
-  communicator_->all_reduce(message, ReduceOp::max);
-  if (message[0] > 0.0) {
-    reports({}, failure);
+  const double sample = take_sample();
+  const double known = std::isnan(sample) ? 0.0 : 1.0;
+  message_.assign({failure ? 1.0 : 0.0, known * sample, -known * sample});
+  if (known == 0.0) {
+    message_[1] = message_[2] = 0.0;
   }
-  if (message[1] != -message[2]) {
-    const std::vector<std::string> all = communicator_->all_gather_bytes(options);
-    const auto unlike = std::ranges::find_if(all, [&](const std::string& o) { return o != all[0]; });
-    throw RankFailure(
-        static_cast<int>(unlike - all.begin()), -1,
-        c10::str(what, ": options must be equal on every rank, got ", *unlike, " here and ", all[0], " on rank 0"));
+  message_.insert(message_.end(), values.begin(), values.end());
+  communicator_->all_reduce(std::span<double>(message_), ReduceOp::max);
+  if (message_[0] > 0.0) {
+    confer({}, failure);
   }
-}
-
-double Exchange::agree_min(double value) {
-  if (alone()) {
-    return run_alone([&] { return value; });
+  if (message_[1] + message_[2] > sample_tolerance * message_[1]) {
+    compare(method_, *arguments_);
   }
-  const std::optional<Failure> failure = take_deferred();
-  std::array<double, 2> message = {failure ? 1.0 : 0.0, -value};
-  communicator_->all_reduce(message, ReduceOp::max);
-  if (message[0] > 0.0) {
-    reports({}, failure);
-  }
-  return -message[1];
+  std::copy(message_.begin() + 3, message_.end(), values.begin());
 }
 
 void Exchange::sum(std::span<c10::complex<double>> values) {
-  if (alone()) {
-    run_alone([] {});
+  if (alone_) {
     return;
   }
+  commit();
   const std::optional<Failure> failure = take_deferred();
   message_.assign(1, failure ? 1.0 : 0.0);
   for (const c10::complex<double>& value : values) {
@@ -74,7 +211,7 @@ void Exchange::sum(std::span<c10::complex<double>> values) {
   }
   communicator_->all_reduce(std::span<double>(message_));
   if (message_[0] > 0.0) {
-    reports({}, failure);
+    confer({}, failure);
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
     values[i] = {message_[1 + 2 * i], message_[2 + 2 * i]};

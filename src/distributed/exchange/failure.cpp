@@ -2,10 +2,9 @@
 
 #include <c10/util/Exception.h>
 
-#include <algorithm>
+#include <iterator>
+#include <sstream>
 #include <utility>
-
-#include "adjoin/core/errors.hpp"
 
 namespace adjoin {
 
@@ -35,13 +34,8 @@ void Failures::throw_local(std::exception_ptr exception) const {
   }
 }
 
-void Failures::throw_first(const std::vector<Params>& reports, const std::optional<Failure>& mine) const {
-  const auto first = std::ranges::find_if(reports, [](const Params& report) { return report.contains("reason"); });
-  if (first == reports.end()) {
-    return;
-  }
-  const RankFailure failure(static_cast<int>(first->get<std::int64_t>("rank")), first->get<std::int64_t>("operator"),
-                            first->get<std::string>("reason"));
+void Failures::throw_agreed(const Failure& first, const std::optional<Failure>& mine) const {
+  const AgreedFailure failure(communicator_, first.rank, first.operator_index, first.reason);
   if (!mine || !mine->exception) {
     throw failure;
   }
@@ -52,8 +46,30 @@ void Failures::throw_first(const std::vector<Params>& reports, const std::option
   }
 }
 
-Params report_of(const Failure& failure) {
-  return {{"rank", std::int64_t{failure.rank}}, {"operator", failure.operator_index}, {"reason", failure.reason}};
+void Failures::throw_first(const std::vector<std::optional<Failure>>& reports,
+                           const std::optional<Failure>& mine) const {
+  for (const std::optional<Failure>& report : reports) {
+    if (report) {
+      throw_agreed(*report, mine);
+    }
+  }
+}
+
+// "failure", rank, operator and reason, parted by spaces.
+std::string to_report(const Failure& failure) {
+  return c10::str("failure ", failure.rank, ' ', failure.operator_index, ' ', failure.reason);
+}
+
+std::optional<Failure> failure_from(const std::string& report) {
+  std::istringstream words(report);
+  std::string kind;
+  Failure failure;
+  if (!(words >> kind >> failure.rank >> failure.operator_index) || kind != "failure") {
+    return std::nullopt;
+  }
+  words.ignore(1);
+  failure.reason.assign(std::istreambuf_iterator<char>(words), {});
+  return failure;
 }
 
 }  // namespace adjoin

@@ -4,7 +4,7 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/util/accumulate.h>
 
-#include <numeric>
+#include <algorithm>
 
 #include "adjoin/distributed/exchange/exchange.hpp"
 #include "distributed/exchange/copy_into.hpp"
@@ -73,8 +73,8 @@ std::string_view to_string(GatherStrategy strategy) {
 TensorList Exchange::gather(GatherPlan& plan, const Sharding& sharding, GatherStrategy strategy, LocalResults all,
                             LocalResult one) {
   const c10::NoGradGuard no_grad;
-  if (alone()) {
-    return run_alone([&] { return all({}); });
+  if (alone_) {
+    return all({});
   }
   plan.agreed = plan.agreed && plan.strategy == strategy;
   switch (strategy) {
@@ -89,12 +89,19 @@ TensorList Exchange::gather(GatherPlan& plan, const Sharding& sharding, GatherSt
 }
 
 TensorList Exchange::gather_naive(const Sharding& sharding, LocalResults all) {
+  commit();
   std::optional<Failure> failure = take_deferred();
-  Params mine;
+  const double sample = take_sample();
+  Params mine{{"sample", sample}};
   if (!failure) {
     failure = failures_.of([&] { mine.set("results", all({})); });
   }
-  const std::vector<Params> everything = reports(std::move(mine), failure);
+  const std::vector<Params> everything = confer(mine, failure);
+  if (std::ranges::any_of(everything, [&](const Params& theirs) {
+        return unlike_samples(theirs.get<double>("sample"), everything[0].get<double>("sample"));
+      })) {
+    compare(method_, *arguments_);
+  }
   TensorList results(static_cast<std::size_t>(sharding.num_items()));
   for (int r = 0; r < static_cast<int>(everything.size()); ++r) {
     const auto theirs = everything[static_cast<std::size_t>(r)].get<TensorList>("results");
@@ -110,12 +117,14 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
   std::optional<Failure> failure = take_deferred();
   TensorList mine;
   bool computed = false;
+  const double sample = take_sample();
   while (true) {
     ResultMemory* memory = plan.agreed ? &plan.results.take() : nullptr;
     TensorList places;
     for (std::size_t k = 0; k < indices().size() && memory != nullptr; ++k) {
       places.push_back(tensor_of(plan, *memory, indices()[k]));
     }
+    commit();
     if (!computed && !failure) {
       failure = failures_.of([&] { mine = all(places); });
       computed = true;
@@ -130,13 +139,18 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
         }
       }
       at::Tensor bytes = memory->whole();
-      write_header(bytes, plan.headers[static_cast<std::size_t>(rank())], failure || changed);
+      write_header(bytes, plan.headers[static_cast<std::size_t>(rank())],
+                   {.confer = failure || changed, .sample = sample});
       communicator_->all_gather_v_inplace(bytes, plan.counts);
-      if (!read_headers(bytes, plan.headers)) [[likely]] {
+      const Verdict verdict = read_headers(bytes, plan.headers);
+      if (!verdict.confer) [[likely]] {
+        if (verdict.unlike) [[unlikely]] {
+          compare(method_, *arguments_);
+        }
         return all_tensors(plan, *memory);
       }
     }
-    plan_gather(plan, sharding, GatherStrategy::concatenated, reports(layout_of(mine), failure));
+    plan_gather(plan, sharding, GatherStrategy::concatenated, confer(layout_of(mine), failure));
   }
 }
 
@@ -148,9 +162,11 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
       failure = failures_.of([&] { mine[position] = one(position); });
     }
   };
+  const double sample = take_sample();
   while (true) {
     if (plan.agreed) {
       const ResultMemory& memory = plan.results.take();
+      commit();
       at::Tensor bytes = memory.whole();
       std::vector<at::Tensor> segments;
       std::vector<Pending> pending;
@@ -165,7 +181,7 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
             at::Tensor place = tensor_of(plan, memory, static_cast<std::int64_t>(i));
             copy_into(place, mine[position]);
           }
-          write_header(bytes, plan.headers[i], !ready);
+          write_header(bytes, plan.headers[i], {.confer = !ready, .sample = sample});
           ++position;
         }
         segments.push_back(
@@ -175,14 +191,18 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
       for (Pending& broadcast : pending) {
         broadcast.wait();
       }
-      if (!read_headers(bytes, plan.headers)) [[likely]] {
+      const Verdict verdict = read_headers(bytes, plan.headers);
+      if (!verdict.confer) [[likely]] {
+        if (verdict.unlike) [[unlikely]] {
+          compare(method_, *arguments_);
+        }
         return all_tensors(plan, memory);
       }
     }
     for (std::size_t position = 0; position < mine.size(); ++position) {
       compute(position);
     }
-    plan_gather(plan, sharding, GatherStrategy::broadcast, reports(failure ? Params() : layout_of(mine), failure));
+    plan_gather(plan, sharding, GatherStrategy::broadcast, confer(failure ? Params() : layout_of(mine), failure));
   }
 }
 

@@ -39,22 +39,22 @@ class Destination {
     }
   }
 
-  // The collective. Whether any rank wants to confer, so that there is no result.
-  bool collect(bool confer) {
+  // The collective, among `ranks` ranks.
+  Verdict collect(const Status& status, int ranks) {
     at::Tensor input = plan_.buffer->input();
-    write_status(input, numel_, confer);
+    write_status(input, numel_, status);
     if (own_ == nullptr) {
       shared_ = by_images_ ? plan_.buffer->all_gather_shared(plan_.counts) : plan_.buffer->all_reduce_shared();
-      return read_status(by_images_ ? input : shared_, numel_);
+      return read_status(by_images_ ? input : shared_, numel_, ranks);
     }
     if (by_images_) {
       at::Tensor images = own_->whole().narrow(0, 0, numel_);
       plan_.buffer->all_gather(images, plan_.counts);
-      return read_status(input, numel_);
+      return read_status(input, numel_, ranks);
     }
     at::Tensor sum = own_->whole();
     plan_.buffer->all_reduce(sum);
-    return read_status(sum, numel_);
+    return read_status(sum, numel_, ranks);
   }
 
   at::Tensor result() const { return own_ != nullptr ? own_->tensor(0, plan_.sizes, plan_.dtype) : in(shared_); }
@@ -84,27 +84,29 @@ Params layout_of(const at::Tensor& part) {
 
 }  // namespace
 
-at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial, const ReduceOptions& options) {
+at::Tensor Exchange::reduce(ReducePlan& plan, Partial partial, const ReduceOptions& options) {
   const c10::NoGradGuard no_grad;
-  if (alone()) {
-    return run_alone([&] { return partial({}); });
+  if (alone_) {
+    return partial({});
   }
   Agreement* const agreement = options.agreement;
   std::optional<Failure> failure = take_deferred();
   at::Tensor mine;
   bool computed = false;
+  const double sample = take_sample();
   while (true) {
     if (agreement != nullptr && !agreement->made()) {
       agreement->make();
     }
     const bool stale = agreement != nullptr && !agreement->is_current();
     if (!plan.buffer && options.like.defined() && !computed) {
-      plan_reduce(what, plan, reports(layout_of(options.like), failure), options.like);
+      plan_reduce(plan, confer(layout_of(options.like), failure), options.like);
     }
     std::optional<Destination> to;
     if (plan.buffer) {
       to.emplace(plan, options.memory, agreement != nullptr && agreement->by_images());
     }
+    commit();
     if (!computed && !failure && !stale) {
       failure = failures_.of([&] { mine = partial(to ? to->place() : at::Tensor()); });
       computed = true;
@@ -115,7 +117,11 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
       if (ready) {
         to->fill(mine);
       }
-      if (!to->collect(!ready)) [[likely]] {
+      const Verdict verdict = to->collect({.confer = !ready, .sample = sample}, communicator_->size());
+      if (!verdict.confer) [[likely]] {
+        if (verdict.unlike) [[unlikely]] {
+          compare(method_, *arguments_);
+        }
         return to->result();
       }
     }
@@ -123,19 +129,18 @@ at::Tensor Exchange::reduce(const char* what, ReducePlan& plan, Partial partial,
     if (!failure && mine.defined() && to) {
       failure = failures_.of([&] { mine = mine.clone(); });  // it may lie in the buffer that is about to go
     }
-    const std::vector<Params> all = reports(stale ? Params{{"stale", true}} : layout_of(mine), failure);
+    const std::vector<Params> all = confer(stale ? Params{{"stale", true}} : layout_of(mine), failure);
     if (std::ranges::any_of(all, [](const Params& report) { return report.contains("stale"); })) {
       agreement->make();
       mine.reset();
       computed = false;
     } else {
-      plan_reduce(what, plan, all, mine);
+      plan_reduce(plan, all, mine);
     }
   }
 }
 
-void Exchange::plan_reduce(const char* what, ReducePlan& plan, const std::vector<Params>& layouts,
-                           const at::Tensor& mine) {
+void Exchange::plan_reduce(ReducePlan& plan, const std::vector<Params>& layouts, const at::Tensor& mine) {
   std::optional<std::vector<std::int64_t>> sizes;
   int first = 0;
   at::ScalarType dtype = at::kFloat;
@@ -147,22 +152,22 @@ void Exchange::plan_reduce(const char* what, ReducePlan& plan, const std::vector
     const auto their_sizes = theirs.get<std::vector<std::int64_t>>("sizes");
     const auto their_dtype = static_cast<at::ScalarType>(theirs.get<std::int64_t>("dtype"));
     if (!at::isFloatingType(their_dtype) && !at::isComplexType(their_dtype)) {
-      throw RankFailure(
-          r, -1, c10::str(what, ": a sum over ranks needs floating-point or complex tensors, got ", their_dtype));
+      failures_.throw_agreed(
+          r, c10::str(method_, ": a sum over ranks needs floating-point or complex tensors, got ", their_dtype));
     }
     if (!sizes) {
       sizes = their_sizes;
       dtype = their_dtype;
       first = r;
     } else if (*sizes != their_sizes) {
-      throw RankFailure(r, -1,
-                        c10::str(what, ": every rank's part must have one shape, got ", at::IntArrayRef(their_sizes),
-                                 " here and ", at::IntArrayRef(*sizes), " on rank ", first));
+      failures_.throw_agreed(
+          r, c10::str(method_, ": every rank's part must have one shape, got ", at::IntArrayRef(their_sizes),
+                      " here and ", at::IntArrayRef(*sizes), " on rank ", first));
     }
     dtype = at::promote_types(dtype, their_dtype);
   }
   if (!sizes) {
-    throw RankFailure(0, -1, c10::str(what, ": no rank has anything to add up"));
+    failures_.throw_agreed(0, c10::str(method_, ": no rank has anything to add up"));
   }
   const c10::InferenceMode normal(false);
   const std::int64_t numel = c10::multiply_integers(*sizes);

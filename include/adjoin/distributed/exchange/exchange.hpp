@@ -1,39 +1,94 @@
-// The one door to the network: reduce, gather and agree, with failures and changed shapes travelling along.
+// The one door to the network: calls that all ranks make together, and the verbs by which they communicate in them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/FunctionRef.h>
 
+#include <array>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/sharded_tensor_list.hpp"
 #include "adjoin/core/tensor_list.hpp"
+#include "adjoin/distributed/context.hpp"
+#include "adjoin/distributed/exchange/call_arguments.hpp"
 #include "adjoin/distributed/exchange/failure.hpp"
 #include "adjoin/distributed/exchange/plans.hpp"
 #include "adjoin/distributed/sharding.hpp"
 
 namespace adjoin {
 
-/// All communication of the distributed room. A failure on one rank (an exception in the local work that a verb is
-/// given, or one deferred before) travels with the payload: then every rank throws the same RankFailure from that verb.
-/// A changed shape travels likewise, and all ranks plan anew. In the steady state a verb is exactly one collective.
+/// All communication of one distributed object. Every public call is a call(): whatever fails in it on one rank, every
+/// rank throws the same RankFailure; ranks that make unlike calls all throw CallDisagreement; and the next call works.
+/// A failure of the local work that a verb is given travels with the verb's message, as does a changed shape, upon
+/// which all ranks plan anew. In the steady state a verb is exactly one collective.
 class Exchange : public ScalarSum {
  public:
-  /// `indices`: global indices of this rank's operators, to name a failing one.
-  Exchange(std::shared_ptr<Communicator> communicator, at::Device device, std::vector<std::int64_t> indices);
+  /// `owner` names the object in messages until it has a number.
+  Exchange(const DistributedContext& context, std::string owner);
+
+  /// From now on calls are named after "`kind` 2", when it is the second of this kind in the context. To be called when
+  /// all ranks are known to have made the object.
+  void number(const DistributedContext& context, const std::string& kind);
+  /// Global indices of this rank's operators, to name a failing one.
+  void set_indices(std::vector<std::int64_t> indices);
+  const std::vector<std::int64_t>& indices() const { return failures_.indices(); }
 
   Communicator& communicator() const { return *communicator_; }
-  bool alone() const { return communicator_->size() == 1; }
-  /// Global indices of this rank's operators.
-  const std::vector<std::int64_t>& indices() const { return failures_.indices(); }
+  at::Device device() const { return device_; }
+  bool alone() const { return alone_; }
+
+  // ---- Calls ----
+
+  /// Runs `body`, which reads arguments, works and communicates by the verbs below: all of a public call. `arguments`
+  /// must be equal on all ranks; they are compared with the first message, at no cost but that of their fingerprint.
+  template <class Body>
+  auto call(const char* method, const CallArguments& arguments, Body&& body) -> decltype(body()) {
+    if (alone_) {
+      try {
+        return body();
+      } catch (const RankFailure&) {
+        throw;
+      } catch (...) {
+        failures_.throw_local(std::current_exception());
+      }
+    }
+    try {
+      const Running running(*this, method, arguments);
+      try {
+        return body();
+      } catch (...) {
+        fail(std::current_exception());
+      }
+    } catch (const CallDisagreement& disagreement) {
+      settle(method, arguments, disagreement);
+    }
+  }
+  /// In a handler: this rank cannot make the call that the others make, because of the exception in hand, such as a
+  /// wrong argument. Throws it on all ranks.
+  [[noreturn]] void refuse(const char* method);
+
+  /// Runs a call's local work that no message follows: an OperatorFailure becomes a RankFailure that names the global
+  /// index.
+  template <class F>
+  auto local(F&& work) const -> decltype(work()) {
+    try {
+      return work();
+    } catch (const OperatorFailure&) {
+      failures_.throw_local(std::current_exception());
+    }
+  }
+
+  // ---- Verbs, in calls ----
 
   /// This rank's contribution to a sum. `out`, when defined, is where it is best written; the sum is wherever the
   /// returned tensor is. An undefined tensor contributes nothing.
@@ -48,9 +103,9 @@ class Exchange : public ScalarSum {
     /// Has the layout that the sum is likely to have, so that the first part can already be written where it is summed.
     at::Tensor like = {};
   };
-  /// Partial to replicated: Σ over the ranks. `what` names the call in messages.
-  at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial, const ReduceOptions& options);
-  at::Tensor reduce(const char* what, ReducePlan& plan, Partial partial) { return reduce(what, plan, partial, {}); }
+  /// Partial to replicated: Σ over the ranks.
+  at::Tensor reduce(ReducePlan& plan, Partial partial, const ReduceOptions& options);
+  at::Tensor reduce(ReducePlan& plan, Partial partial) { return reduce(plan, partial, {}); }
 
   /// Sharded to gathered: the tensors of all ranks, by global index. `all` gives this rank's results together, `one`
   /// the result at one local position. `out`, when not empty, is where the results are best written; they are wherever
@@ -60,10 +115,11 @@ class Exchange : public ScalarSum {
   TensorList gather(GatherPlan& plan, const Sharding& sharding, GatherStrategy strategy, LocalResults all,
                     LocalResult one);
 
-  /// Runs `local` on every rank and throws everywhere if it failed anywhere, or if `options` are not equal on all
-  /// ranks.
-  void agree(const char* what, const std::string& options, c10::function_ref<void()> local);
-  /// Smallest of the ranks' `value`s; throws everywhere if anything deferred failed anywhere.
+  /// Runs `local` on every rank, and throws on all what it throws on one, by a small message.
+  void agree(c10::function_ref<void()> local);
+  /// Largest of the ranks' values, one by one, after `local`, which fills them in; likewise.
+  void agree_max(std::span<double> values, c10::function_ref<void()> local);
+  /// Smallest of the ranks' `value`s.
   double agree_min(double value);
 
   /// Global sums for the inner products of sharded vectors.
@@ -73,6 +129,9 @@ class Exchange : public ScalarSum {
   /// until then the work's result is `fallback()`.
   template <class F, class Fallback>
   auto deferring(F&& work, Fallback&& fallback) -> decltype(work()) {
+    if (alone_) {
+      return work();
+    }
     try {
       return work();
     } catch (...) {
@@ -83,34 +142,54 @@ class Exchange : public ScalarSum {
     }
   }
 
-  /// Runs local work that no message follows: an OperatorFailure becomes a RankFailure that names the global index.
-  template <class F>
-  auto local(F&& work) -> decltype(work()) {
-    try {
-      return work();
-    } catch (const OperatorFailure&) {
-      failures_.throw_local(std::current_exception());
-    }
-  }
-
  private:
-  std::optional<Failure> take_deferred();
-  /// Without other ranks: throws what was deferred, and what `work` throws, as RankFailure.
-  template <class F>
-  auto run_alone(F&& work) -> decltype(work()) {
-    try {
-      if (const std::optional<Failure> failure = take_deferred()) {
-        std::rethrow_exception(failure->exception);
-      }
-      return work();
-    } catch (...) {
-      failures_.throw_local(std::current_exception());
+  /// "A_adjoint of stack 2". Put together anew for each call, which takes no longer than to look it up.
+  class Name {
+   public:
+    Name(const char* method, const std::string& owner);
+    std::string_view text() const { return {text_.data(), length_}; }
+
+   private:
+    std::array<char, 120> text_;
+    std::size_t length_ = 0;
+  };
+
+  /// A call on this rank while it lasts.
+  class Running {
+   public:
+    Running(Exchange& exchange, const char* method, const CallArguments& arguments);
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running();
+
+   private:
+    Exchange& exchange_;
+    Name name_;
+    CallScope scope_;
+    /// Not within another call of the object, whose arguments count.
+    bool is_outer_;
+  };
+
+  /// Makes all ranks throw what this one has in hand, unless they do.
+  [[noreturn]] void fail(const std::exception_ptr& exception);
+  /// What all ranks throw in its place.
+  [[noreturn]] void settle(const char* method, const CallArguments& arguments, const CallDisagreement& disagreement);
+  /// Throws a failure that names the argument and rank, if there are unlike ones. Collective.
+  void compare(const char* method, const CallArguments& arguments);
+
+  /// What is told about this call's replicated arguments with its first message; NaN when nothing is.
+  double take_sample();
+  /// From then on what fails travels with the message.
+  void commit() {
+    if (scope_ != nullptr) {
+      scope_->commit();
     }
   }
+  std::optional<Failure> take_deferred() { return std::exchange(deferred_, std::nullopt); }
   /// Every rank's `mine`; throws the first failure among the ranks' on all of them instead. Collective.
-  std::vector<Params> reports(Params mine, const std::optional<Failure>& failure);
+  std::vector<Params> confer(const Params& mine, const std::optional<Failure>& failure);
 
-  void plan_reduce(const char* what, ReducePlan& plan, const std::vector<Params>& layouts, const at::Tensor& mine);
+  void plan_reduce(ReducePlan& plan, const std::vector<Params>& layouts, const at::Tensor& mine);
   void plan_gather(GatherPlan& plan, const Sharding& sharding, GatherStrategy strategy,
                    const std::vector<Params>& layouts);
   TensorList gather_naive(const Sharding& sharding, LocalResults all);
@@ -120,7 +199,18 @@ class Exchange : public ScalarSum {
 
   std::shared_ptr<Communicator> communicator_;
   at::Device device_;
+  bool alone_;
+  CheckReplicated check_;
+  std::string owner_;
   Failures failures_;
+
+  // The call that this rank is in.
+  CallScope* scope_ = nullptr;
+  const char* method_ = nullptr;
+  const CallArguments* arguments_ = nullptr;
+  /// Whether the arguments have been compared, or need not be.
+  bool sampled_ = true;
+  std::optional<Failure> refused_;
   std::optional<Failure> deferred_;
   std::vector<double> message_;  // kept between sums
 };

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "adjoin/core/params.hpp"
+#include "adjoin/core/errors.hpp"
 
 namespace adjoin {
 
@@ -20,11 +20,21 @@ struct Failure {
   std::exception_ptr exception = {};
 };
 
+/// A failure that every rank of a communicator throws.
+class AgreedFailure : public RankFailure {
+ public:
+  AgreedFailure(const void* communicator, int failed_rank, std::int64_t failed_operator, const std::string& why)
+      : RankFailure(failed_rank, failed_operator, why), among(communicator) {}
+  const void* among;
+};
+
 /// How the failures of one rank are told, and what all ranks throw when they have heard of one.
 class Failures {
  public:
-  /// `indices`: global indices of this rank's operators, to name a failing one.
-  Failures(int rank, std::vector<std::int64_t> indices) : rank_(rank), indices_(std::move(indices)) {}
+  /// Among the ranks of `communicator`, which it only names. `indices`: global indices of this rank's operators, to
+  /// name a failing one.
+  Failures(const void* communicator, int rank, std::vector<std::int64_t> indices)
+      : communicator_(communicator), rank_(rank), indices_(std::move(indices)) {}
 
   const std::vector<std::int64_t>& indices() const { return indices_; }
   /// The failure that an exception of this rank stands for.
@@ -41,16 +51,22 @@ class Failures {
   }
   /// Throws a RankFailure around an exception of this rank.
   [[noreturn]] void throw_local(std::exception_ptr exception) const;
-  /// Of the ranks' reports (report_of, empty without a failure) the lowest rank's failure, thrown on every rank as the
-  /// same RankFailure, on the rank where it happened around the exception. Returns when no rank has failed.
-  void throw_first(const std::vector<Params>& reports, const std::optional<Failure>& mine) const;
+  /// Throws the same failure on every rank, around this rank's own where it has one.
+  [[noreturn]] void throw_agreed(const Failure& first, const std::optional<Failure>& mine) const;
+  [[noreturn]] void throw_agreed(int rank, const std::string& reason) const {
+    throw AgreedFailure(communicator_, rank, -1, reason);
+  }
+  /// Of the failures that the ranks report, that of the lowest rank. Returns when no rank has failed.
+  void throw_first(const std::vector<std::optional<Failure>>& reports, const std::optional<Failure>& mine) const;
 
  private:
+  const void* communicator_;
   int rank_;
   std::vector<std::int64_t> indices_;
 };
 
-/// A failure as a message.
-Params report_of(const Failure& failure);
+/// A failure as a message, whose end may get lost, and back. What is no such message is none.
+std::string to_report(const Failure& failure);
+std::optional<Failure> failure_from(const std::string& report);
 
 }  // namespace adjoin

@@ -57,6 +57,13 @@ struct GatherPlan {
   ResultPool results;
 };
 
+/// Plans of the messages of a call, and of those of its gradients.
+struct CallPlans {
+  ReducePlan sums;
+  GatherPlan items;
+  std::unique_ptr<CallPlans> gradients;
+};
+
 /// What else the ranks must have agreed on before they add up their parts, such as a joint form of their operators.
 class Agreement {
  public:

@@ -1,0 +1,65 @@
+// What must be equal on all ranks that make a call together.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/SmallVector.h>
+#include <c10/util/StringUtil.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adjoin/core/params.hpp"
+#include "adjoin/core/tensor_list.hpp"
+#include "adjoin/distributed/context.hpp"
+
+namespace adjoin {
+
+/// Options, compared in every call, and replicated tensors, compared as the context asks for it. Refers to the tensors.
+class CallArguments {
+ public:
+  CallArguments() = default;
+  CallArguments(const char* name, const at::Tensor& tensor) { add_tensor(name, tensor); }
+
+  /// An option, by its text.
+  template <class... Parts>
+  CallArguments& add(const char* name, const Parts&... value) {
+    options_.emplace_back(name, c10::str(value...));
+    return *this;
+  }
+  CallArguments& add_tensor(const char* name, const at::Tensor& tensor) {
+    tensors_.push_back({name, &tensor, nullptr});
+    return *this;
+  }
+  /// Each of whose tensors is replicated. A sample leaves it out.
+  CallArguments& add_list(const char* name, const TensorList& list) {
+    tensors_.push_back({name, nullptr, &list});
+    return *this;
+  }
+
+  /// Of the options, and with a full check of the tensors. 0 when there is nothing to compare.
+  std::uint64_t fingerprint(CheckReplicated check) const;
+  /// Of the replicated tensors, whatever their scales: relative errors multiply. NaN when there is nothing to compare.
+  double sample() const;
+  /// Everything by name: the values of options, and the checksums or samples of tensors.
+  Params described(CheckReplicated check) const;
+
+ private:
+  struct Replicated {
+    const char* name;
+    const at::Tensor* tensor;
+    const TensorList* list;
+  };
+  c10::SmallVector<Replicated, 3> tensors_;
+  std::vector<std::pair<const char*, std::string>> options_;
+};
+
+/// Largest relative difference of samples that counts as round-off.
+constexpr double sample_tolerance = 5e-3;
+/// Whether two samples are further apart; not where one is NaN.
+inline bool unlike_samples(double a, double b) { return std::abs(a - b) > sample_tolerance * std::max(a, b); }
+
+}  // namespace adjoin
