@@ -161,9 +161,9 @@ Block FractalHeap::object_in(std::uint64_t block, unsigned rows, std::uint64_t b
       // A further block of blocks has the rows that make up its size.
       const bool is_direct = size <= most_direct_;
       require(is_direct || size >= first_size_ * width_, "is damaged: a heap has no sensible sizes");
-      const int child_rows = is_direct ? 0 : std::bit_width(size) - std::bit_width(first_size_ * width_) + 1;
-      return object_in(child.address(), static_cast<unsigned>(child_rows), row_begin + column * size, offset, bytes,
-                       depth + 1);
+      const auto child_rows =
+          static_cast<unsigned>(is_direct ? 0 : std::bit_width(size) - std::bit_width(first_size_ * width_) + 1);
+      return object_in(child.address(), child_rows, row_begin + column * size, offset, bytes, depth + 1);
     }
     row_begin += width_ * size;
   }

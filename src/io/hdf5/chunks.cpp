@@ -260,7 +260,7 @@ void Lister::list_extensible_array() {
   const std::uint64_t head = 6 + addresses;
   const unsigned offset_bytes = (index_bits + 7) / 8;
   const auto levels =
-      static_cast<unsigned>(std::max(0, 1 + static_cast<int>(index_bits) - std::bit_width(smallest) + 1));
+      static_cast<unsigned>(std::max(0, 2 + static_cast<int>(index_bits) - static_cast<int>(std::bit_width(smallest))));
   const unsigned own_levels = std::min(levels, 2 * (static_cast<unsigned>(std::bit_width(least_pointers)) - 1));
   const std::uint64_t own_blocks = 2 * (least_pointers - 1);
   Block index =
