@@ -2,8 +2,8 @@
 
 The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distributed stack and ``y`` its measurements, as
 ``data_fidelity`` one for all operators (default :class:`L2`) or a list of one an operator, and options ``max_iter``,
-``tol``, ``lambda_``, ``step``, ``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``. They
-return an :class:`OptimResult`.
+``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``.
+They return an :class:`OptimResult`, whose image has the dtype of ``x0``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from adjoin._adjoin import (
     TotalVariation,
     WaveletPrior,
     ZeroPrior,
+    adjoint_wavelet_transform,
     inverse_wavelet_transform,
     wavelet_transform,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "TotalVariation",
     "WaveletPrior",
     "ZeroPrior",
+    "adjoint_wavelet_transform",
     "admm",
     "fista",
     "gradient_descent",
@@ -81,9 +83,11 @@ def _run(
     *arguments: Any,
     **options: Any,
 ) -> OptimResult:
-    fidelities = list(data_fidelity) if isinstance(data_fidelity, Sequence) else [data_fidelity or L2()]
-    fidelity = _adjoin.DistributedDataFidelity(physics._stack, fidelities, physics._default_reduction)
-    return algorithm(fidelity, y, prior, x0, *arguments, **options)
+    with physics.ctx._telling():
+        fidelities = list(data_fidelity) if isinstance(data_fidelity, Sequence) else [data_fidelity or L2()]
+        fidelity = _adjoin.DistributedDataFidelity(physics._stack, fidelities, physics._default_reduction)
+    with physics.ctx._telling():
+        return algorithm(fidelity, y, prior, x0, *arguments, **options)
 
 
 def gradient_descent(

@@ -6,6 +6,15 @@
 tensor([0.5000, 0.5000, 0.5000])
 """
 
-from adjoin._adjoin import SolverResult, bicgstab, conjugate_gradient, largest_eigenvalue, lsmr, lsqr, minres
+from adjoin._adjoin import (
+    SolveInfo,
+    SolverResult,
+    bicgstab,
+    conjugate_gradient,
+    largest_eigenvalue,
+    lsmr,
+    lsqr,
+    minres,
+)
 
-__all__ = ["SolverResult", "bicgstab", "conjugate_gradient", "largest_eigenvalue", "lsmr", "lsqr", "minres"]
+__all__ = ["SolveInfo", "SolverResult", "bicgstab", "conjugate_gradient", "largest_eigenvalue", "lsmr", "lsqr", "minres"]

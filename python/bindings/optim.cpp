@@ -1,7 +1,7 @@
 // Data fidelities, priors and algorithms.
 #include "adjoin/optim/algorithms.hpp"
+#include "adjoin/optim/distributed_data_fidelity.hpp"
 #include "adjoin/optim/prior.hpp"
-#include "adjoin/optim/stacked_data_fidelity.hpp"
 #include "adjoin/optim/total_variation.hpp"
 #include "adjoin/optim/wavelet.hpp"
 #include "casters.hpp"
@@ -12,7 +12,7 @@ namespace adjoin::python {
 
 namespace {
 
-using StackPtr = std::shared_ptr<DistributedStackedLinearPhysics>;
+using StackPtr = std::shared_ptr<DistributedStackedPhysics>;
 using Fidelity = DistributedDataFidelity;
 
 template <class T, class... Options>
@@ -57,6 +57,8 @@ Options to_options(const py::kwargs& kwargs) {
       options.optim.max_iter = value.cast<int>();
     } else if (name == "tol") {
       options.optim.tol = value.cast<double>();
+    } else if (name == "items") {
+      options.optim.items = value.cast<std::optional<std::int64_t>>();
     } else if (name == "lambda_" || name == "lambda_reg") {
       options.optim.lambda = value.cast<double>();
     } else if (name == "step") {
@@ -137,8 +139,15 @@ lipschitz(), of the gradient.)")
       .def("lipschitz", &DataFidelity::lipschitz)
       .def("__reduce__", &reduce_by_recipe<DataFidelity>)
       .def("__repr__", [](const DataFidelity& d) { return d.name() + "()"; });
-  Shared<L2, DataFidelity>(m, "L2", "‖u − y‖² / (2 sigma²): Gaussian noise.")
-      .def(py::init<double>(), py::arg("sigma") = 1.0);
+  Shared<L2, DataFidelity>(
+      m, "L2",
+      "Σ |u − y|² / (2 sigma²): Gaussian noise; sigma is a number, or a real tensor that broadcasts to "
+      "the\nmeasurements, with the standard deviation of each sample.")
+      .def(py::init<double>(), py::arg("sigma") = 1.0)
+      .def(py::init([](const TensorLike& sigma) { return std::make_shared<L2>(sigma.tensor); }), py::arg("sigma"))
+      .def_property_readonly("weights", [](const L2& d) {
+        return d.weights().defined() ? std::optional<at::Tensor>(d.weights()) : std::nullopt;
+      });
   Shared<L1, DataFidelity>(m, "L1", "‖u − y‖₁.").def(py::init<>());
   Shared<IndicatorLInf, DataFidelity>(m, "IndicatorLInf",
                                       "0 where no entry of u − y is larger than the radius, else infinite.")
@@ -236,7 +245,7 @@ algorithm needs.)")
       "Isotropic total variation over the last `dims` dimensions (2, or 3 for volumes), joined by the box from `lower` "
       "to\n"
       "`upper`. The prox stops when its result is proved to be within tol ‖x‖ of the exact one, or after `max_iter`\n"
-      "iterations; with `warm_start` each begins where the last one ended.")
+      "iterations. While an algorithm iterates, with `warm_start` each begins where the last one ended.")
       .def(py::init([](std::optional<std::int64_t> dims, double lower, double upper, int max_iter, double tol,
                        bool warm_start) {
              return std::make_shared<TotalVariation>(TotalVariationOptions{.dims = dims,
@@ -248,41 +257,58 @@ algorithm needs.)")
            }),
            py::arg("dims") = py::none(), py::arg("lower") = -infinity, py::arg("upper") = infinity,
            py::arg("max_iter") = 100, py::arg("tol") = 1e-4, py::arg("warm_start") = true)
-      .def("start_from", &TotalVariation::start_from, py::arg("dual"), "Starts the next prox from a dual variable.")
-      .def("__reduce__",
-           [](const py::object& self) {
-             const auto& prior = self.cast<const TotalVariation&>();
-             py::dict models;
-             if (const at::Tensor dual = prior.dual(); dual.defined()) {
-               models["start_from"] = dual;
-             }
-             return reduced(self, py::str(prior.name()), py::tuple(), to_kwargs(prior.recipe().arguments), models);
-           })
       .def("inner", &TotalVariation::inner,
            "Of the last prox: how many inner iterations it took, and the proven bound of the distance to the exact "
            "one.");
   Shared<WaveletPrior, Prior>(
-      m, "WaveletPrior", "‖W x‖₁ over the details of an orthonormal wavelet transform (\"haar\", \"db2\", \"db4\").")
-      .def(py::init([](const std::string& wavelet, std::int64_t levels, std::optional<std::int64_t> dims) {
-             return std::make_shared<WaveletPrior>(
-                 WaveletPriorOptions{.wavelet = wavelet_from_string(wavelet), .levels = levels, .dims = dims});
+      m, "WaveletPrior",
+      "‖W x‖₁ over the details of an orthonormal wavelet (\"haar\", \"db1\" … \"db38\", \"sym2\" … \"sym20\", "
+      "\"coif1\" …\n"
+      "\"coif17\"), for images of any size. With `random_shift` the image is shifted at random, as around a torus, "
+      "before each\n"
+      "prox and back after it, alike on all ranks. Where sizes are not divisible by 2 ** levels the prox is iterative, "
+      "and\n"
+      "stops when its result is proved to be within tol ‖x‖ of the exact one, or after `max_iter` iterations.")
+      .def(py::init([](const std::string& wavelet, std::int64_t levels, std::optional<std::int64_t> dims,
+                       bool random_shift, int max_iter, double tol) {
+             return std::make_shared<WaveletPrior>(WaveletPriorOptions{.wavelet = wavelet,
+                                                                       .levels = levels,
+                                                                       .dims = dims,
+                                                                       .random_shift = random_shift,
+                                                                       .max_iter = max_iter,
+                                                                       .tol = tol});
            }),
-           py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = py::none());
+           py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = py::none(),
+           py::arg("random_shift") = false, py::arg("max_iter") = 100, py::arg("tol") = 1e-4);
+  m.def(
+      "wavelet_transform",
+      [](const TensorLike& x, const std::string& wavelet, std::int64_t levels, std::int64_t dims) {
+        return wavelet_transform(x, wavelet, levels, dims);
+      },
+      "The wavelet transform over the last `dims` dimensions with periodic borders, laid out as by PyWavelets'\n"
+      "coeffs_to_array(wavedecn(x, wavelet, \"periodization\", level)). Where sizes are divisible by 2 ** levels it "
+      "is\n"
+      "orthonormal and keeps the shape of x; else the result is somewhat larger. Differentiable.",
+      py::arg("x"), py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = 2, Unlocked());
   const auto define = [&](const char* name, const char* doc, auto transform) {
     m.def(
         name,
-        [transform](const TensorLike& x, const std::string& wavelet, std::int64_t levels, std::int64_t dims) {
-          return transform(x, wavelet_from_string(wavelet), levels, dims);
+        [transform](const TensorLike& x, const std::string& wavelet, std::int64_t levels, std::int64_t dims,
+                    const std::optional<std::vector<std::int64_t>>& sizes) {
+          return transform(x, wavelet, levels, dims,
+                           sizes ? at::OptionalIntArrayRef(*sizes) : at::OptionalIntArrayRef());
         },
-        doc, py::arg("x"), py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = 2, Unlocked());
+        doc, py::arg("coefficients"), py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = 2,
+        py::arg("sizes") = py::none(), Unlocked());
   };
   define(
-      "wavelet_transform",
-      "The orthonormal wavelet transform (\"haar\", \"db2\" or \"db4\") over the last `dims` dimensions with periodic\n"
-      "borders, of the shape of x; sizes must be divisible by 2 ** levels. Differentiable.",
-      &wavelet_transform);
-  define("inverse_wavelet_transform", "The inverse of :func:`wavelet_transform`, which is its adjoint.",
-         &inverse_wavelet_transform);
+      "inverse_wavelet_transform",
+      "The inverse of :func:`wavelet_transform`; `sizes` are those of the image along the transformed dimensions, by\n"
+      "default those of the coefficients.",
+      &inverse_wavelet_transform);
+  define("adjoint_wavelet_transform",
+         "The adjoint of :func:`wavelet_transform`, its inverse where that is orthonormal; `sizes` as there.",
+         &adjoint_wavelet_transform);
 }
 
 void bind_algorithms(py::module_& m) {

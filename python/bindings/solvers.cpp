@@ -61,6 +61,17 @@ void bind_solvers(py::module_& m) {
       .def("__repr__", [](const Result& r) {
         return c10::str("SolverResult(", to_string(r.reason), " after ", r.iterations, " iterations)");
       });
+  py::class_<SolveInfo>(
+      m, "SolveInfo",
+      "How a solve ended whose result is the solution alone: pass one as `info` and read it afterwards. A\n"
+      "closed form is \"converged\" after 0 iterations and has no residuals.")
+      .def(py::init<>())
+      .def_property_readonly("reason", [](const SolveInfo& info) { return std::string(to_string(info.reason)); })
+      .def_readonly("iterations", &SolveInfo::iterations)
+      .def_readonly("relative_residuals", &SolveInfo::relative_residuals)
+      .def("__repr__", [](const SolveInfo& info) {
+        return c10::str("SolveInfo(", to_string(info.reason), " after ", info.iterations, " iterations)");
+      });
   const auto square = [&](const char* name, Solve solve) {
     m.def(name, solver(solve), py::arg("H"), py::arg("b"), py::arg("max_iter") = 100, py::arg("tol") = 1e-6,
           py::arg("items") = 1, py::arg("x0") = py::none(), py::arg("preconditioner") = py::none());

@@ -19,5 +19,17 @@ inline void check_step(const std::string& owner, const char* argument, double va
 at::Tensor soft_threshold(const at::Tensor& x, double threshold);
 /// x with every modulus brought down to at most `radius`: the projection on the l∞ ball.
 at::Tensor shrink_to_ball(const at::Tensor& x, double radius);
+/// x / |x|, 0 where x = 0, and NaN where x is.
+at::Tensor unit(const at::Tensor& x);
+
+/// ‖x‖² as a scalar tensor of dtype double, formed in double precision. Differentiable as often as asked.
+at::Tensor squared_sum(const at::Tensor& x);
+
+/// By how much the farthest entry of a real x lies outside the bounds, at most 0 within; NaN where x holds NaN.
+double excess_of_box(const at::Tensor& x, double lower, double upper);
+
+/// What an indicator is where its constraint is exceeded by `excess`, the largest of all entries: 0 for at most 0,
+/// infinite above, NaN for NaN; a scalar tensor of dtype double on the device of x.
+at::Tensor indicator(double excess, const at::Tensor& x);
 
 }  // namespace adjoin

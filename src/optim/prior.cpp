@@ -71,14 +71,12 @@ at::Tensor ZeroPrior::fn_impl(const at::Tensor& x) const { return at::zeros({}, 
 at::Tensor ZeroPrior::grad_impl(const at::Tensor& x) const { return at::zeros_like(x); }
 at::Tensor ZeroPrior::prox_impl(const at::Tensor& x, double /*gamma*/) const { return x; }
 
-at::Tensor Tikhonov::fn_impl(const at::Tensor& x) const {
-  return 0.5 * (x.is_complex() ? at::view_as_real(x.resolve_conj()) : x).square().sum(at::kDouble);
-}
+at::Tensor Tikhonov::fn_impl(const at::Tensor& x) const { return 0.5 * squared_sum(x); }
 at::Tensor Tikhonov::grad_impl(const at::Tensor& x) const { return x; }
 at::Tensor Tikhonov::prox_impl(const at::Tensor& x, double gamma) const { return x / (1.0 + gamma); }
 
 at::Tensor L1Prior::fn_impl(const at::Tensor& x) const { return at::abs(x).sum(at::kDouble); }
-at::Tensor L1Prior::grad_impl(const at::Tensor& x) const { return at::sgn(x); }
+at::Tensor L1Prior::grad_impl(const at::Tensor& x) const { return unit(x); }
 at::Tensor L1Prior::prox_impl(const at::Tensor& x, double gamma) const { return soft_threshold(x, gamma); }
 
 // ---- Box ---------------------------------------------------------------------------------------------------------
@@ -91,8 +89,7 @@ Positivity::Positivity() : Box(0.0, std::numeric_limits<double>::infinity()) {}
 
 at::Tensor Box::fn_impl(const at::Tensor& x) const {
   check_real(*this, x);
-  const bool outside = (x < lower_).logical_or_(x > upper_).any().item<bool>();
-  return at::full({}, outside ? std::numeric_limits<double>::infinity() : 0.0, x.options().dtype(at::kDouble));
+  return indicator(excess_of_box(x, lower_, upper_), x);
 }
 
 at::Tensor Box::prox_impl(const at::Tensor& x, double /*gamma*/) const {

@@ -20,7 +20,11 @@ namespace {
 // is `extent[k]` long.
 struct Grid {
   Grid(const at::Tensor& x, std::int64_t dimensions)
-      : dims(static_cast<std::size_t>(dimensions)), width(x.size(-1)), rows(x.numel() / width), plane(x.numel()) {
+      : dims(static_cast<std::size_t>(dimensions)),
+        parts(static_cast<std::size_t>(x.size(0))),
+        width(x.size(-1)),
+        rows(x.numel() / width),
+        plane(x.numel()) {
     std::int64_t below = 1;
     for (std::size_t k = dims - 1; k-- > 0;) {
       stride[k] = below;
@@ -30,6 +34,7 @@ struct Grid {
   }
 
   std::int64_t place(std::int64_t row, std::size_t k) const { return row / stride[k] % extent[k]; }
+  std::int64_t rows_of_part() const { return rows / static_cast<std::int64_t>(parts); }
 
   // One row of each of the `dims` components of a dual variable.
   template <class T>
@@ -62,10 +67,16 @@ struct Grid {
     return result;
   }
 
+  // The same of each part, for a row of the first one; of a missing second part those of the first.
+  template <class F>
+  auto of_parts(std::int64_t row, const F& f) const -> Parts<decltype(f(row))> {
+    return {f(row), f(parts == 1 ? row : row + rows_of_part())};
+  }
+
   template <class Body>
-  void for_rows(Body body) const {
+  void for_rows(std::int64_t count, Body body) const {
     constexpr std::int64_t elements = 1 << 15;  // for a thread at least
-    at::parallel_for(0, rows, std::max<std::int64_t>(1, elements / width), [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, count, std::max<std::int64_t>(1, elements / width), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         body(row);
       }
@@ -73,6 +84,7 @@ struct Grid {
   }
 
   std::size_t dims;
+  std::size_t parts;
   std::int64_t width;
   std::int64_t rows;
   std::int64_t plane;
@@ -82,9 +94,9 @@ struct Grid {
 
 template <class T>
 void primal_rows(const Grid& grid, T* x, const T* b, const T* p, double gamma, const Bounds& bounds) {
-  const auto row_kernel = grid.dims == 2 ? PrimalRow<T>(primal_row_2) : PrimalRow<T>(primal_row_3);
+  const auto row_kernel = primal_row<T>(grid.dims);
   const std::vector<T> zeros(static_cast<std::size_t>(grid.width));
-  grid.for_rows([&](std::int64_t row) {
+  grid.for_rows(grid.rows, [&](std::int64_t row) {
     const Rows<T> here = grid.components(p, row);
     row_kernel(x + row * grid.width, b + row * grid.width, here, grid.before(here, row, zeros.data()), grid.width,
                static_cast<T>(gamma), static_cast<T>(bounds.lower), static_cast<T>(bounds.upper));
@@ -93,9 +105,12 @@ void primal_rows(const Grid& grid, T* x, const T* b, const T* p, double gamma, c
 
 template <class T>
 void dual_rows(const Grid& grid, const T* x, T* p, T* r, double step, double beta) {
-  const auto row_kernel = grid.dims == 2 ? DualRow<T>(dual_row_2) : DualRow<T>(dual_row_3);
-  grid.for_rows([&](std::int64_t row) {
-    row_kernel(x + row * grid.width, grid.after(x, row), grid.components(p, row), grid.components(r, row), grid.width,
+  const auto row_kernel = dual_row<T>(grid.dims, grid.parts);
+  grid.for_rows(grid.rows_of_part(), [&](std::int64_t row) {
+    row_kernel(grid.of_parts(row, [&](std::int64_t at) { return x + at * grid.width; }),
+               grid.of_parts(row, [&](std::int64_t at) { return grid.after(x, at); }),
+               grid.of_parts(row, [&](std::int64_t at) { return grid.components(p, at); }),
+               grid.of_parts(row, [&](std::int64_t at) { return grid.components(r, at); }), grid.width,
                static_cast<T>(step), static_cast<T>(beta));
   });
 }
@@ -103,11 +118,14 @@ void dual_rows(const Grid& grid, const T* x, T* p, T* r, double step, double bet
 // Row by row in order, so that the sum does not depend on the number of threads.
 template <class T>
 double gap_rows(const Grid& grid, const T* x, const T* p) {
-  const auto row_kernel = grid.dims == 2 ? GapRow<T>(gap_row_2) : GapRow<T>(gap_row_3);
-  std::vector<double> sums(static_cast<std::size_t>(grid.rows));
-  grid.for_rows([&](std::int64_t row) {
-    const Rows<T> dual = p == nullptr ? Rows<T>{} : grid.components(p, row);
-    sums[static_cast<std::size_t>(row)] = row_kernel(x + row * grid.width, grid.after(x, row), dual, grid.width);
+  const auto row_kernel = gap_row<T>(grid.dims, grid.parts);
+  std::vector<double> sums(static_cast<std::size_t>(grid.rows_of_part()));
+  grid.for_rows(grid.rows_of_part(), [&](std::int64_t row) {
+    const auto dual =
+        grid.of_parts(row, [&](std::int64_t at) { return p == nullptr ? Rows<T>{} : Rows<T>(grid.components(p, at)); });
+    sums[static_cast<std::size_t>(row)] =
+        row_kernel(grid.of_parts(row, [&](std::int64_t at) { return x + at * grid.width; }),
+                   grid.of_parts(row, [&](std::int64_t at) { return grid.after(x, at); }), dual, grid.width);
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
@@ -134,7 +152,8 @@ at::Tensor differences(const at::Tensor& x, std::int64_t dims) {
   return at::stack(components);
 }
 
-at::Tensor modulus(const at::Tensor& d) { return at::linalg_vector_norm(d, 2, at::IntArrayRef{0}); }
+// Over dimensions and parts.
+at::Tensor modulus(const at::Tensor& d) { return at::linalg_vector_norm(d, 2, at::IntArrayRef{0, 1}); }
 
 }  // namespace
 
@@ -157,9 +176,7 @@ void primal(at::Tensor& x, const at::Tensor& b, const at::Tensor& p, double gamm
     x.add_(p[k], gamma);
     x.narrow(dim, 1, n - 1).sub_(p[k].narrow(dim, 0, n - 1), gamma);
   }
-  if (!x.is_complex()) {
-    x.clamp_(bounds.lower, bounds.upper);
-  }
+  x.clamp_(bounds.lower, bounds.upper);
 }
 
 void dual_step(const at::Tensor& x, at::Tensor& p, at::Tensor& r, double step, double beta) {
@@ -181,19 +198,22 @@ void dual_step(const at::Tensor& x, at::Tensor& p, at::Tensor& r, double step, d
   p.copy_(next);
 }
 
-double gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims) {
+Reals gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims, std::int64_t items) {
   if (x.scalar_type() == at::kFloat && has_rows(x)) {
-    return gap_rows(Grid(x, dims), x.const_data_ptr<float>(), p.defined() ? p.const_data_ptr<float>() : nullptr);
+    return {gap_rows(Grid(x, dims), x.const_data_ptr<float>(), p.defined() ? p.const_data_ptr<float>() : nullptr)};
   }
   if (has_rows(x)) {
-    return gap_rows(Grid(x, dims), x.const_data_ptr<double>(), p.defined() ? p.const_data_ptr<double>() : nullptr);
+    return {gap_rows(Grid(x, dims), x.const_data_ptr<double>(), p.defined() ? p.const_data_ptr<double>() : nullptr)};
   }
   const at::Tensor d = differences(x, dims);
   at::Tensor values = modulus(d);
   if (p.defined()) {
-    values = values - at::real(p.conj() * d).sum(0);
+    values = values - (p * d).sum(at::IntArrayRef{0, 1});
   }
-  return values.sum(at::kDouble).item<double>();
+  const at::Tensor sums = values.reshape({items, -1}).sum(1, false, at::kDouble).cpu();
+  return {sums.const_data_ptr<double>(), sums.const_data_ptr<double>() + items};
 }
+
+bool batched_gaps(const at::Tensor& x) { return !has_rows(x); }
 
 }  // namespace adjoin::tv

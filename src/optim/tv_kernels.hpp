@@ -1,12 +1,16 @@
-// The steps of the dual iteration for total variation (total_variation.cpp), for any tensor; fast for real CPU tensors.
+// The steps of the dual iteration for total variation (total_variation.cpp), for any tensor; fast for CPU tensors.
 //
-// The dual variable p has the shape {dims, …shape of x}: p[k] belongs to the differences along the k-th of the spatial
-// dimensions, which are the last ones of x, and is zero where they are, at the far border. All tensors contiguous.
+// Images are real and have the shape {parts, …}, with one part, or the real and the imaginary part of a complex image,
+// whose differences are measured together. The dual variable p has the shape {dims, …shape of the image}: p[k] belongs
+// to the differences along the k-th of the spatial dimensions, which are the last ones, and is zero where they are, at
+// the far border. All tensors contiguous.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+
+#include "adjoin/core/norms.hpp"
 
 namespace adjoin::tv {
 
@@ -22,7 +26,11 @@ void primal(at::Tensor& x, const at::Tensor& b, const at::Tensor& p, double gamm
 /// r ← p_new + beta (p_new − p).
 void dual_step(const at::Tensor& x, at::Tensor& p, at::Tensor& r, double step, double beta);
 
-/// Σ ( |D x| − Re ⟨p, D x⟩ ), or Σ |D x| over `dims` dimensions when p is undefined.
-double gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims);
+/// Σ ( |D x| − ⟨p, D x⟩ ), or Σ |D x| over `dims` dimensions when p is undefined, of each of `items` along the second
+/// dimension of x: several only where batched_gaps says so.
+Reals gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims, std::int64_t items = 1);
+
+/// Whether the items of a batch are better worked on together than one after the other: where there are no kernels.
+bool batched_gaps(const at::Tensor& x);
 
 }  // namespace adjoin::tv

@@ -8,8 +8,8 @@ namespace adjoin::tv {
 
 namespace {
 
-// The bodies are inlined into one function for each type and number of dimensions, compiled for several instruction
-// sets. `first`, `middle` and `last` are the spatial dimensions; there is no middle one of two.
+// The bodies are inlined into one function for each type, number of dimensions and of parts, compiled for several
+// instruction sets. Loops over dimensions and parts are unrolled.
 
 // The rows of a loop do not overlap.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -42,83 +42,123 @@ ADJOIN_INLINE void primal_body(T* x, const T* b, const Rows<T>& p, const Rows<T>
   }
 }
 
-// The step at one pixel, whose differences are d_first, d_middle and d_last.
-template <class T, int dims>
-ADJOIN_INLINE void dual_pixel(T d_first, T d_middle, T d_last, T& p_first, T& p_middle, T& p_last, T& r_first,
-                              T& r_middle, T& r_last, T step, T beta) {
-  const T q_first = r_first + step * d_first;
-  const T q_middle = dims == 3 ? r_middle + step * d_middle : T(0);
-  const T q_last = r_last + step * d_last;
-  const T square = q_first * q_first + q_middle * q_middle + q_last * q_last;
-  const T scale = T(1) / std::sqrt(square > T(1) ? square : T(1));
-  const T next_first = q_first * scale;
-  const T next_last = q_last * scale;
-  r_first = next_first + beta * (next_first - p_first);
-  r_last = next_last + beta * (next_last - p_last);
-  p_first = next_first;
-  p_last = next_last;
-  if constexpr (dims == 3) {
-    const T next_middle = q_middle * scale;
-    r_middle = next_middle + beta * (next_middle - p_middle);
-    p_middle = next_middle;
-  }
-}
+// Pointers of one part, loaded once.
+template <class T>
+struct Part {
+  const T* x;
+  const T* first_after;
+  const T* middle_after;
+  T* p_first;
+  T* p_middle;
+  T* p_last;
+  T* r_first;
+  T* r_middle;
+  T* r_last;
+};
 
+// The step of one part at a pixel before its projection, and its squared modulus.
 template <class T, int dims>
-ADJOIN_INLINE void dual_body(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,
-                             std::int64_t n, T step, T beta) {
+struct Ascent {
+  ADJOIN_INLINE Ascent(const Part<T>& part, std::int64_t j, T d_last, T step)
+      : first(part.r_first[j] + step * (part.first_after[j] - part.x[j])), last(part.r_last[j] + step * d_last) {
+    if constexpr (dims == 3) {
+      middle = part.r_middle[j] + step * (part.middle_after[j] - part.x[j]);
+    }
+  }
+  ADJOIN_INLINE T square() const {
+    return dims == 3 ? first * first + middle * middle + last * last : first * first + last * last;
+  }
+  ADJOIN_INLINE void store(const Part<T>& part, std::int64_t j, T scale, T beta) const {
+    one(part.p_first[j], part.r_first[j], first * scale, beta);
+    one(part.p_last[j], part.r_last[j], last * scale, beta);
+    if constexpr (dims == 3) {
+      one(part.p_middle[j], part.r_middle[j], middle * scale, beta);
+    }
+  }
+  static ADJOIN_INLINE void one(T& p, T& r, T next, T beta) {
+    r = next + beta * (next - p);
+    p = next;
+  }
+
+  T first;
+  T middle = T(0);
+  T last;
+};
+
+template <class T, int dims, int parts>
+ADJOIN_INLINE void dual_body(const Parts<const T*>& x, const Parts<Rows<T>>& after, const Parts<MutableRows<T>>& p,
+                             const Parts<MutableRows<T>>& r, std::int64_t n, T step, T beta) {
   constexpr std::size_t middle = dims == 3 ? 1 : 0;  // any valid row where it is not used
-  const T* first_after = after[0];
-  const T* middle_after = after[middle];
-  T* p_first = p[0];
-  T* p_middle = p[middle];
-  T* p_last = p[dims - 1];
-  T* r_first = r[0];
-  T* r_middle = r[middle];
-  T* r_last = r[dims - 1];
+  const auto part = [&](std::size_t c) __attribute__((always_inline)) {
+    return Part<T>{x[c],           after[c][0], after[c][middle], p[c][0],       p[c][middle],
+                   p[c][dims - 1], r[c][0],     r[c][middle],     r[c][dims - 1]};
+  };
+  const Part<T> a = part(0);
+  const Part<T> b = part(parts - 1);
+  const auto scale = [](T square)
+                         __attribute__((always_inline)) { return T(1) / std::sqrt(square > T(1) ? square : T(1)); };
+  const auto pixel = [&](std::int64_t j, T a_last, T b_last) __attribute__((always_inline)) {
+    const Ascent<T, dims> first(a, j, a_last, step);
+    if constexpr (parts == 1) {
+      first.store(a, j, scale(first.square()), beta);
+    } else {
+      const Ascent<T, dims> second(b, j, b_last, step);
+      const T common = scale(first.square() + second.square());
+      first.store(a, j, common, beta);
+      second.store(b, j, common, beta);
+    }
+  };
   ADJOIN_INDEPENDENT
   for (std::int64_t j = 0; j < n - 1; ++j) {
-    dual_pixel<T, dims>(first_after[j] - x[j], middle_after[j] - x[j], x[j + 1] - x[j], p_first[j], p_middle[j],
-                        p_last[j], r_first[j], r_middle[j], r_last[j], step, beta);
+    pixel(j, a.x[j + 1] - a.x[j], b.x[j + 1] - b.x[j]);
   }
-  const std::int64_t j = n - 1;
-  dual_pixel<T, dims>(first_after[j] - x[j], middle_after[j] - x[j], T(0), p_first[j], p_middle[j], p_last[j],
-                      r_first[j], r_middle[j], r_last[j], step, beta);
+  pixel(n - 1, T(0), T(0));
 }
 
-template <class T, int dims, bool with_dual>
-ADJOIN_INLINE double gap_body(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {
+template <class T, int dims, int parts, bool with_dual>
+ADJOIN_INLINE double gap_body(const Parts<const T*>& x, const Parts<Rows<T>>& after, const Parts<Rows<T>>& p,
+                              std::int64_t n) {
   constexpr std::int64_t lanes = 16;
-  const T* first_after = after[0];
-  const T* middle_after = after[1];
-  const T* p_first = p[0];
-  const T* p_middle = p[1];
-  const T* p_last = p[dims - 1];
-  const auto pixel = [&](std::int64_t j, T difference) __attribute__((always_inline)) {
-    const T d_first = first_after[j] - x[j];
-    T d_middle = T(0);
-    if constexpr (dims == 3) {
-      d_middle = middle_after[j] - x[j];
-    }
-    T value = std::sqrt(d_first * d_first + d_middle * d_middle + difference * difference);
+  struct Differences {
+    T square;
+    T product;
+  };
+  const auto differences = [&](std::size_t c, std::int64_t j, bool inside) __attribute__((always_inline)) {
+    const T here = x[c][j];
+    const T d_first = after[c][0][j] - here;
+    const T d_last = inside ? x[c][j + 1] - here : T(0);
+    Differences result{d_first * d_first + d_last * d_last, T(0)};
     if constexpr (with_dual) {
-      value -= d_first * p_first[j] + difference * p_last[j];
-      if constexpr (dims == 3) {
-        value -= d_middle * p_middle[j];
+      result.product = d_first * p[c][0][j] + d_last * p[c][dims - 1][j];
+    }
+    if constexpr (dims == 3) {
+      const T d_middle = after[c][1][j] - here;
+      result.square += d_middle * d_middle;
+      if constexpr (with_dual) {
+        result.product += d_middle * p[c][1][j];
       }
     }
-    return static_cast<double>(value);
+    return result;
+  };
+  const auto pixel = [&](std::int64_t j, bool inside) __attribute__((always_inline)) {
+    Differences sum = differences(0, j, inside);
+    if constexpr (parts == 2) {
+      const Differences other = differences(1, j, inside);
+      sum.square += other.square;
+      sum.product += other.product;
+    }
+    return static_cast<double>(std::sqrt(sum.square) - sum.product);
   };
   double sums[lanes] = {};
   std::int64_t j = 0;
   for (; j + lanes < n; j += lanes) {
     for (std::int64_t l = 0; l < lanes; ++l) {
-      sums[l] += pixel(j + l, x[j + l + 1] - x[j + l]);
+      sums[l] += pixel(j + l, true);
     }
   }
-  double total = pixel(n - 1, T(0));
+  double total = pixel(n - 1, false);
   for (; j < n - 1; ++j) {
-    total += pixel(j, x[j + 1] - x[j]);
+    total += pixel(j, true);
   }
   for (const double sum : sums) {
     total += sum;
@@ -126,33 +166,62 @@ ADJOIN_INLINE double gap_body(const T* x, const Rows<T>& after, const Rows<T>& p
   return total;
 }
 
-}  // namespace
-
-#define ADJOIN_DEFINE_ROWS(T)                                                                                       \
-  ADJOIN_SIMD void primal_row_2(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, \
-                                T lower, T upper) {                                                                 \
-    primal_body<T, 2>(x, b, p, before, n, gamma, lower, upper);                                                     \
-  }                                                                                                                 \
-  ADJOIN_SIMD void primal_row_3(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, \
-                                T lower, T upper) {                                                                 \
-    primal_body<T, 3>(x, b, p, before, n, gamma, lower, upper);                                                     \
-  }                                                                                                                 \
-  ADJOIN_SIMD void dual_row_2(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,   \
-                              std::int64_t n, T step, T beta) {                                                     \
-    dual_body<T, 2>(x, after, p, r, n, step, beta);                                                                 \
-  }                                                                                                                 \
-  ADJOIN_SIMD void dual_row_3(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,   \
-                              std::int64_t n, T step, T beta) {                                                     \
-    dual_body<T, 3>(x, after, p, r, n, step, beta);                                                                 \
-  }                                                                                                                 \
-  ADJOIN_SIMD double gap_row_2(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {                \
-    return p[0] == nullptr ? gap_body<T, 2, false>(x, after, p, n) : gap_body<T, 2, true>(x, after, p, n);          \
-  }                                                                                                                 \
-  ADJOIN_SIMD double gap_row_3(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n) {                \
-    return p[0] == nullptr ? gap_body<T, 3, false>(x, after, p, n) : gap_body<T, 3, true>(x, after, p, n);          \
+// Functions that are compiled for several instruction sets cannot be templates.
+#define ADJOIN_DEFINE_PRIMAL(T, dims)                                                                           \
+  ADJOIN_SIMD void primal_row_##dims(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, \
+                                     T gamma, T lower, T upper) {                                               \
+    primal_body<T, dims>(x, b, p, before, n, gamma, lower, upper);                                              \
   }
+#define ADJOIN_DEFINE_DUAL(T, dims, parts)                                                                   \
+  ADJOIN_SIMD void dual_row_##dims##_##parts(const Parts<const T*>& x, const Parts<Rows<T>>& after,          \
+                                             const Parts<MutableRows<T>>& p, const Parts<MutableRows<T>>& r, \
+                                             std::int64_t n, T step, T beta) {                               \
+    dual_body<T, dims, parts>(x, after, p, r, n, step, beta);                                                \
+  }                                                                                                          \
+  ADJOIN_SIMD double gap_row_##dims##_##parts(const Parts<const T*>& x, const Parts<Rows<T>>& after,         \
+                                              const Parts<Rows<T>>& p, std::int64_t n) {                     \
+    return p[0][0] == nullptr ? gap_body<T, dims, parts, false>(x, after, p, n)                              \
+                              : gap_body<T, dims, parts, true>(x, after, p, n);                              \
+  }
+#define ADJOIN_DEFINE_ROWS(T) \
+  ADJOIN_DEFINE_PRIMAL(T, 2)  \
+  ADJOIN_DEFINE_PRIMAL(T, 3)  \
+  ADJOIN_DEFINE_DUAL(T, 2, 1) \
+  ADJOIN_DEFINE_DUAL(T, 2, 2) \
+  ADJOIN_DEFINE_DUAL(T, 3, 1) \
+  ADJOIN_DEFINE_DUAL(T, 3, 2)
 
 ADJOIN_DEFINE_ROWS(float)
 ADJOIN_DEFINE_ROWS(double)
+
+}  // namespace
+
+template <class T>
+PrimalRow<T> primal_row(std::size_t dims) {
+  return dims == 2 ? PrimalRow<T>(primal_row_2) : PrimalRow<T>(primal_row_3);
+}
+
+template <class T>
+DualRow<T> dual_row(std::size_t dims, std::size_t parts) {
+  if (parts == 1) {
+    return dims == 2 ? DualRow<T>(dual_row_2_1) : DualRow<T>(dual_row_3_1);
+  }
+  return dims == 2 ? DualRow<T>(dual_row_2_2) : DualRow<T>(dual_row_3_2);
+}
+
+template <class T>
+GapRow<T> gap_row(std::size_t dims, std::size_t parts) {
+  if (parts == 1) {
+    return dims == 2 ? GapRow<T>(gap_row_2_1) : GapRow<T>(gap_row_3_1);
+  }
+  return dims == 2 ? GapRow<T>(gap_row_2_2) : GapRow<T>(gap_row_3_2);
+}
+
+#define ADJOIN_INSTANTIATE(T)                             \
+  template PrimalRow<T> primal_row(std::size_t);          \
+  template DualRow<T> dual_row(std::size_t, std::size_t); \
+  template GapRow<T> gap_row(std::size_t, std::size_t);
+ADJOIN_INSTANTIATE(float)
+ADJOIN_INSTANTIATE(double)
 
 }  // namespace adjoin::tv

@@ -14,36 +14,29 @@ template <class T>
 using Rows = std::array<const T*, 3>;
 template <class T>
 using MutableRows = std::array<T*, 3>;
+/// Rows of the parts of which an image is made: one, or the real and the imaginary part.
+template <class T>
+using Parts = std::array<T, 2>;
 
-/// The functions `primal`, `dual_step` and `gap` of tv_kernels.hpp on one row of n pixels. The gap without its product
-/// where the rows of p are null.
+/// The function `primal` of tv_kernels.hpp on one row of n pixels.
 template <class T>
 using PrimalRow = void (*)(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, T lower,
                            T upper);
+/// `dual_step` on one row of all parts.
 template <class T>
-using DualRow = void (*)(const T* x, const Rows<T>& after, const MutableRows<T>& p, const MutableRows<T>& r,
-                         std::int64_t n, T step, T beta);
+using DualRow = void (*)(const Parts<const T*>& x, const Parts<Rows<T>>& after, const Parts<MutableRows<T>>& p,
+                         const Parts<MutableRows<T>>& r, std::int64_t n, T step, T beta);
+/// `gap` on one row of all parts, without its product where the rows of p are null.
 template <class T>
-using GapRow = double (*)(const T* x, const Rows<T>& after, const Rows<T>& p, std::int64_t n);
+using GapRow = double (*)(const Parts<const T*>& x, const Parts<Rows<T>>& after, const Parts<Rows<T>>& p,
+                          std::int64_t n);
 
-// In 2 and 3 dimensions.
-void primal_row_2(float*, const float*, const Rows<float>&, const Rows<float>&, std::int64_t, float, float, float);
-void primal_row_3(float*, const float*, const Rows<float>&, const Rows<float>&, std::int64_t, float, float, float);
-void primal_row_2(double*, const double*, const Rows<double>&, const Rows<double>&, std::int64_t, double, double,
-                  double);
-void primal_row_3(double*, const double*, const Rows<double>&, const Rows<double>&, std::int64_t, double, double,
-                  double);
-void dual_row_2(const float*, const Rows<float>&, const MutableRows<float>&, const MutableRows<float>&, std::int64_t,
-                float, float);
-void dual_row_3(const float*, const Rows<float>&, const MutableRows<float>&, const MutableRows<float>&, std::int64_t,
-                float, float);
-void dual_row_2(const double*, const Rows<double>&, const MutableRows<double>&, const MutableRows<double>&,
-                std::int64_t, double, double);
-void dual_row_3(const double*, const Rows<double>&, const MutableRows<double>&, const MutableRows<double>&,
-                std::int64_t, double, double);
-double gap_row_2(const float*, const Rows<float>&, const Rows<float>&, std::int64_t);
-double gap_row_3(const float*, const Rows<float>&, const Rows<float>&, std::int64_t);
-double gap_row_2(const double*, const Rows<double>&, const Rows<double>&, std::int64_t);
-double gap_row_3(const double*, const Rows<double>&, const Rows<double>&, std::int64_t);
+/// The functions for `dims` spatial dimensions, 2 or 3, and `parts`, 1 or 2.
+template <class T>
+PrimalRow<T> primal_row(std::size_t dims);
+template <class T>
+DualRow<T> dual_row(std::size_t dims, std::size_t parts);
+template <class T>
+GapRow<T> gap_row(std::size_t dims, std::size_t parts);
 
 }  // namespace adjoin::tv

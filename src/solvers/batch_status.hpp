@@ -20,6 +20,11 @@ class BatchStatus {
   bool running(std::size_t item) const { return items_[item].running; }
   /// Takes an item out of the iteration.
   void stop(std::size_t item, StopReason reason);
+  /// The same with this reason whether or not it had stopped.
+  void end_at(std::size_t item, StopReason reason) {
+    stop(item, reason);
+    items_[item].reason = reason;
+  }
   /// Records ‖r‖ / ‖b‖ of an item, and stops the item when that is at most the tolerance.
   void set_residual(std::size_t item, double relative_residual, bool test = true);
   double residual(std::size_t item) const { return items_[item].residual; }

@@ -9,48 +9,12 @@
 #include <utility>
 
 #include "solvers/batch_status.hpp"
-#include "solvers/precision.hpp"
+#include "solvers/krylov_start.hpp"
+#include "solvers/scaling.hpp"
 
 namespace adjoin {
 
 namespace {
-
-template <class V>
-struct Start {
-  V x;
-  V r;
-  Scalars b_squared;
-  Scalars r_squared;
-};
-
-// x = x0 (or zero) and r = b − H x. Items whose right-hand side is zero get x = r = 0; those at their solution stop.
-template <class V>
-Start<V> start(BatchStatus& status, const LinearMap<V, V>& H, const V& b, const std::optional<V>& x0) {
-  const auto items = static_cast<std::int64_t>(status.size());
-  Start<V> s{x0 ? adjoin::clone(*x0) : adjoin::zeros_like(b), adjoin::clone(b), {}, {}};
-  if (x0) {
-    adjoin::axpy(Scalars(status.size(), -1.0), H(s.x), s.r);
-    auto squares = adjoin::dots({{&b, &b}, {&s.r, &s.r}}, items);
-    s.b_squared = std::move(squares[0]);
-    s.r_squared = std::move(squares[1]);
-  } else {
-    s.b_squared = s.r_squared = adjoin::squared_norm(b, items);
-  }
-  status.check_finite(s.b_squared, "the right-hand side holds NaN or infinity");
-  status.check_finite(s.r_squared, "x0 holds NaN or infinity, or the operator returned them for x0");
-  Scalars keep(status.size(), 1.0);
-  for (std::size_t i = 0; i < status.size(); ++i) {
-    if (s.b_squared[i].real() == 0.0) {
-      keep[i] = s.r_squared[i] = 0.0;
-    }
-    status.set_residual(i, std::sqrt(ratio(s.r_squared[i].real(), s.b_squared[i].real())));
-  }
-  if (x0 && std::ranges::any_of(keep, [](const auto& k) { return k.real() == 0.0; })) {
-    adjoin::scale(keep, s.x);
-    adjoin::scale(keep, s.r);
-  }
-  return s;
-}
 
 void negate(const Scalars& a, Scalars& minus_a) {
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -63,19 +27,29 @@ bool is_zero(const c10::complex<double>& z) { return z.real() == 0.0 && z.imag()
 }  // namespace
 
 template <class V>
-SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& b, const SolverOptions& options,
+SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand_side, const SolverOptions& options,
                                    const std::optional<V>& x0, const LinearMap<V, V>& preconditioner) {
   const c10::NoGradGuard no_grad;
   BatchStatus status("conjugate_gradient", options);
-  auto [x, r, b_squared, r_squared] = start(status, H, b, x0);
+  auto [b, x, r, b_squared, r_squared, b_units] = krylov_start(status, H, right_hand_side, x0);
+  const ScaleLimits limits = scale_limits(b);
+  Units H_units(status.size());
+  const ScaledMap<V, V> map(H, H_units);
   V p = adjoin::clone(preconditioner ? preconditioner(r) : r);
   Scalars rho = preconditioner ? adjoin::dot(r, p, options.items) : r_squared;
   Scalars alpha(status.size(), 0.0);
   Scalars minus_alpha = alpha;
   Scalars beta = alpha;
   while (status.next()) {
-    const V q = H(p);
-    const Scalars curvature = adjoin::dot(p, q, options.items);
+    V q = map(p);
+    Scalars curvature = adjoin::dot(p, q, options.items);
+    if (status.iteration() == 1 && !fit(curvature, rho, status, limits.gain)) [[unlikely]] {
+      q = calibrate(H_units, limits, status, map, p, std::move(q));
+      curvature = adjoin::dot(p, q, options.items);
+    }
+    if (status.iteration() == 1) {
+      (b_units * H_units.inverse()).scale(x);
+    }
     status.check_finite(curvature);
     for (std::size_t i = 0; i < status.size(); ++i) {
       if (status.running(i) && (curvature[i].real() <= 0.0 || rho[i].real() <= 0.0)) {
@@ -109,17 +83,23 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& b, const S
     status.end_iteration();
     adjoin::xpby(z, beta, p);
   }
+  if (status.iteration() > 0) {
+    restore("conjugate_gradient", b_units.inverse() * H_units, x);
+  }
   return status.finish(std::move(x));
 }
 
 template <class V>
-SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptions& options, const std::optional<V>& x0,
-                         const LinearMap<V, V>& preconditioner) {
+SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, const SolverOptions& options,
+                         const std::optional<V>& x0, const LinearMap<V, V>& preconditioner) {
   // Below this ratio of ‖r‖² to ‖s‖² the formulas that spare a reduction have lost their digits.
   constexpr double cancelled = 1e-8;
   const c10::NoGradGuard no_grad;
   BatchStatus status("bicgstab", options);
-  auto [x, r, b_squared, r_squared] = start(status, H, b, x0);
+  auto [b, x, r, b_squared, r_squared, b_units] = krylov_start(status, H, right_hand_side, x0);
+  const ScaleLimits limits = scale_limits(b);
+  Units H_units(status.size());
+  const ScaledMap<V, V> map(H, H_units);
   const V r_hat = adjoin::clone(r);
   V p = adjoin::clone(r);
   Scalars rho = r_squared;
@@ -130,8 +110,15 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptio
   const Scalars one(status.size(), 1.0);
   while (status.next()) {
     const V p_hat = preconditioner ? preconditioner(p) : p;
-    const V v = H(p_hat);
-    const Scalars r_hat_v = adjoin::dot(r_hat, v, options.items);
+    V v = map(p_hat);
+    Scalars r_hat_v = adjoin::dot(r_hat, v, options.items);
+    if (status.iteration() == 1 && !fit(r_hat_v, rho, status, limits.gain)) [[unlikely]] {
+      v = calibrate(H_units, limits, status, map, p_hat, std::move(v));
+      r_hat_v = adjoin::dot(r_hat, v, options.items);
+    }
+    if (status.iteration() == 1) {
+      (b_units * H_units.inverse()).scale(x);
+    }
     status.check_finite(r_hat_v);
     for (std::size_t i = 0; i < status.size(); ++i) {
       if (status.running(i) && (is_zero(r_hat_v[i]) || is_zero(rho[i]))) {
@@ -144,7 +131,7 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptio
     adjoin::axpy(minus, v, r);  // r holds s = r − α v until ω is known
 
     const V s_hat = preconditioner ? preconditioner(r) : r;
-    const V t = H(s_hat);
+    const V t = map(s_hat);
     const auto products = adjoin::dots({{&t, &r}, {&t, &t}, {&r, &r}, {&r_hat, &r}, {&r_hat, &t}}, options.items);
     const auto& [ts, tt, ss, r_hat_s, r_hat_t] =
         std::tie(products[0], products[1], products[2], products[3], products[4]);
@@ -190,119 +177,8 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptio
     adjoin::axpby(minus, v, beta, p);
     adjoin::axpy(one, r, p);
   }
-  return status.finish(std::move(x));
-}
-
-template <class V>
-SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions& options, const std::optional<V>& x0,
-                       const LinearMap<V, V>& preconditioner) {
-  struct Item {
-    double beta = 0.0;           // β_k
-    double previous_beta = 0.0;  // β_{k−1}
-    double b_norm = 0.0;
-    double phi_bar = 0.0;  // ‖r‖
-    double delta_bar = 0.0;
-    double epsilon = 0.0;
-    double c = -1.0;
-    double s = 0.0;
-    double H_squared = 0.0;  // grows to an estimate of ‖H‖²
-  };
-  const c10::NoGradGuard no_grad;
-  BatchStatus status("minres", options);
-  auto [x, r, b_squared, r_squared] = start(status, H, b, x0);
-  // With a preconditioner M the method lives in the norm √⟨r, M r⟩.
-  if (preconditioner) {
-    r_squared = adjoin::dot(r, preconditioner(r), options.items);
-    b_squared = x0 ? adjoin::dot(b, preconditioner(b), options.items) : r_squared;
-    status.check_finite(r_squared, "the preconditioner returned NaN or infinity");
-  }
-  // ‖H r‖ / (‖H‖ ‖r‖) at which r counts as orthogonal to the range of H: round-off lets inconsistent singular systems
-  // come down to about this and no further. tol = 0 asks to go on until nothing at all is left.
-  const double orthogonal = options.tol > 0.0 ? std::pow(precision(b), 0.6) : 10.0 * precision(b);
-  c10::SmallVector<Item, 2> items(status.size());
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    items[i].b_norm = std::sqrt(std::max(b_squared[i].real(), 0.0));
-    items[i].beta = items[i].phi_bar = std::sqrt(std::max(r_squared[i].real(), 0.0));
-    if (status.running(i) && !(items[i].beta > 0.0 && items[i].b_norm > 0.0)) {
-      status.stop(i, StopReason::breakdown);
-    }
-  }
-
-  // The last two Lanczos vectors, not normalised; the Lanczos vector; the last two directions.
-  V r_old = adjoin::zeros_like(r);
-  V v = adjoin::zeros_like(r);
-  V w_old = adjoin::zeros_like(r);
-  V w = adjoin::zeros_like(r);
-  Scalars fresh(items.size(), 0.0);
-  Scalars kept(items.size(), 0.0);
-  Scalars delta(items.size(), 0.0);
-  Scalars x_step(items.size(), 0.0);
-  V z = preconditioner ? preconditioner(r) : r;
-  while (status.next()) {
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      fresh[i] = status.running(i) ? 1.0 / items[i].beta : 0.0;
-      kept[i] = status.running(i) ? 0.0 : 1.0;
-    }
-    adjoin::axpby(fresh, z, kept, v);
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      const bool running = status.running(i);
-      fresh[i] = running ? 1.0 : 0.0;
-      kept[i] = !running ? 1.0 : status.iteration() == 1 ? 0.0 : -items[i].beta / items[i].previous_beta;
-    }
-    adjoin::axpby(fresh, H(v), kept, r_old);
-    const Scalars lanczos_alpha = adjoin::dot(v, r_old, options.items);
-    status.check_finite(lanczos_alpha);
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      fresh[i] = status.running(i) ? -lanczos_alpha[i].real() / items[i].beta : 0.0;
-    }
-    adjoin::axpy(fresh, r, r_old);
-    std::swap(r, r_old);
-    z = preconditioner ? preconditioner(r) : r;
-    const Scalars beta_squared = adjoin::dot(r, z, options.items);
-    status.check_finite(beta_squared);
-
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      fresh[i] = delta[i] = x_step[i] = 0.0;
-      kept[i] = 1.0;
-      if (!status.running(i)) {
-        continue;
-      }
-      if (beta_squared[i].real() < 0.0) {  // the preconditioner is not positive definite
-        status.stop(i, StopReason::breakdown);
-        continue;
-      }
-      Item& item = items[i];
-      const double alpha = lanczos_alpha[i].real();
-      const double next_beta = std::sqrt(beta_squared[i].real());
-      item.H_squared += alpha * alpha + item.beta * item.beta * (status.iteration() > 1) + next_beta * next_beta;
-
-      const double previous_epsilon = item.epsilon;
-      const double new_delta = item.c * item.delta_bar + item.s * alpha;
-      const double gamma_bar = item.s * item.delta_bar - item.c * alpha;
-      item.epsilon = item.s * next_beta;
-      item.delta_bar = -item.c * next_beta;
-      // ‖H r‖ / ‖r‖ of the current iterate: where it vanishes, x is a least-squares solution.
-      if (std::hypot(gamma_bar, item.delta_bar) <= orthogonal * std::sqrt(item.H_squared)) {
-        status.stop(i, StopReason::stagnated);
-        continue;
-      }
-      const double gamma = std::hypot(gamma_bar, next_beta);
-      item.c = gamma_bar / gamma;
-      item.s = next_beta / gamma;
-      x_step[i] = item.c * item.phi_bar;
-      item.phi_bar *= item.s;
-      fresh[i] = 1.0 / gamma;
-      kept[i] = -previous_epsilon / gamma;
-      delta[i] = -new_delta / gamma;
-      item.previous_beta = item.beta;
-      item.beta = next_beta;
-      status.set_residual(i, item.phi_bar / item.b_norm);
-    }
-    adjoin::axpby(fresh, v, kept, w_old);
-    adjoin::axpy(delta, w, w_old);
-    std::swap(w, w_old);
-    adjoin::axpy(x_step, w, x);
-    status.end_iteration();
+  if (status.iteration() > 0) {
+    restore("bicgstab", b_units.inverse() * H_units, x);
   }
   return status.finish(std::move(x));
 }
@@ -317,7 +193,6 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions
 
 ADJOIN_INSTANTIATE_ALL(conjugate_gradient)
 ADJOIN_INSTANTIATE_ALL(bicgstab)
-ADJOIN_INSTANTIATE_ALL(minres)
 #undef ADJOIN_INSTANTIATE_ALL
 #undef ADJOIN_INSTANTIATE
 

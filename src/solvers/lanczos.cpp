@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "solvers/batch_status.hpp"
 #include "solvers/precision.hpp"
+#include "solvers/scaling.hpp"
 
 namespace adjoin {
 
@@ -169,6 +171,11 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
   adjoin::scale({1.0 / adjoin::norm(v)}, v);
   at::Tensor v_old = adjoin::zeros_like(v);
   const double epsilon = precision(v);
+  const SolverOptions one_problem;
+  const BatchStatus status("largest_eigenvalue", one_problem);
+  const ScaleLimits limits = scale_limits(v);
+  Units units(1);
+  const ScaledMap<at::Tensor, at::Tensor> map(H, units);
   Tridiagonal T;
   double beta = 0.0;
   double& theta = result.lower;
@@ -180,11 +187,20 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
   const bool watched = options.tol > 0.0 || options.monitor;
   while (result.iterations < options.max_iter && result.reason == StopReason::max_iterations) {
     ++result.iterations;
+    double alpha = 0.0;
+    double next_beta = 0.0;
     // v_old becomes H v − β v_old − α v, the next vector before its normalisation.
-    adjoin::axpby({1.0}, H(v), {-beta}, v_old);
-    const double alpha = adjoin::dot(v, v_old)[0].real();
-    adjoin::axpy({-alpha}, v, v_old);
-    const double next_beta = adjoin::norm(v_old);
+    const auto step = [&](const at::Tensor& Hv) {
+      adjoin::axpby({1.0}, Hv, {-beta}, v_old);
+      alpha = adjoin::dot(v, v_old)[0].real();
+      adjoin::axpy({-alpha}, v, v_old);
+      next_beta = adjoin::norm(v_old);
+    };
+    step(map(v));
+    if (result.iterations == 1 && !within(std::hypot(alpha, next_beta), limits.gain)) [[unlikely]] {
+      v_old.zero_();
+      step(calibrate(units, limits, status, map, v, map(v)));
+    }
     if (!std::isfinite(alpha) || !std::isfinite(next_beta)) {
       throw Error(
           c10::str("largest_eigenvalue: the operator returned NaN or infinity at iteration ", result.iterations));
@@ -211,6 +227,13 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
   const double overlap = options.failure_probability * std::sqrt(std::numbers::pi / (2.0 * dimension));
   const double bound = beta > 0.0 ? T.where_polynomial_reaches(1.0 / overlap, theta) : theta;
   result.upper = bound + 32.0 * epsilon * std::abs(bound);
+  for (double* value : {&result.lower, &result.upper, &result.residual}) {
+    *value = std::ldexp(*value, -units[0]);
+  }
+  if (!std::isfinite(result.upper) || (bound != 0.0 && !std::isnormal(result.upper))) {
+    throw Error(c10::str("largest_eigenvalue: the value is about 2^", std::ilogb(bound) - units[0],
+                         ", beyond what a double holds: scale the operator"));
+  }
   return result;
 }
 

@@ -31,6 +31,7 @@ struct Estimates {
   double y_norm = 0.0;           // ‖y‖
   double correction_norm = 0.0;  // ‖x − x0‖
   double condition = 0.0;
+  double damping = 0.0;
 };
 
 // The rules of Paige and Saunders (1982), section 6, with atol = btol = tol.
@@ -38,8 +39,7 @@ class StopRules {
  public:
   // tol = 0 asks for all iterations: then only an explicit limit on the condition counts.
   StopRules(const LeastSquaresOptions& options, double precision)
-      : damping_(options.damping),
-        tol_(options.tol),
+      : tol_(options.tol),
         precision_(precision),
         condition_limit_(options.condition_limit > 0.0 ? options.condition_limit
                          : options.tol > 0.0           ? 1.0 / precision
@@ -51,7 +51,7 @@ class StopRules {
     if (!status.running(item)) {
       return;
     }
-    const double undamped = e.r_norm * e.r_norm - std::pow(damping_ * e.correction_norm, 2);
+    const double undamped = e.r_norm * e.r_norm - std::pow(e.damping * e.correction_norm, 2);
     status.set_residual(item, ratio(std::sqrt(std::max(undamped, 0.0)), e.y_norm), /*test=*/false);
     const double residual_test = ratio(e.r_norm, e.y_norm + e.A_norm * e.x_norm);
     const double gradient_test = ratio(e.gradient_norm, e.A_norm * e.r_norm);
@@ -65,7 +65,6 @@ class StopRules {
   }
 
  private:
-  double damping_;
   double tol_;
   double precision_;
   double condition_limit_;
@@ -79,24 +78,25 @@ struct Rotation {
   double s;
 };
 
-// ‖x0‖ of each item, 0 without x0.
-c10::SmallVector<double, 2> norms(const std::optional<at::Tensor>& x0, std::int64_t items) {
-  c10::SmallVector<double, 2> result(static_cast<std::size_t>(items), 0.0);
-  if (x0) {
-    const Scalars squares = adjoin::squared_norm(*x0, items);
-    std::ranges::transform(squares, result.begin(), [](const auto& z) { return std::sqrt(z.real()); });
+// ‖x0‖ of each item in the units of the bidiagonalisation, 0 without x0.
+template <class Y>
+Reals norms_in_units(const Bidiagonalization<Y>& bidiagonal, const std::optional<at::Tensor>& x0, std::int64_t items) {
+  Reals result = x0 ? adjoin::norms(*x0, items) : Reals(static_cast<std::size_t>(items), 0.0);
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    result[i] = bidiagonal.in_units(result[i], i);
   }
   return result;
 }
 
 // What both solvers know before the first iteration.
 template <class Y>
-Estimates first_estimates(const Bidiagonalization<Y>& bidiagonal, std::size_t item, double x0_norm) {
+Estimates first_estimates(const Bidiagonalization<Y>& bidiagonal, std::size_t item, double x0_norm, double damping) {
   return {.r_norm = bidiagonal.beta(item),
           .gradient_norm = bidiagonal.alpha(item) * bidiagonal.beta(item),
           .A_norm = bidiagonal.alpha(item),
           .x_norm = x0_norm,
-          .y_norm = bidiagonal.y_norm(item)};
+          .y_norm = bidiagonal.y_norm(item),
+          .damping = bidiagonal.damping_in_units(damping, item)};
 }
 
 // 1 / a, and 0 where the vector of norm a is zero.
@@ -138,8 +138,7 @@ SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap
   check_least_squares_options(options);
   Bidiagonalization<Y> bidiagonal(status, A, A_adjoint, y, x0);
   const StopRules rules(options, precision(bidiagonal.scaled_v()));
-  const auto x0_norms = norms(x0, options.items);
-  const double damping_squared = options.damping * options.damping;
+  const Reals x0_norms = norms_in_units(bidiagonal, x0, options.items);
 
   c10::SmallVector<Item, 2> items(status.size());
   at::Tensor w = unit_v(items, bidiagonal);
@@ -149,7 +148,7 @@ SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap
     item.rho_bar = bidiagonal.alpha(i);
     item.phi_bar = bidiagonal.beta(i);
     item.w_squared = 1.0;
-    item.estimates = first_estimates(bidiagonal, i, x0_norms[i]);
+    item.estimates = first_estimates(bidiagonal, i, x0_norms[i], options.damping);
     rules.apply(status, i, item.estimates);
   }
 
@@ -170,9 +169,10 @@ SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap
       Item& item = items[i];
       const double beta = bidiagonal.beta(i);
       const double next_alpha = bidiagonal.alpha(i);
-      item.A_squared += item.alpha * item.alpha + beta * beta + damping_squared;
+      const double damping = item.estimates.damping;
+      item.A_squared += item.alpha * item.alpha + beta * beta + damping * damping;
 
-      const Rotation damp(item.rho_bar, options.damping);
+      const Rotation damp(item.rho_bar, damping);
       const double psi = damp.s * item.phi_bar;
       item.damped_squared += psi * psi;
       const Rotation turn(damp.r, beta);
@@ -219,9 +219,7 @@ SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap
     }
     status.end_iteration();
   }
-  if (x0) {
-    adjoin::axpy(Scalars(items.size(), 1.0), *x0, x);
-  }
+  restore("lsqr", bidiagonal.units(), x, x0);
   return status.finish(std::move(x));
 }
 
@@ -255,7 +253,7 @@ SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap
   check_least_squares_options(options);
   Bidiagonalization<Y> bidiagonal(status, A, A_adjoint, y, x0);
   const StopRules rules(options, precision(bidiagonal.scaled_v()));
-  const auto x0_norms = norms(x0, options.items);
+  const Reals x0_norms = norms_in_units(bidiagonal, x0, options.items);
 
   c10::SmallVector<Item, 2> items(status.size());
   at::Tensor h = unit_v(items, bidiagonal);
@@ -267,7 +265,7 @@ SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap
     item.zeta_bar = bidiagonal.alpha(i) * bidiagonal.beta(i);
     item.beta_dd = bidiagonal.beta(i);
     item.A_squared = bidiagonal.alpha(i) * bidiagonal.alpha(i);
-    item.estimates = first_estimates(bidiagonal, i, x0_norms[i]);
+    item.estimates = first_estimates(bidiagonal, i, x0_norms[i], options.damping);
     rules.apply(status, i, item.estimates);
   }
 
@@ -288,7 +286,7 @@ SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap
       const double alpha = bidiagonal.alpha(i);
       const double beta = bidiagonal.beta(i);
 
-      const Rotation damp(item.alpha_bar, options.damping);
+      const Rotation damp(item.alpha_bar, item.estimates.damping);
       const Rotation turn(damp.r, beta);
       const double theta_bar = item.s_bar * turn.r;
       const double rho_temp = item.c_bar * turn.r;
@@ -353,9 +351,7 @@ SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap
     }
     status.end_iteration();
   }
-  if (x0) {
-    adjoin::axpy(Scalars(items.size(), 1.0), *x0, x);
-  }
+  restore("lsmr", bidiagonal.units(), x, x0);
   return status.finish(std::move(x));
 }
 

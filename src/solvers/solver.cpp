@@ -27,6 +27,21 @@ std::string_view to_string(StopReason reason) {
   return "unknown";
 }
 
+namespace {
+
+// The best first.
+constexpr std::array<StopReason, 6> by_merit = {StopReason::converged,       StopReason::stagnated,
+                                                StopReason::ill_conditioned, StopReason::breakdown,
+                                                StopReason::max_iterations,  StopReason::stopped_by_monitor};
+
+}  // namespace
+
+void SolveInfo::add(const SolveInfo& other) {
+  reason = *std::max(std::ranges::find(by_merit, reason), std::ranges::find(by_merit, other.reason));
+  iterations = std::max(iterations, other.iterations);
+  relative_residuals.insert(relative_residuals.end(), other.relative_residuals.begin(), other.relative_residuals.end());
+}
+
 void check_options(const SolverOptions& options) {
   check(options.max_iter >= 0, "max_iter: must be at least 0, got ", options.max_iter);
   check(options.tol >= 0.0 && std::isfinite(options.tol), "tol: must be finite and at least 0, got ", options.tol);

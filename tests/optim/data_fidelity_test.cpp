@@ -103,6 +103,9 @@ TEST_P(Fidelity, UnlikeShapesUndefinedTensorsAndBadStepsAreErrors) {
 INSTANTIATE_TEST_SUITE_P(
     All, Fidelity,
     testing::Values(Case{"L2", std::make_shared<L2>()}, Case{"L2_sigma", std::make_shared<L2>(0.3)},
+                    Case{"L2_sigma_of_each",
+                         std::make_shared<L2>(random_tensor({3, 5, 4}, at::kDouble, 7).abs() + 0.3)},
+                    Case{"L2_sigma_of_rows", std::make_shared<L2>(random_tensor({5, 1}, at::kFloat, 7).abs() + 0.3)},
                     Case{"L1", std::make_shared<L1>()},
                     Case{.name = "IndicatorLInf", .fidelity = std::make_shared<IndicatorLInf>(0.4), .gradient = false},
                     Case{"Huber", std::make_shared<Huber>(0.5)},
@@ -122,6 +125,26 @@ at::Tensor row(std::initializer_list<double> values) {
 
 TEST(L2, IsHalfTheSquaredResidualOverTheVariance) {
   EXPECT_DOUBLE_EQ(L2(2.0).fn(row({1, 2, 3}), row({1, 0, 0})).item<double>(), 13.0 / 8.0);
+}
+
+TEST(L2, SigmaOfEachSampleWeighsItsResidual) {
+  const at::Tensor sigma = row({1.0, 2.0, std::numeric_limits<double>::infinity()});
+  const L2 d(sigma);
+  EXPECT_DOUBLE_EQ(d.fn(row({1, 2, 3}), row({1, 0, 0})).item<double>(), 0.5 * 4.0 / 4.0);
+  expect_near(d.grad(row({1, 2, 3}), row({0, 0, 0})), row({1.0, 0.5, 0.0}), 1e-15);
+  expect_near(d.prox(row({1, 2, 3}), row({0, 0, 0}), 1.0), row({0.5, 1.6, 3.0}), 1e-15);
+  EXPECT_EQ(d.lipschitz(), 1.0);
+  EXPECT_TRUE(std::isnan(d.sigma()));
+  // Its own copy, in the precision of what it is asked about.
+  sigma.fill_(7.0);
+  EXPECT_EQ(d.lipschitz(), 1.0);
+  EXPECT_EQ(d.grad(row({1, 2, 3}).to(at::kFloat), row({0, 0, 0})).scalar_type(), at::kFloat);
+  EXPECT_THROW(d.fn(row({1, 2}), row({1, 2})), InvalidArgument);
+  EXPECT_THROW(L2(row({1.0, 0.0})), InvalidArgument);
+  EXPECT_THROW(L2(row({1.0, -1.0})), InvalidArgument);
+  EXPECT_THROW(L2(row({1.0, std::nan("")})), InvalidArgument);
+  EXPECT_THROW(L2(at::Tensor()), InvalidArgument);
+  EXPECT_THROW(L2(at::ones({2}, at::kComplexDouble)), InvalidArgument);
 }
 
 TEST(Huber, IsQuadraticWithinDeltaAndLinearBeyond) {

@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "adjoin/optim/stacked_data_fidelity.hpp"
+#include "adjoin/optim/distributed_data_fidelity.hpp"
 #include "optim/support.hpp"
 
 namespace adjoin::test {

@@ -1,6 +1,6 @@
 // Data fidelities of stacks, distributed against single-process, against automatic differentiation, and their messages
 // and failures.
-#include "adjoin/optim/stacked_data_fidelity.hpp"
+#include "adjoin/optim/distributed_data_fidelity.hpp"
 
 #include <tuple>
 

@@ -100,10 +100,15 @@ TEST(TotalVariation, StopsWithinTheToleranceAsked) {
 TEST(TotalVariation, WarmStartSavesIterations) {
   const at::Tensor b = random_tensor({1, 1, 40, 40}, at::kDouble, 4);
   const TotalVariation warm({.max_iter = 5000, .tol = 1e-4});
-  (void)warm.prox(b, 0.2);
-  const int first = warm.inner().iterations;
-  (void)warm.prox(b * 1.001, 0.2);
-  EXPECT_LT(warm.inner().iterations, first / 2);
+  const at::Tensor alone = warm.prox(b, 0.2);
+  {
+    const Prior::Iterating iterating(warm);
+    (void)warm.prox(b, 0.2);
+    const int first = warm.inner().iterations;
+    (void)warm.prox(b * 1.001, 0.2);
+    EXPECT_LT(warm.inner().iterations, first / 2);
+  }
+  expect_near(warm.prox(b, 0.2), alone, 0.0);
   const TotalVariation cold({.max_iter = 5000, .tol = 1e-4, .warm_start = false});
   const at::Tensor once = cold.prox(b, 0.2);
   expect_near(cold.prox(b, 0.2), once, 0.0);

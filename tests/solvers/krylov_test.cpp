@@ -274,6 +274,18 @@ TEST_P(KrylovTest, BadOptionsAreNamed) {
   EXPECT_THROW(solve(GetParam(), map_of(H_), b_, {.items = 7}), InvalidArgument);
 }
 
+TEST_P(KrylovTest, TheSolutionHasTheDtypeOfTheStart) {
+  const at::Tensor x0 = at::zeros({30}, at::kFloat);
+  const at::Tensor H = H_.to(at::kFloat);
+  const auto result = solve<at::Tensor>(GetParam(), map_of(H), b_, {.tol = 1e-5}, x0);
+  EXPECT_EQ(result.x.scalar_type(), at::kFloat);
+  EXPECT_LT(relative_error(result.x.to(at::kDouble), at::linalg_solve(H_, b_)), 1e-3);
+  const auto precise = solve<at::Tensor>(GetParam(), map_of(H_), b_.to(at::kFloat), {.tol = 1e-9}, at::zeros_like(b_));
+  EXPECT_EQ(precise.x.scalar_type(), at::kDouble);
+  EXPECT_THROW(solve<at::Tensor>(GetParam(), map_of(H_), b_.to(at::kComplexDouble), {}, b_), InvalidArgument);
+  EXPECT_THROW(solve<at::Tensor>(GetParam(), map_of(H_), b_, {}, at::zeros({29}, at::kDouble)), InvalidArgument);
+}
+
 TEST_P(KrylovTest, RecordsNoGradients) {
   const at::Tensor b = b_.clone().requires_grad_();
   EXPECT_FALSE(solve(GetParam(), map_of(H_), b).x.requires_grad());
@@ -330,14 +342,31 @@ TEST(Minres, SolvesConsistentSingularIndefiniteSystems) {
   EXPECT_LT(relative_error(result.x, at::matmul(at::linalg_pinv(H, 1e-10), b)), 1e-8);
 }
 
-TEST(Minres, InconsistentSingularSystemStopsAtALeastSquaresSolution) {
-  std::vector<double> values = alternating_signs(geometric(1.0, 0.2, 20));
-  values.resize(30, 0.0);
-  const at::Tensor H = with_eigenvalues(values);
-  const at::Tensor b = randn({30}, at::kDouble, 5);
-  const auto result = minres<at::Tensor>(map_of(H), b, {.max_iter = 500, .tol = 1e-12});
-  EXPECT_EQ(result.reason, StopReason::stagnated);
-  EXPECT_LT(at::matmul(H, b - at::matmul(H, result.x)).norm().item<double>(), 1e-8);
+TEST(Minres, InconsistentSingularSystemsGiveTheLeastSquaresSolutionOfMinimumNorm) {
+  for (const auto dtype : {at::kDouble, at::kComplexDouble, at::kFloat}) {
+    for (const auto& [rank, size] : {std::pair{20, 30}, std::pair{5, 8}, std::pair{29, 30}, std::pair{1, 6}}) {
+      for (const bool indefinite : {false, true}) {
+        SCOPED_TRACE(c10::str(dtype, ", rank ", rank, " of ", size, indefinite ? ", indefinite" : ""));
+        std::vector<double> values =
+            rank == 1 ? std::vector<double>{2.0} : geometric(1.0, 0.2, static_cast<std::size_t>(rank));
+        values = indefinite ? alternating_signs(values) : values;
+        values.resize(static_cast<std::size_t>(size), 0.0);
+        const at::Tensor H = with_eigenvalues(values, dtype);
+        const at::Tensor b = randn({size}, dtype, 5);
+        const at::Tensor least = at::matmul(at::linalg_pinv(H, 1e-4), b);
+        const double accuracy = dtype == at::kFloat ? 5e-3 : 1e-6;
+        const auto result =
+            minres<at::Tensor>(map_of(H), b, {.max_iter = 500, .tol = dtype == at::kFloat ? 1e-6 : 1e-12});
+        EXPECT_EQ(result.reason, StopReason::stagnated);
+        EXPECT_LT(relative_error(result.x, least), accuracy);
+        // From a starting point, the least-squares solution that is nearest to it.
+        const at::Tensor x0 = randn({size}, dtype, 8);
+        const at::Tensor nearest = x0 + at::matmul(at::linalg_pinv(H, 1e-4), b - at::matmul(H, x0));
+        EXPECT_LT(relative_error(minres<at::Tensor>(map_of(H), b, {.max_iter = 500, .tol = 1e-12}, x0).x, nearest),
+                  accuracy);
+      }
+    }
+  }
 }
 
 TEST(Minres, AnIndefinitePreconditionerIsABreakdown) {

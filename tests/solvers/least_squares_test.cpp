@@ -301,6 +301,21 @@ TEST_P(LeastSquaresTest, RealImageOfComplexMeasurements) {
   EXPECT_LT(relative_error(result.x, truth), 1e-8);
 }
 
+TEST_P(LeastSquaresTest, TheSolutionHasTheDtypeOfTheStart) {
+  const at::Tensor A = A_.to(at::kFloat);
+  const auto result = solve(A, y_, make({.tol = 1e-6}), at::zeros({25}, at::kFloat));
+  EXPECT_EQ(result.x.scalar_type(), at::kFloat);
+  EXPECT_LT(relative_error(result.x.to(at::kDouble), at::matmul(at::linalg_pinv(A_), y_)), 1e-3);
+  const Map turned = [&](const at::Tensor& x) { return at::complex(at::zeros({40}, at::kDouble), at::matmul(A_, x)); };
+  const Map back = [&](const at::Tensor& v) {
+    return at::complex(at::zeros({25}, at::kDouble), at::matmul(A_.t(), v));
+  };
+  EXPECT_THROW(least_squares_test::solve<at::Tensor>(
+                   GetParam(), turned, [&](const at::Tensor& v) { return back(at::real(v)); },
+                   y_.to(at::kComplexDouble), make({}), at::zeros({25}, at::kDouble)),
+               InvalidArgument);
+}
+
 TEST_P(LeastSquaresTest, InputsStayAsTheyWere) {
   const at::Tensor y = y_.clone();
   const at::Tensor x0 = randn({25}, at::kDouble, 2);

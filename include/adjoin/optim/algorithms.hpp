@@ -1,76 +1,22 @@
 // Algorithms for min_x f(x) + λ g(x): f a data term, g a prior. They know no ranks: what the data term does, it does on
 // all of them. A prior that fails on one rank fails on all, too: its failure travels with the data term's next message.
+// Options and x0 must be equal on all ranks, which is checked.
+//
+// Results have the dtype of x0, whatever that of the data. The images of a batch are independent problems
+// (OptimOptions::items). Where an image is no longer finite, or a step is proved too long, Error names the iteration
+// and what to change.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
-#include "adjoin/core/tensor_list.hpp"
-#include "adjoin/optim/data_fidelity.hpp"
+#include "adjoin/optim/data_term.hpp"
 #include "adjoin/optim/optimise.hpp"
 #include "adjoin/optim/prior.hpp"
-#include "adjoin/optim/stacked_data_fidelity.hpp"
 
 namespace adjoin {
-
-/// f as the algorithms see it. A member may be empty as long as no algorithm needs it.
-struct DataTerm {
-  std::function<double(const at::Tensor& x)> fn;
-  std::function<at::Tensor(const at::Tensor& x)> grad;
-  std::function<ValueAndGradient(const at::Tensor& x)> fn_and_grad;
-  /// argmin_v γ f(v) + 1/2 ‖v − x‖², started from `init` (undefined: from x).
-  std::function<at::Tensor(const at::Tensor& x, double gamma, const at::Tensor& init)> prox;
-  /// The gradient of the terms of a subset.
-  std::function<at::Tensor(const at::Tensor& x, const Subset& subset)> subset_grad;
-  /// u ← prox_{σ F*}(u + σ A x), returns Aᵀ u; with f(x) = F(A x).
-  std::function<at::Tensor(TensorList& u, const at::Tensor& x, double sigma)> dual_step;
-  /// Upper bounds, for images like x0, of the Lipschitz constant of ∇f and of ‖A‖².
-  std::function<double(const at::Tensor& x0)> lipschitz;
-  std::function<double(const at::Tensor& x0)> sqnorm;
-  OnAllRanks on_all_ranks;
-  /// Runs work that is every rank's own, such as a prior's. Among ranks an exception is kept, and f's next message
-  /// throws it on all. Empty: exceptions pass.
-  std::function<void(const std::function<void()>& work)> deferring;
-  /// Throws on all ranks what was kept since f's last message, at the end of a loop whose next message would be this
-  /// one.
-  std::function<void(NextMessage next)> settle;
-};
-
-struct DataTermOptions {
-  /// Of the inner solver of the prox.
-  DaggerOptions prox = {};
-  /// Of the norm bounds.
-  SqnormOptions sqnorm = {};
-  /// Handed to every operator.
-  Params params = {};
-};
-
-/// The data term of a StackedDataFidelity or DistributedDataFidelity, which must outlive it, with measurements y.
-template <class Fidelity, class Measurements>
-DataTerm data_term(const Fidelity& fidelity, const Measurements& y, const DataTermOptions& options = {}) {
-  return {
-      .fn = [=, &fidelity](const at::Tensor& x) { return fidelity.fn(x, y, options.params).template item<double>(); },
-      .grad = [=, &fidelity](const at::Tensor& x) { return fidelity.grad(x, y, options.params); },
-      .fn_and_grad = [=, &fidelity](const at::Tensor& x) { return fidelity.fn_and_grad(x, y, options.params); },
-      .prox =
-          [=, &fidelity, inner = options.prox](const at::Tensor& x, double gamma, const at::Tensor& init) mutable {
-            inner.init = init.defined() ? std::optional<at::Tensor>(init) : std::nullopt;
-            return fidelity.prox(x, y, gamma, inner);
-          },
-      .subset_grad = [=, &fidelity](const at::Tensor& x,
-                                    const Subset& subset) { return fidelity.grad(x, y, subset, options.params); },
-      .dual_step = [=, &fidelity](TensorList& u, const at::Tensor& x,
-                                  double sigma) { return fidelity.dual_step(u, x, y, sigma, options.params); },
-      .lipschitz = [=, &fidelity](const at::Tensor& x0) { return fidelity.lipschitz(x0, options.sqnorm); },
-      .sqnorm = [=,
-                 &fidelity](const at::Tensor& x0) { return fidelity.stack().sqnorm_bounds(x0, options.sqnorm).upper; },
-      .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); },
-      .deferring = [&fidelity](const std::function<void()>& work) { fidelity.deferring(work); },
-      .settle = [&fidelity](NextMessage next) { fidelity.settle(next); }};
-}
 
 /// x ← x − τ (∇f(x) + λ ∇g(x)). Default step τ = 1 / (Lip(∇f) + λ Lip(∇g)). One gradient of f an iteration.
 OptimResult gradient_descent(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options = {});

@@ -17,8 +17,9 @@ struct ValueAndGradient {
   at::Tensor grad;
 };
 
-/// d(u, y), a function of u in the space of measurements. Tensors u and y have one shape. Public methods validate;
-/// `…_impl` do the work. Gradients follow torch's convention: for complex u, ∂d/∂Re u + i ∂d/∂Im u.
+/// d(u, y), a function of u in the space of measurements. Tensors u and y have one shape; y is taken in the dtype of u,
+/// which is that of every result but the value's. Public methods validate; `…_impl` do the work, with y in the dtype of
+/// u. Gradients follow torch's convention: for complex u, ∂d/∂Re u + i ∂d/∂Im u. NaN in u or y gives NaN.
 class DataFidelity {
  public:
   virtual ~DataFidelity() = default;
@@ -52,13 +53,20 @@ class DataFidelity {
 
 using DataFidelityPtr = std::shared_ptr<const DataFidelity>;
 
-/// ‖u − y‖² / (2σ²): Gaussian noise of standard deviation σ > 0.
+/// Σ |u − y|² / (2σ²): Gaussian noise of standard deviation σ > 0, one for all samples, or one for each.
 class L2 : public DataFidelity {
  public:
   explicit L2(double sigma = 1.0);
+  /// A real tensor that broadcasts to the measurements, whose entries are positive; infinite ones leave samples out. It
+  /// is copied.
+  explicit L2(const at::Tensor& sigma);
   std::string name() const override { return "L2"; }
-  Recipe recipe() const override { return {.maker = name(), .arguments = {{"sigma", sigma_}}}; }
+  Recipe recipe() const override;
+  /// The σ of all samples; NaN where there is one for each.
   double sigma() const { return sigma_; }
+  /// 1/σ² where there is one for each sample; else undefined.
+  const at::Tensor& weights() const { return weights_; }
+  /// The largest 1/σ².
   double lipschitz() const override { return scale_; }
 
  protected:
@@ -68,8 +76,12 @@ class L2 : public DataFidelity {
   at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
 
  private:
+  at::Tensor weights_for(const at::Tensor& u) const;
+
   double sigma_;
-  double scale_;  // 1/σ²
+  double scale_;  // 1/σ², its largest value where there are several
+  at::Tensor sigmas_;
+  at::Tensor weights_;
 };
 
 /// ‖u − y‖₁. `grad` is a subgradient: zero where u = y.
@@ -109,8 +121,10 @@ struct PoissonOptions {
 };
 
 /// Kullback-Leibler divergence Σ t − c + c log(c/t) of the counts c from their expectation t = u/gain + background: the
-/// negative log-likelihood of Poisson noise, up to a constant that makes the least value 0. Infinite where t < 0.
-/// Prox: Combettes and Pesquet, Inverse Problems 23 (2007), table 2. Real u and y.
+/// negative log-likelihood of Poisson noise, up to a constant that makes the least value 0. Where c = 0 it is t, with
+/// gradient 1/gain. Infinite where t < 0, and where t = 0 and c > 0; a t below zero by no more than round-off (16 units
+/// of the last digit of the largest of its item, or of 1) counts as zero, and so does a c, below which the results are
+/// NaN. Prox: Combettes and Pesquet, Inverse Problems 23 (2007), table 2. Real u and y.
 class PoissonLikelihood : public DataFidelity {
  public:
   explicit PoissonLikelihood(const PoissonOptions& options = {});
@@ -123,6 +137,7 @@ class PoissonLikelihood : public DataFidelity {
   at::Tensor prox_impl(const at::Tensor& u, const at::Tensor& y, double gamma) const override;
 
  private:
+  at::Tensor expectation(const at::Tensor& u) const;
   at::Tensor counts(const at::Tensor& y) const;
   PoissonOptions options_;
 };
@@ -145,7 +160,8 @@ class Huber : public DataFidelity {
 };
 
 /// ‖√u − √y‖² of intensities u, y ≥ 0 (phase retrieval), with u + 10⁻¹² for u, so that there is a gradient at 0.
-/// Convex in u, infinite where u < 0. Real u and y.
+/// Convex in u, infinite where u < 0; round-off below zero counts as zero (16 units of the last digit of the largest of
+/// its item, or of 10⁻¹²), and so it does in y, below which the results are NaN. Real u and y.
 class AmplitudeLoss : public DataFidelity {
  public:
   std::string name() const override { return "AmplitudeLoss"; }

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -19,7 +20,7 @@ struct IterationRecord {
   int iteration = 0;
   /// Seconds since the start.
   double seconds = 0.0;
-  /// ‖x_k − x_{k−1}‖ / ‖x_k‖, or what the algorithm measures its progress by.
+  /// ‖x_k − x_{k−1}‖ / ‖x_k‖, or what the algorithm measures its progress by: the largest of the items that still run.
   double change = 0.0;
   /// f(x_k) + λ g(x_k); without the prior's part where that has no value.
   double objective = std::numeric_limits<double>::quiet_NaN();
@@ -34,12 +35,18 @@ struct OptimOptions {
   int max_iter = 100;
   /// Stop when the change is at most tol; 0 runs all iterations unless nothing changes at all.
   double tol = 1e-5;
+  /// Independent problems along dimension 0: each has its own step and stops by itself, and comes out as it does alone.
+  /// By default as many as image and measurements have in common there (common_items); 1 takes the batch as one
+  /// problem, as a prior wants that joins its images.
+  std::optional<std::int64_t> items = {};
   /// Weight λ of the prior, > 0.
   double lambda = 1.0;
-  /// Step size; by default the inverse of an upper bound of the Lipschitz constant of the gradient.
+  /// Step size; by default the inverse of the Lipschitz constant of the gradient. One that is proved too long is an
+  /// Error.
   std::optional<double> step = {};
-  /// Halve the step until the quadratic model holds (Beck and Teboulle, SIAM J. Imaging Sci. 2, 2009); starts from the
-  /// step above, or 1 where there is none.
+  /// Find the step: shorten it until the quadratic model holds (Beck and Teboulle, SIAM J. Imaging Sci. 2, 2009), and
+  /// lengthen it as long as it does (Scheinberg, Goldfarb and Bai, Found. Comput. Math. 14, 2014). Starts from the step
+  /// above, or 1 where there is none.
   bool backtracking = false;
   /// Record the objective. Free for gradient and proximal gradient descent and monotone FISTA; the others apply A once
   /// more an iteration, and send a few numbers more.
@@ -59,8 +66,10 @@ struct OptimResult {
   std::vector<IterationRecord> history;
 };
 
-/// Throws InvalidArgument unless max_iter ≥ 0, tol ≥ 0 and finite, lambda, step and peak > 0 and finite.
+/// Throws InvalidArgument unless max_iter ≥ 0, tol ≥ 0 and finite, items ≥ 1, lambda, step and peak > 0 and finite.
 void check_options(const OptimOptions& options);
+/// Throws InvalidArgument unless x0 is a finite floating-point or complex tensor that items and truth fit.
+void check_start(const at::Tensor& x0, const OptimOptions& options);
 
 /// What an iteration makes of the last image.
 struct Iterate {
@@ -77,8 +86,9 @@ using OnAllRanks = std::function<bool(const std::function<bool()>& question)>;
 
 /// x_k = step(x_{k−1}, k), k = 1, 2, …, until the change is at most tol, the monitor asks to stop (on any rank, when
 /// `on_all_ranks` is given: one small message an iteration, and only with a monitor), or max_iter. `title` heads the
-/// progress bar. Cut off from autograd. Among ranks every rank runs the same loop on the same images. `finish`, when
-/// given, is called after the last iteration, if there was one and the monitor did not ask to stop.
+/// progress bar and messages. Cut off from autograd. Among ranks every rank runs the same loop on the same images.
+/// `finish`, when given, is called after the last iteration, if there was one and the monitor did not ask to stop.
+/// Throws Error, naming the iteration, when the image is no longer finite.
 OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step,
                      const OptimOptions& options = {}, const OnAllRanks& on_all_ranks = {},
                      const std::function<void()>& finish = {});

@@ -38,10 +38,25 @@ class Prior {
   /// The Lipschitz constant of ∇g; infinite where there is none.
   virtual double lipschitz() const { return std::numeric_limits<double>::infinity(); }
 
+  /// While one lives, an algorithm iterates, and a prox may begin where the one before it ended. Otherwise what a prox
+  /// returns does not depend on what came before.
+  class Iterating {
+   public:
+    explicit Iterating(const Prior& prior) : prior_(prior) { prior.begin_iterating(); }
+    Iterating(const Iterating&) = delete;
+    Iterating& operator=(const Iterating&) = delete;
+    ~Iterating() { prior_.end_iterating(); }
+
+   private:
+    const Prior& prior_;
+  };
+
  protected:
   virtual at::Tensor fn_impl(const at::Tensor& x) const;
   virtual at::Tensor grad_impl(const at::Tensor& x) const;
   virtual at::Tensor prox_impl(const at::Tensor& x, double gamma) const;
+  virtual void begin_iterating() const {}
+  virtual void end_iterating() const {}
 
   [[noreturn]] void lacks(const char* what) const;
 };

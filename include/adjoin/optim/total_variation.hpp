@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -22,44 +23,53 @@ struct TotalVariationOptions {
   /// max_iter iterations.
   int max_iter = 100;
   double tol = 1e-4;
-  /// Start each prox from the dual variable of the last one of the same shape: a few iterations then do within an outer
-  /// iteration. Results depend on what came before, within the tolerance.
+  /// While an algorithm iterates, start each prox from the dual variable of the last one of the same shape: a few inner
+  /// iterations then do. A prox outside of an algorithm does not depend on what came before.
   bool warm_start = true;
 };
 
 /// Isotropic total variation Σ √(Σ_k |D_k x|²), with D_k the forward difference along spatial dimension k, zero at the
 /// far border, of each image of the batch and each channel. For complex images the modulus is that of the complex
 /// differences. The prox is computed by the fast gradient projection on the dual problem (Beck and Teboulle, IEEE
-/// Trans. Image Process. 18, 2009). Values and prox are cut off from autograd.
+/// Trans. Image Process. 18, 2009), of each item of the batch by itself. Values and prox are cut off from autograd. May
+/// be used by several threads at once.
 class TotalVariation : public Prior {
  public:
   explicit TotalVariation(const TotalVariationOptions& options = {});
+  TotalVariation(const TotalVariation& other) : TotalVariation(other.options_) {}
+  TotalVariation& operator=(const TotalVariation&) = delete;
   std::string name() const override { return "TotalVariation"; }
   Recipe recipe() const override;
 
-  /// Of the last prox: how many inner iterations it took, and the proven bound of the distance to the exact prox.
+  /// Of the last prox: how many inner iterations it took (of the item that took most), and the proven bound of the
+  /// distance to the exact prox.
   struct Inner {
     int iterations = 0;
     double error_bound = 0.0;
   };
-  const Inner& inner() const { return inner_; }
-
-  /// The dual variable (dims, …shape of x) that the last prox ended with and the next one starts from; undefined before
-  /// the first, and without warm start. Another prior can start from a copy of it.
-  at::Tensor dual() const { return options_.warm_start ? dual_ : at::Tensor(); }
-  void start_from(const at::Tensor& dual);
+  Inner inner() const;
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
   at::Tensor prox_impl(const at::Tensor& x, double gamma) const override;
+  void begin_iterating() const override;
+  void end_iterating() const override;
 
  private:
   std::int64_t dims_of(const at::Tensor& x) const;
+  /// The prox of images {parts, items, …} of one scale (tv_kernels.hpp), from and into their dual variable.
+  Inner solve(at::Tensor& result, const at::Tensor& images, at::Tensor& dual, at::Tensor& extrapolated, double gamma,
+              double scale) const;
 
   TotalVariationOptions options_;
-  // Of shape {dims, …shape of x}: the dual variable, kept between calls, and its extrapolation.
-  mutable at::Tensor dual_;
-  mutable at::Tensor extrapolated_;
+  // The dual variable {items, dims, parts, …}, kept while algorithms iterate, and room for one item's extrapolation.
+  struct Kept {
+    at::Tensor dual;
+    at::Tensor extrapolated;
+  };
+  mutable std::mutex mutex_;   // of what follows
+  mutable int iterating_ = 0;  // algorithms
+  mutable Kept kept_;
   mutable Inner inner_;
 };
 

@@ -1,6 +1,9 @@
 // Krylov solvers for square systems H x = b. Written once against vector_space.hpp; instantiated for at::Tensor,
 // TensorList and ShardedTensorList. b, x0 and what the maps return are never modified. A zero right-hand side gives
 // zero. Gradients are not recorded. NaN or infinity in b, or from a map, throws Error naming the iteration.
+//
+// Problems of all scales are solved in units in which they are of order 1 (docs/solvers.md); a solution that its dtype
+// does not hold throws Error. The solution has the dtype of x0 where that is given, else of b.
 #pragma once
 
 #include <optional>
@@ -23,7 +26,9 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptio
 
 /// MINRES for Hermitian, possibly indefinite or singular H (Paige and Saunders 1975). One application of H an
 /// iteration. `preconditioner` must be Hermitian positive definite; residuals are then measured in the norm √⟨r, M r⟩.
-/// On an inconsistent singular system it stops, `stagnated`, at a least-squares solution.
+/// On an inconsistent singular system it stops, `stagnated`, at the least-squares solution that is nearest to x0 (Liu,
+/// Milzarek and Roosta, arXiv 2309.17096, 2023), for which it applies H once more; with a preconditioner, at some
+/// least-squares solution.
 template <class V>
 SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions& options = {},
                        const std::optional<V>& x0 = {}, const LinearMap<V, V>& preconditioner = {});

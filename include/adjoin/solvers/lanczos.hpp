@@ -36,7 +36,7 @@ struct LanczosResult {
 
 /// Lanczos without reorthogonalisation from a random start of the layout of `like` (its values are ignored); three
 /// vectors of memory, one application of H an iteration. Throws InvalidArgument for options out of range, Error when H
-/// returns NaN or infinity.
+/// returns NaN or infinity, and when the eigenvalue is more or less than a double holds.
 LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& like,
                                  const LanczosOptions& options = {});
 

@@ -1,6 +1,8 @@
 // Solvers for min ‖A x − y‖² + λ² ‖x − x0‖² that use A and Aᵀ. Instantiated for images of type at::Tensor and
 // measurements of type at::Tensor, TensorList and ShardedTensorList. y, x0 and what the maps return are never modified.
-// Gradients are not recorded. NaN or infinity in y, or from a map, throws Error naming the iteration.
+// Gradients are not recorded. NaN or infinity in y, or from a map, throws Error naming the iteration. Problems of all
+// scales are solved in units in which they are of order 1 (docs/solvers.md); a solution that its dtype does not hold
+// throws Error. The solution has the dtype of x0 where that is given, in whose precision y is taken.
 #pragma once
 
 #include <optional>

@@ -56,6 +56,18 @@ struct SolverResult {
   std::vector<double> relative_residuals;
 };
 
+/// How a solve ended whose result is the solution alone.
+struct SolveInfo {
+  /// converged where a closed form gave the solution.
+  StopReason reason = StopReason::converged;
+  int iterations = 0;
+  /// As in SolverResult; empty where a closed form gave the solution.
+  std::vector<double> relative_residuals = {};
+
+  /// Takes another solve in: the worse reason, the larger number of iterations, the residuals of both.
+  void add(const SolveInfo& other);
+};
+
 /// Throws InvalidArgument unless max_iter ≥ 0, tol ≥ 0 and finite, items ≥ 1.
 void check_options(const SolverOptions& options);
 

@@ -1,0 +1,91 @@
+// The data term of an optimisation problem, as the algorithms see it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "adjoin/core/norms.hpp"
+#include "adjoin/core/params.hpp"
+#include "adjoin/core/tensor_list.hpp"
+#include "adjoin/optim/distributed_data_fidelity.hpp"
+#include "adjoin/optim/optimise.hpp"
+#include "adjoin/optim/stacked_data_fidelity.hpp"
+
+namespace adjoin {
+
+/// f as the algorithms see it. A member may be empty as long as no algorithm needs it. Images hold `items` independent
+/// problems along dimension 0; values are those of each.
+struct DataTerm {
+  std::function<Reals(const at::Tensor& x, std::int64_t items)> values;
+  std::function<at::Tensor(const at::Tensor& x)> grad;
+  std::function<ItemValues(const at::Tensor& x, std::int64_t items)> values_and_grad;
+  /// argmin_v γ f(v) + 1/2 ‖v − x‖², started from `init` (undefined: from x).
+  std::function<at::Tensor(const at::Tensor& x, double gamma, const at::Tensor& init)> prox;
+  /// The gradient of the terms of a subset.
+  std::function<at::Tensor(const at::Tensor& x, const Subset& subset)> subset_grad;
+  /// u ← prox_{σ F*}(u + σ A x), returns Aᵀ u; with f(x) = F(A x).
+  std::function<at::Tensor(TensorList& u, const at::Tensor& x, double sigma)> dual_step;
+  /// For images like x0, the Lipschitz constant of ∇f and ‖A‖², to a few percent; infinite where there is none.
+  std::function<double(const at::Tensor& x0)> lipschitz;
+  std::function<double(const at::Tensor& x0)> sqnorm;
+  /// Whether f is convex, so that what theory says about steps holds.
+  bool convex = false;
+
+  /// How many independent problems images like x0 hold; 1 where empty.
+  std::function<std::int64_t(const at::Tensor& x0)> items;
+  /// Runs `local`, what precedes the first message. Among ranks an exception is thrown on all, and so is a difference
+  /// of the `options`, which name the call's.
+  std::function<void(const std::string& what, const std::string& options, const std::function<void()>& local)> begin;
+  OnAllRanks on_all_ranks;
+  /// Runs work that is every rank's own, such as a prior's. Among ranks an exception is kept, and f's next message
+  /// throws it on all. Empty: exceptions pass.
+  std::function<void(const std::function<void()>& work)> deferring;
+  /// Ends a loop in which deferring() was used: throws on all ranks what was kept since f's last message.
+  std::function<void()> settle;
+};
+
+struct DataTermOptions {
+  /// Of the inner solver of the prox.
+  DaggerOptions prox = {};
+  /// Handed to every operator.
+  Params params = {};
+};
+
+/// The data term of a StackedDataFidelity or DistributedDataFidelity, which must outlive it, with measurements y.
+template <class Fidelity, class Y>
+DataTerm data_term(const Fidelity& fidelity, const Y& y, const DataTermOptions& options = {}) {
+  return {
+      .values = [=, &fidelity](const at::Tensor& x,
+                               std::int64_t items) { return fidelity.item_values(x, y, items, options.params); },
+      .grad = [=, &fidelity](const at::Tensor& x) { return fidelity.grad(x, y, options.params); },
+      .values_and_grad = [=, &fidelity](
+                             const at::Tensor& x,
+                             std::int64_t items) { return fidelity.item_values_and_grad(x, y, items, options.params); },
+      .prox =
+          [=, &fidelity, inner = options.prox](const at::Tensor& x, double gamma, const at::Tensor& init) mutable {
+            inner.init = init.defined() ? std::optional<at::Tensor>(init) : std::nullopt;
+            return fidelity.prox(x, y, gamma, inner);
+          },
+      .subset_grad = [=, &fidelity](const at::Tensor& x,
+                                    const Subset& subset) { return fidelity.grad(x, y, subset, options.params); },
+      .dual_step = [=, &fidelity](TensorList& u, const at::Tensor& x,
+                                  double sigma) { return fidelity.dual_step(u, x, y, sigma, options.params); },
+      .lipschitz = [=, &fidelity](const at::Tensor& x0) { return fidelity.lipschitz(x0, options.params); },
+      .sqnorm = [=, &fidelity](const at::Tensor& x0) { return fidelity.sqnorm(x0, options.params); },
+      .convex = fidelity.is_linear(),
+      .items = [=, &fidelity](const at::Tensor& x0) { return fidelity.items(x0, y); },
+      .begin =
+          [=, &fidelity](const std::string& what, const std::string& own, const std::function<void()>& local) {
+            fidelity.begin(
+                what, c10::str(own, ", prox_max_iter ", options.prox.max_iter, ", prox_tol ", options.prox.tol), local);
+          },
+      .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); },
+      .deferring = [&fidelity](const std::function<void()>& work) { fidelity.deferring(work); },
+      .settle = [&fidelity] { fidelity.settle(); }};
+}
+
+}  // namespace adjoin

@@ -1,0 +1,95 @@
+#include "optim/run.hpp"
+
+#include <ATen/ATen.h>
+
+#include <iomanip>
+#include <limits>
+#include <numeric>
+#include <sstream>
+
+namespace adjoin {
+
+namespace {
+
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+
+std::string describe(const OptimOptions& options, const at::Tensor& x0, const Prior& g) {
+  std::ostringstream text;  // all digits, so that unlike numbers have unlike texts
+  text << std::setprecision(std::numeric_limits<double>::max_digits10);
+  const auto add = [&](const char* option, const auto& value) { text << ", " << option << ' ' << value; };
+  const auto add_optional = [&](const char* option, const auto& value) {
+    value ? add(option, *value) : add(option, "none");
+  };
+  text << "prior " << g.name();
+  add("x0", x0.defined() ? c10::str(x0.scalar_type(), " ", x0.sizes()) : "none");
+  add("max_iter", options.max_iter);
+  add("tol", options.tol);
+  add_optional("items", options.items);
+  add("lambda", options.lambda);
+  add_optional("step", options.step);
+  add("backtracking", options.backtracking);
+  add("objective", options.objective);
+  add("truth", options.truth.has_value());
+  add("monitor", static_cast<bool>(options.monitor));
+  return text.str();
+}
+
+}  // namespace
+
+Run::Run(const char* title, const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options,
+         const std::string& parameters, const std::function<void()>& checks)
+    : title_(title), f_(f), x0_(x0), options_(options), prior_(f, g, options.lambda), iterating_(g) {
+  const auto local = [&] {
+    check_options(options);
+    check_start(x0, options);
+    if (checks) {
+      checks();
+    }
+  };
+  if (f.begin) {
+    f.begin(title, parameters + describe(options, x0, g), local);
+  } else {
+    local();
+  }
+  items_ = Items(options.items ? *options.items : f.items ? f.items(x0) : 1);
+}
+
+at::Tensor Run::in_dtype(const at::Tensor& gradient) const {
+  const at::ScalarType dtype = x0_.scalar_type();
+  check(x0_.is_complex() || !gradient.is_complex(), "x0: must be complex, as the gradient is, got ", dtype);
+  return gradient.to(dtype);
+}
+
+ItemValues Run::evaluate(const at::Tensor& x, bool values) const {
+  ItemValues result;
+  if (values) {
+    result = f_.values_and_grad(x, items_.count());
+    result.grad = in_dtype(result.grad);
+  } else {
+    result = {.values = Reals(items_.size(), unknown), .grad = in_dtype(f_.grad(x))};
+  }
+  return result;
+}
+
+double Run::objective_if_wanted(const at::Tensor& x) const {
+  if (!options_.objective) {
+    return unknown;
+  }
+  const double prior = sum(prior_.values(x, items_));
+  return sum(f_.values(x, items_.count())) + prior;
+}
+
+OptimResult Run::iterate(const std::function<Step(const at::Tensor& x, int iteration, Items& items)>& step,
+                         const std::string& advice) const {
+  const Loop loop{.title = title_,
+                  .items = items_.count(),
+                  .options = options_,
+                  .on_all_ranks = f_.on_all_ranks,
+                  .finish = f_.settle,
+                  .advice = advice};
+  return adjoin::iterate(loop, x0_, step);
+}
+
+double sum(const Reals& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+
+}  // namespace adjoin
