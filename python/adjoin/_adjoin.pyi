@@ -8,7 +8,12 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'FFDNet', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'Matrix', 'MultiCoilMRI', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adjoint', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'compose', 'conjugate_gradient', 'denoiser_of', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MultiCoilMRI', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
+class EnteredCall:
+    def __enter__(self) -> None:
+        ...
+    def __exit__(self, *args: typing.Any) -> None:
+        ...
 class Communicator:
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         ...
@@ -49,6 +54,11 @@ class Communicator:
         Sends ``tensor`` to rank ``dst``, which calls recv.
         """
     @property
+    def begun(self) -> int:
+        """
+        How many collectives this rank has begun or refused: unchanged where a call has failed before the other ranks could hear of it.
+        """
+    @property
     def counters(self) -> dict:
         ...
     @property
@@ -67,9 +77,13 @@ class Communicator:
     def size(self) -> int:
         ...
 class DistributedContext:
-    def __init__(self, communicator: Communicator, device_mode: str, seed: int | None, seed_offset: bool, deterministic: bool) -> None:
+    def __init__(self, communicator: Communicator, device_mode: str, seed: int | None, seed_offset: bool, deterministic: bool, check_replicated: str | None) -> None:
         ...
     def local_indices(self, num_items: int) -> list[int]:
+        ...
+    def rand(self, sizes: tuple[int, ...], dtype: torch.dtype, seed: int | None) -> torch.Tensor:
+        ...
+    def randn(self, sizes: tuple[int, ...], dtype: torch.dtype, seed: int | None) -> torch.Tensor:
         ...
     @property
     def communicator(self) -> Communicator:
@@ -79,6 +93,39 @@ class DistributedContext:
         ...
     @property
     def device(self) -> torch.device:
+        ...
+class SolverResult:
+    def __repr__(self) -> str:
+        ...
+    @property
+    def iterations(self) -> int:
+        ...
+    @property
+    def reason(self) -> str:
+        ...
+    @property
+    def relative_residuals(self) -> list[float]:
+        ...
+    @property
+    def x(self) -> torch.Tensor:
+        ...
+class SolveInfo:
+    """
+    How a solve ended whose result is the solution alone: pass one as `info` and read it afterwards. A
+    closed form is "converged" after 0 iterations and has no residuals.
+    """
+    def __init__(self) -> None:
+        ...
+    def __repr__(self) -> str:
+        ...
+    @property
+    def iterations(self) -> int:
+        ...
+    @property
+    def reason(self) -> str:
+        ...
+    @property
+    def relative_residuals(self) -> list[float]:
         ...
 class Physics:
     """
@@ -176,10 +223,11 @@ class LinearPhysics(Physics):
         """
         Aᵀ y for images of the sizes, dtype and device of `image`.
         """
-    def A_dagger(self, y: torch.Tensor | numpy.ndarray, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, **kwargs: typing.Any) -> torch.Tensor:
+    def A_dagger(self, y: torch.Tensor | numpy.ndarray, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, info: SolveInfo | None = None, **kwargs: typing.Any) -> torch.Tensor:
         """
         The minimum-norm least-squares solution of A x = y: a closed form where there is one, else by `solver`,
-        "CG", "LSQR", "LSMR", "BiCGStab" or "MINRES", to the relative tolerance `tol`; `init` is the start, zero by default.
+        "CG", "LSQR", "LSMR", "BiCGStab" or "MINRES", to the relative tolerance `tol`; `init` is the start, zero by default. A
+        SolveInfo as `info` is told how the solve ended.
         """
     def __add__(self, arg0: LinearPhysics) -> LinearPhysics:
         ...
@@ -203,9 +251,10 @@ class LinearPhysics(Physics):
         """
         ‖A‖² to a relative accuracy of tol; x0 gives shape, dtype and device of an image.
         """
-    def prox_l2(self, z: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: float, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, **kwargs: typing.Any) -> torch.Tensor:
+    def prox_l2(self, z: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: typing.Any, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, info: SolveInfo | None = None, **kwargs: typing.Any) -> torch.Tensor:
         """
-        argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of z; options as of A_dagger.
+        argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of z; `gamma` is a number, or a tensor of one or of one for
+        each item of the batch; options as of A_dagger.
         """
     def sqnorm_bounds(self, x0: torch.Tensor | numpy.ndarray, *, max_iter: int = 50, **kwargs: typing.Any) -> tuple[float, float]:
         """
@@ -292,6 +341,17 @@ class Blur(LinearPhysics):
     @property
     def filter(self) -> torch.Tensor:
         ...
+class ChannelMixing(LinearPhysics):
+    """
+    y_m = Σ M_mn x_n over the channels of x, with a matrix M (m, n), real or complex.
+    
+    x (B, n, …) gives (B, m, …): grey images from colours, spectra to bands. Parameter matrix.
+    """
+    def __init__(self, matrix: torch.Tensor | numpy.ndarray) -> None:
+        ...
+    @property
+    def matrix(self) -> torch.Tensor:
+        ...
 class Diagonal(LinearPhysics):
     """
     y = w · x, entry by entry, with weights w that are broadcast to the shape of x.
@@ -316,6 +376,18 @@ class Downsampling(LinearPhysics):
     Parameter filter.
     """
     def __init__(self, filter: torch.Tensor | numpy.ndarray | None = None, factor: int = 2, padding: str = 'circular', image_size: collections.abc.Sequence[int] = []) -> None:
+        ...
+class FilterBank(LinearPhysics):
+    """
+    Convolution with each kernel of a bank (K, 1, h, w) or (K, 1, d, h, w).
+    
+    x (B, C, …) gives (B, K C, …), kernel k on channel c in channel k C + c. `padding` and `method` as of Blur. Circular
+    banks fuse. Parameter filters.
+    """
+    def __init__(self, filters: torch.Tensor | numpy.ndarray, padding: str = 'circular', method: str = 'auto') -> None:
+        ...
+    @property
+    def filters(self) -> torch.Tensor:
         ...
 class Inpainting(Diagonal):
     """
@@ -366,6 +438,23 @@ class MultiCoilMRI(LinearPhysics):
     @property
     def mask(self) -> torch.Tensor:
         ...
+class SampledProjection(LinearPhysics):
+    """
+    Sums of an image over the samples of lines, as those of a rotated image down its columns.
+    
+    x (B, C, H, W) of `image_size` gives (B, C, lines, views). `grid` (views, samples, lines, 2) has the coordinates x and y
+    of the samples, as of torch's grid_sample with align_corners, which interpolates bilinearly, with zeros outside. They
+    refer to a `frame` (H, W) in which the image lies with so many pixels `before` it, by default the image itself. The image
+    is multiplied by `weights` (H, W) first, the sums by `factor`.
+    """
+    def __init__(self, grid: torch.Tensor | numpy.ndarray, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], frame: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"] = [0, 0], before: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"] = [0, 0], weights: torch.Tensor | numpy.ndarray | None = None, factor: float = 1.0) -> None:
+        ...
+    @property
+    def grid(self) -> torch.Tensor:
+        ...
+    @property
+    def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
+        ...
 class Tomography(LinearPhysics):
     """
     Line integrals along parallel rays at `angles` (degrees).
@@ -393,16 +482,36 @@ class Tomography(LinearPhysics):
     @property
     def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
         ...
-class DistributedStackedPhysics:
-    def A(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
+class LoweredPhysics(LinearPhysics):
+    """
+    A Python operator `original`, for which an operator of ours, the stand-in, does the work. `finish` adds noise and
+    sensor to measurements. adjoin.lowering makes them.
+    """
+    def __init__(self, original: LinearPhysics, finish: typing.Any) -> None:
         ...
-    def A_reduced(self, arg0: torch.Tensor | numpy.ndarray, arg1: str, arg2: bool, arg3: typing.Any) -> torch.Tensor:
+    def set_stand_in(self, physics: LinearPhysics | None, sources: collections.abc.Sequence[torch.Tensor] = [], dtypes: collections.abc.Sequence[torch.dtype] = [], device: torch.device = ..., image: collections.abc.Sequence[int] = [], image_view: collections.abc.Sequence[int] = [], measurement: collections.abc.Sequence[int] = [], measurement_view: collections.abc.Sequence[int] = [], any_batch: bool = False) -> None:
+        """
+        Makes `physics`, None for nobody, do the work for tensors of these dtypes and sizes on this device; sizes are
+        those behind the batch, -1 for any, none for whatever it takes, and views those of `physics` itself. Where
+        autograd records one of the `sources`, the Python operator does.
+        """
+    @property
+    def stand_in(self) -> LinearPhysics | None:
+        """
+        The operator of ours that does the work, or None.
+        """
+class DistributedStackedPhysics:
+    def A(self, x: torch.Tensor | numpy.ndarray, gather: bool, kwargs: typing.Any) -> list[torch.Tensor]:
+        ...
+    def A_reduced(self, x: torch.Tensor | numpy.ndarray, reduction: str, gather: bool, kwargs: typing.Any) -> torch.Tensor:
         ...
     def __init__(self, context: DistributedContext, num_operators: int, factory: typing.Any, reduction: str, dtype: torch.dtype | None, gather_strategy: str, costs: collections.abc.Sequence[float], fuse: bool) -> None:
         ...
-    def forward(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
+    def forward(self, x: torch.Tensor | numpy.ndarray, gather: bool, kwargs: typing.Any) -> list[torch.Tensor]:
         ...
-    def forward_reduced(self, arg0: torch.Tensor | numpy.ndarray, arg1: str, arg2: bool, arg3: typing.Any) -> torch.Tensor:
+    def forward_reduced(self, x: torch.Tensor | numpy.ndarray, reduction: str, gather: bool, kwargs: typing.Any) -> torch.Tensor:
+        ...
+    def refuse(self, method: str, error: typing.Any) -> None:
         ...
     def set_parameters(self, replicated: collections.abc.Sequence[torch.Tensor], owned: collections.abc.Sequence[torch.Tensor]) -> None:
         ...
@@ -413,43 +522,47 @@ class DistributedStackedPhysics:
     def num_operators(self) -> int:
         ...
 class DistributedStackedLinearPhysics(DistributedStackedPhysics):
-    def A_A_adjoint(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
+    def A_A_adjoint(self, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gather: bool, kwargs: typing.Any) -> list[torch.Tensor]:
         ...
-    def A_adjoint(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: bool, arg2: typing.Any) -> torch.Tensor:
+    def A_adjoint(self, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gather: bool, kwargs: typing.Any) -> torch.Tensor:
         ...
-    def A_adjoint_A(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> torch.Tensor:
+    def A_adjoint_A(self, x: torch.Tensor | numpy.ndarray, gather: bool, kwargs: typing.Any) -> torch.Tensor:
         ...
-    def A_adjoint_A_each(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
+    def A_adjoint_A_each(self, x: torch.Tensor | numpy.ndarray, gather: bool, kwargs: typing.Any) -> list[torch.Tensor]:
         ...
-    def A_adjoint_each(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: bool, arg2: typing.Any) -> list[torch.Tensor]:
+    def A_adjoint_each(self, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gather: bool, kwargs: typing.Any) -> list[torch.Tensor]:
         ...
-    def A_dagger(self, arg0: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg1: str, arg2: int, arg3: float, arg4: bool, arg5: torch.Tensor | numpy.ndarray | None, arg6: bool, arg7: bool, arg8: typing.Any) -> torch.Tensor:
+    def A_dagger(self, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], solver: str, max_iter: int, tol: float, verbose: bool, init: torch.Tensor | numpy.ndarray | None, local_only: bool, gather: bool, info: SolveInfo | None, kwargs: typing.Any) -> torch.Tensor:
         ...
-    def A_vjp(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg2: bool, arg3: typing.Any) -> torch.Tensor:
+    def A_vjp(self, x: torch.Tensor | numpy.ndarray, v: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gather: bool, kwargs: typing.Any) -> torch.Tensor:
         ...
-    def A_vjp_each(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg2: bool, arg3: typing.Any) -> list[torch.Tensor]:
+    def A_vjp_each(self, x: torch.Tensor | numpy.ndarray, v: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gather: bool, kwargs: typing.Any) -> list[torch.Tensor]:
         ...
     def __init__(self, context: DistributedContext, num_operators: int, factory: typing.Any, reduction: str, dtype: torch.dtype | None, gather_strategy: str, costs: collections.abc.Sequence[float], fuse: bool) -> None:
         ...
-    def adjointness_test(self, arg0: torch.Tensor | numpy.ndarray, arg1: int, arg2: typing.Any) -> float:
+    def adjointness_test(self, u: torch.Tensor | numpy.ndarray, seed: int, kwargs: typing.Any) -> float:
         ...
-    def compute_sqnorm(self, arg0: torch.Tensor | numpy.ndarray, arg1: int, arg2: float, arg3: bool, arg4: bool, arg5: bool, arg6: typing.Any) -> float:
+    def compute_sqnorm(self, x0: torch.Tensor | numpy.ndarray, max_iter: int, tol: float, verbose: bool, local_only: bool, gather: bool, kwargs: typing.Any) -> float:
         ...
-    def prox_l2(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray], arg2: float, arg3: str, arg4: int, arg5: float, arg6: bool, arg7: torch.Tensor | numpy.ndarray | None, arg8: typing.Any) -> torch.Tensor:
+    def prox_l2(self, z: torch.Tensor | numpy.ndarray, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gamma: typing.Any, solver: str, max_iter: int, tol: float, verbose: bool, init: torch.Tensor | numpy.ndarray | None, info: SolveInfo | None, kwargs: typing.Any) -> torch.Tensor:
         ...
-    def sqnorm_bounds(self, arg0: torch.Tensor | numpy.ndarray, arg1: int, arg2: float, arg3: typing.Any) -> tuple[float, float]:
+    def sqnorm_bounds(self, x0: torch.Tensor | numpy.ndarray, max_iter: int, tol: float, kwargs: typing.Any) -> tuple[float, float]:
         ...
 class LocalSum:
     def __init__(self, context: DistributedContext, name: str, indices: collections.abc.Sequence[int]) -> None:
         ...
     def reduce(self, part: typing.Any, inputs: collections.abc.Sequence[torch.Tensor], gather: bool) -> torch.Tensor:
         ...
+    def refuse(self, method: str, error: typing.Any) -> None:
+        ...
     def set_parameters(self, replicated: collections.abc.Sequence[torch.Tensor], owned: collections.abc.Sequence[torch.Tensor]) -> None:
         ...
 class DistributedProcessing:
-    def __call__(self, arg0: torch.Tensor | numpy.ndarray, arg1: bool, arg2: typing.Any) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor | numpy.ndarray, gather: bool, kwargs: typing.Any) -> torch.Tensor:
         ...
     def __init__(self, context: DistributedContext, processor: typing.Any, *, strategy: str, tiling_dims: collections.abc.Sequence[int], patch_size: collections.abc.Sequence[int], overlap: collections.abc.Sequence[int], stride: collections.abc.Sequence[int], pad_mode: str, num_splits: collections.abc.Sequence[int], max_batch_size: int | None, custom: typing.Any) -> None:
+        ...
+    def refuse(self, method: str, error: typing.Any) -> None:
         ...
     def set_parameters(self, parameters: collections.abc.Sequence[torch.Tensor]) -> None:
         ...
@@ -487,9 +600,17 @@ class DataFidelity:
         ...
 class L2(DataFidelity):
     """
-    ‖u − y‖² / (2 sigma²): Gaussian noise.
+    Σ |u − y|² / (2 sigma²): Gaussian noise; sigma is a number, or a real tensor that broadcasts to the
+    measurements, with the standard deviation of each sample.
     """
+    @typing.overload
     def __init__(self, sigma: float = 1.0) -> None:
+        ...
+    @typing.overload
+    def __init__(self, sigma: torch.Tensor | numpy.ndarray) -> None:
+        ...
+    @property
+    def weights(self) -> torch.Tensor | None:
         ...
 class L1(DataFidelity):
     """
@@ -523,7 +644,7 @@ class AmplitudeLoss(DataFidelity):
     def __init__(self) -> None:
         ...
 class DistributedDataFidelity:
-    def __init__(self, stack: DistributedStackedLinearPhysics, fidelities: collections.abc.Sequence[DataFidelity], reduction: str) -> None:
+    def __init__(self, stack: DistributedStackedPhysics, fidelities: collections.abc.Sequence[DataFidelity], reduction: str) -> None:
         ...
     def fn(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray]) -> torch.Tensor:
         ...
@@ -616,7 +737,7 @@ class TotalVariation(Prior):
     """
     Isotropic total variation over the last `dims` dimensions (2, or 3 for volumes), joined by the box from `lower` to
     `upper`. The prox stops when its result is proved to be within tol ‖x‖ of the exact one, or after `max_iter`
-    iterations; with `warm_start` each begins where the last one ended.
+    iterations. While an algorithm iterates, with `warm_start` each begins where the last one ended.
     """
     def __init__(self, dims: int | None = None, lower: float = ..., upper: float = ..., max_iter: int = 100, tol: float = 0.0001, warm_start: bool = True) -> None:
         ...
@@ -626,9 +747,12 @@ class TotalVariation(Prior):
         """
 class WaveletPrior(Prior):
     """
-    ‖W x‖₁ over the details of an orthonormal wavelet transform ("haar", "db2", "db4").
+    ‖W x‖₁ over the details of an orthonormal wavelet ("haar", "db1" … "db38", "sym2" … "sym20", "coif1" …
+    "coif17"), for images of any size. With `random_shift` the image is shifted at random, as around a torus, before each
+    prox and back after it, alike on all ranks. Where sizes are not divisible by 2 ** levels the prox is iterative, and
+    stops when its result is proved to be within tol ‖x‖ of the exact one, or after `max_iter` iterations.
     """
-    def __init__(self, wavelet: str = 'haar', levels: int = 3, dims: int | None = None) -> None:
+    def __init__(self, wavelet: str = 'haar', levels: int = 3, dims: int | None = None, random_shift: bool = False, max_iter: int = 100, tol: float = 0.0001) -> None:
         ...
 class IterationRecord:
     @property
@@ -764,23 +888,12 @@ class Report:
         """
         Writes the file.
         """
-class SolverResult:
-    def __repr__(self) -> str:
-        ...
-    @property
-    def iterations(self) -> int:
-        ...
-    @property
-    def reason(self) -> str:
-        ...
-    @property
-    def relative_residuals(self) -> list[float]:
-        ...
-    @property
-    def x(self) -> torch.Tensor:
-        ...
 def adjoint(a: LinearPhysics) -> LinearPhysics:
     ...
+def adjoint_wavelet_transform(coefficients: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2, sizes: collections.abc.Sequence[int] | None = None) -> torch.Tensor:
+    """
+    The adjoint of :func:`wavelet_transform`, its inverse where that is orthonormal; `sizes` as there.
+    """
 def admm(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gamma: float, **kwargs: typing.Any) -> OptimResult:
     ...
 def bicgstab(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
@@ -797,8 +910,16 @@ def box_kernel(size: int, dtype: torch.dtype = ...) -> torch.Tensor:
     """
     The mean of so many pixels along each axis.
     """
+def children_mark() -> str:
+    """
+    What the environment variable of that name says in processes that a rank starts, which are no ranks.
+    """
 def compose(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...
+def concatenated(*args: typing.Any, sizes: collections.abc.Sequence[int]) -> LinearPhysics:
+    """
+    Operators on vectors (batch, n), whose measurements, vectors of these sizes, come one after the other.
+    """
 def conjugate_gradient(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
     ...
 def denoiser_of(architecture: str, weights: dict) -> Denoiser:
@@ -825,9 +946,10 @@ def gradient_descent(data_fidelity: DistributedDataFidelity, y: collections.abc.
     ...
 def hqs(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gammas: collections.abc.Sequence[float], **kwargs: typing.Any) -> OptimResult:
     ...
-def inverse_wavelet_transform(x: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
+def inverse_wavelet_transform(coefficients: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2, sizes: collections.abc.Sequence[int] | None = None) -> torch.Tensor:
     """
-    The inverse of :func:`wavelet_transform`, which is its adjoint.
+    The inverse of :func:`wavelet_transform`; `sizes` are those of the image along the transformed dimensions, by
+    default those of the coefficients.
     """
 def largest_eigenvalue(H: typing.Any, like: torch.Tensor | numpy.ndarray, max_iter: int = 50, tol: float = 0.001, seed: int = 0) -> tuple[float, float]:
     ...
@@ -853,8 +975,10 @@ def motion_kernel(length: float, angle: float = 0.0, dtype: torch.dtype = ...) -
     """
     The trace (1, 1, h, w) of a motion of so many pixels in a direction (degrees), whose sum is 1.
     """
-def mpi_communicator() -> Communicator:
-    ...
+def mpi_communicator(comm: int | None = None, library: str = '', shared_memory: str = 'automatic', timeout: float | None = None) -> Communicator:
+    """
+    Of all ranks, or of ``comm``, a handle of Fortran's, which belongs to the MPI of this version.
+    """
 def ordered_subsets(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
     ...
 def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> PoissonNoise:
@@ -875,7 +999,7 @@ def python_linear_physics(operator: typing.Any, name: str, methods: dict, parame
     ...
 def python_physics(operator: typing.Any, name: str, methods: dict, parameters: collections.abc.Sequence[str], any_parameter: bool) -> Physics:
     ...
-def read_hdf5(path: str, dataset: str) -> torch.Tensor:
+def read_hdf5(path: str, dataset: str, trusted: bool = False) -> torch.Tensor:
     ...
 def read_npy(path: str) -> torch.Tensor:
     ...
@@ -897,10 +1021,16 @@ def uniform_noise(a: float, seed: int | None = None) -> UniformNoise:
     """
     y + u, u uniform in [−a, a], for complex y in each part. Stream as of gaussian_noise.
     """
+def viewed(physics: LinearPhysics, image: collections.abc.Sequence[int], image_view: collections.abc.Sequence[int], measurement: collections.abc.Sequence[int], measurement_view: collections.abc.Sequence[int]) -> LinearPhysics:
+    """
+    `physics` for images and measurements that have these sizes behind the batch, and others, the views, as it sees
+    them.
+    """
 def wavelet_transform(x: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2) -> torch.Tensor:
     """
-    The orthonormal wavelet transform ("haar", "db2" or "db4") over the last `dims` dimensions with periodic
-    borders, of the shape of x; sizes must be divisible by 2 ** levels. Differentiable.
+    The wavelet transform over the last `dims` dimensions with periodic borders, laid out as by PyWavelets'
+    coeffs_to_array(wavedecn(x, wavelet, "periodization", level)). Where sizes are divisible by 2 ** levels it is
+    orthonormal and keeps the shape of x; else the result is somewhat larger. Differentiable.
     """
 def write_npy(path: str, array: torch.Tensor | numpy.ndarray) -> None:
     ...

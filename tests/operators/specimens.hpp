@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,11 +12,13 @@
 
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/operators/blur/blur.hpp"
+#include "adjoin/operators/channel_mixing.hpp"
 #include "adjoin/operators/diagonal.hpp"
 #include "adjoin/operators/downsampling.hpp"
 #include "adjoin/operators/inpainting.hpp"
 #include "adjoin/operators/matrix.hpp"
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
+#include "adjoin/operators/tomography/sampled_projection.hpp"
 #include "adjoin/physics/algebra.hpp"
 #include "adjoin/physics/stacked.hpp"
 
@@ -68,6 +71,19 @@ inline std::vector<Specimen> all() {
                     [](std::uint64_t i) { return Tensors{(drawn({6, 5}, 10 + i) > 0).to(at::kFloat)}; },
                     [](const Tensors& t) { return std::make_shared<Inpainting>(t[0]); },
                     {drawn({1, 2, 6, 5}, 1)}});
+  for (const auto dtype : {at::kDouble, at::kFloat}) {
+    result.push_back({c10::str("ChannelMixing of ", dtype),
+                      [=](std::uint64_t i) { return Tensors{drawn({3, 2}, 10 + i, dtype)}; },
+                      [](const Tensors& t) { return std::make_shared<ChannelMixing>(t[0]); },
+                      {drawn({1, 2, 6, 5}, 1), drawn({3, 2, 4, 4}, 2)}});
+  }
+  result.push_back({"SampledProjection",
+                    [](std::uint64_t i) { return Tensors{0.5 * drawn({2, 6, 5, 2}, 10 + i), drawn({6, 5}, 5)}; },
+                    [](const Tensors& t) {
+                      return std::make_shared<SampledProjection>(t[0], std::array<std::int64_t, 2>{6, 5},
+                                                                 SampledProjectionOptions{.weights = t[1]});
+                    },
+                    {drawn({1, 2, 6, 5}, 1), drawn({3, 1, 6, 5}, 2)}});
   result.push_back({"Matrix",
                     [](std::uint64_t i) { return Tensors{drawn({7, 4}, 10 + i)}; },
                     [](const Tensors& t) { return std::make_shared<Matrix>(t[0]); },

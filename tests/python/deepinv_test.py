@@ -7,6 +7,7 @@ import torch
 
 deepinv = pytest.importorskip("deepinv")
 
+import adjoin  # noqa: E402
 import adjoin.deepinv as face  # noqa: E402
 from adjoin.deepinv import versions  # noqa: E402
 from adjoin.deepinv.installation import _OURS  # noqa: E402
@@ -252,3 +253,18 @@ def test_options_that_there_are_not_raise(ctx, operators):
     ):
         with pytest.raises(TypeError, match="gather_stategy|pach_size|redction|avrage"):
             bad()
+
+
+@pytest.mark.parametrize("how", [None, "sampled"])
+def test_images_may_differ_among_the_ranks_unless_they_are_compared(how, monkeypatch):
+    """As in deepinv, whose contexts seed every rank in its own way."""
+    monkeypatch.delenv("ADJOIN_CHECK_REPLICATED", raising=False)
+    with face.DistributedContext(device_mode="cpu", check_replicated=how) as ctx:
+        stack = face.distribute([deepinv.physics.Denoising() for _ in range(3)], ctx)
+        own = torch.full((1, 1, 4, 4), 1.0 + ctx.rank)
+        if how is None or ctx.world_size == 1:
+            y = stack.A(own)
+            assert all(torch.equal(y[i], own) for i in stack.local_indexes)
+        else:
+            with pytest.raises(adjoin.RankFailure, match="x must be equal on every rank"):
+                stack.A(own)

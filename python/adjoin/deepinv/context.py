@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +41,15 @@ class DistributedContext(adjoin.context.DistributedContext):
 
     As in deepinv 0.5, ``all_reduce``, ``broadcast`` and ``all_gather`` return their results, and where autograd records
     the argument they leave it as it is and differentiate: the loss is then the sum of all ranks' losses, so that a loss
-    which every rank computes counts as often as there are ranks.
+    which every rank computes counts as often as there are ranks. And as in deepinv, whose contexts seed every rank in its own
+    way, images may differ among the ranks: they are compared where ``check_replicated``, or ``ADJOIN_CHECK_REPLICATED`` in
+    the environment, asks for it.
     """
+
+    def __init__(self, *args: Any, check_replicated: bool | str | None = None, **kwargs: Any) -> None:
+        if check_replicated is None:
+            check_replicated = os.environ.get("ADJOIN_CHECK_REPLICATED") or "off"
+        super().__init__(*args, check_replicated=check_replicated, **kwargs)
 
     def __enter__(self) -> DistributedContext:
         super().__enter__()

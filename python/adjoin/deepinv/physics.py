@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import torch
 from deepinv.physics import LinearPhysics, Physics
-from deepinv.utils.tensorlist import TensorList
 
 from adjoin.deepinv.context import DistributedContext, mean_of_gradients, records
+from adjoin.deepinv.tensor_list import TensorList
 from adjoin.distributed.stacked_physics import Factory, LinearCalls, StackedCalls
 
 __all__ = ["DistributedStackedLinearPhysics", "DistributedStackedPhysics"]
@@ -42,6 +42,7 @@ class DistributedStackedPhysics(StackedCalls, Physics):
         dtype: torch.dtype | None = None,
         gather_strategy: str = "concatenated",
         parameters: Sequence[torch.Tensor] = (),
+        lower: bool = True,
         **kwargs: Any,
     ) -> None:
         check_names(type(self).__name__, kwargs, Physics.__init__, *([LinearPhysics.__init__] if self.linear else []))
@@ -55,6 +56,7 @@ class DistributedStackedPhysics(StackedCalls, Physics):
             dtype=dtype or torch.float32,
             gather_strategy=gather_strategy,
             parameters=parameters,
+            lower=lower,
         )
 
     def _strict_dtype(self, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -164,11 +166,11 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
         **kwargs: Any,
     ) -> torch.Tensor:
         """Pseudoinverse: the mean of the operators' own (``local_only``), or the least-squares solution."""
-        if not local_only and records(*y):
+        if "init" in kwargs:
             return LinearPhysics.A_dagger(self, y, solver, max_iter, tol, verbose and self.ctx.rank == 0, **kwargs)
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol
-        return self._stack.A_dagger(y, solver, iterations, accuracy, verbose, None, local_only, gather, kwargs)
+        return self._stack.A_dagger(y, solver, iterations, accuracy, verbose, None, local_only, gather, None, kwargs)
 
     def prox_l2(
         self,
@@ -184,11 +186,11 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
         """argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖²."""
         if z is None or isinstance(z, (int, float)):
             z = torch.full_like(self.A_adjoint(y), z or 0.0)
-        if records(z, *y) or isinstance(gamma, torch.Tensor) and gamma.numel() > 1 or "init" in kwargs:
+        if "init" in kwargs:
             return LinearPhysics.prox_l2(self, z, y, gamma, solver, max_iter, tol, verbose, **kwargs)
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol
-        return self._stack.prox_l2(z, y, float(gamma), solver, iterations, accuracy, verbose, None, kwargs)
+        return self._stack.prox_l2(z, y, gamma, solver, iterations, accuracy, verbose, None, None, kwargs)
 
     def compute_sqnorm(
         self,

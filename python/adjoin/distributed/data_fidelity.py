@@ -80,7 +80,9 @@ class FidelityCalls(WithRanks):
 
     def _meet(self, physics: Any) -> None:
         """Prepares for a stack. Collective where it is not the one of the last call."""
-        if self._physics is not None and self._physics() is physics:
+        met = None if self._physics is None else self._physics()
+        if met is not None and met is physics:
+            met.follow()
             return
         if not isinstance(physics, self.stack_type) or not isinstance(physics, StackedCalls):
             raise InvalidArgument(f"physics: must be a distributed stack, got a {type(physics).__name__}")
@@ -101,12 +103,28 @@ class FidelityCalls(WithRanks):
             self._sums[name] = _adjoin.LocalSum(self.ctx._impl, f"DistributedDataFidelity.{name}", physics.local_indexes)
             self._sums[name].set_parameters(shared, owned)
         self._whole = None
+        self._equal = self._find_equal() if physics.lower else None
+        fidelity = self.single_fidelity if self._equal is None else self._equal[1]
         stack = physics._stack
         with_adjoint = _adjoin.DistributedStackedLinearPhysics
-        if isinstance(stack, with_adjoint) and isinstance(self.single_fidelity, _adjoin.DataFidelity):
-            self._whole = _adjoin.DistributedDataFidelity(stack, [self.single_fidelity], self.reduction_mode)
+        if isinstance(stack, with_adjoint) and isinstance(fidelity, _adjoin.DataFidelity):
+            self._whole = _adjoin.DistributedDataFidelity(stack, [fidelity], self.reduction_mode)
         self._recordable = bool(shared or owned)
         self._physics = weakref.ref(physics)
+
+    def _find_equal(self) -> tuple[Any, _adjoin.DataFidelity] | None:
+        """What the fidelity of all operators depends on, and a fidelity of adjoin's that has its gradient; None where there
+        is none."""
+        return None
+
+    def _has_whole(self, name: str) -> bool:
+        """Whether C++ computes this of all operators at once."""
+        if self._whole is None or self._equal is None:
+            return self._whole is not None
+        if name == "grad":
+            now = self._find_equal()
+            return now is not None and now[0] == self._equal[0]
+        return False
 
     def _own(self, y: Sequence[torch.Tensor], physics: Any) -> list[int]:
         """Where this rank's measurements are in ``y``."""
@@ -129,11 +147,28 @@ class FidelityCalls(WithRanks):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> torch.Tensor:
-        self._meet(physics)
+        with self.ctx._telling():
+            self._meet(physics)
+        if not gather:
+            return self._of_terms(name, x, y, physics, gather, args, kwargs)
+        with self.ctx._telling():
+            return self._of_terms(name, x, y, physics, gather, args, kwargs)
+
+    def _of_terms(
+        self,
+        name: str,
+        x: torch.Tensor,
+        y: Any,
+        physics: Any,
+        gather: bool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> torch.Tensor:
         x, measurements = as_tensor(x, "x"), as_tensors(y, "y")
         y_records = torch.is_grad_enabled() and any(t.requires_grad for t in measurements)
         x_records = torch.is_grad_enabled() and x.requires_grad
-        if self._whole is not None and gather and not (args or kwargs or y_records or x_records or self._recordable):
+        recorded = y_records or x_records or self._recordable
+        if gather and not (args or kwargs or recorded) and self._has_whole(name):
             return getattr(self._whole, name)(x, measurements)
         term = self._value_of if name == "fn" else self._gradient_of
         weight = 1.0 / physics.num_operators if self.reduction_mode == "mean" else 1.0
@@ -200,10 +235,12 @@ class DistributedDataFidelity(FidelityCalls):
 
     def prox(self, x: torch.Tensor, y: Any, physics: Any, gamma: float = 1.0, **options: Any) -> torch.Tensor:
         """argmin_v γ f(v) + 1/2 ‖v − x‖², of the shape of ``x``, for an L2 fidelity of :mod:`adjoin.optim`."""
-        self._meet(physics)
-        if self._whole is None:
-            raise InvalidArgument("prox: the fidelity must be adjoin.optim.L2")
-        return self._whole.prox(x, list(y), gamma, **options)
+        with self.ctx._telling():
+            self._meet(physics)
+        with self.ctx._telling():
+            if self._whole is None or self._equal is not None:
+                raise InvalidArgument("prox: the fidelity must be adjoin.optim.L2")
+            return self._whole.prox(x, as_tensors(y, "y"), gamma, **options)
 
     def __repr__(self) -> str:
         what = self.single_fidelity if self.single_fidelity is not None else f"{len(self.local_data_fidelities)} here"

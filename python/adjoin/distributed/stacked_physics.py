@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 import torch
 
 from adjoin import _adjoin
+from adjoin._adjoin import SolveInfo
 from adjoin.arguments import TensorLike, as_tensor
 from adjoin.context import DistributedContext
 from adjoin.copies import WithRanks
 from adjoin.errors import InvalidArgument
+from adjoin.lowering import Lowered, lower
 from adjoin.operators import as_physics, parameters_of
 from adjoin.tensor_list import TensorList
 
@@ -21,10 +23,21 @@ Factory = Callable[[int, torch.device, Any], Any]
 Measurements = Sequence[TensorLike] | TensorList
 
 
+class _FollowedStack:
+    """The stack of C++, its lowered operators being as those that they stand for are now. Stacks without any have theirs
+    as an instance attribute, which comes before this one."""
+
+    def __get__(self, calls: StackedCalls, kind: type[StackedCalls]) -> Any:
+        calls.follow()
+        return calls._followed
+
+
 class StackedCalls(WithRanks):
     """What the stacks of ``adjoin`` and ``adjoin.deepinv`` have in common."""
 
-    _made_anew = ("_stack", "_operators")
+    _made_anew = ("_stack", "_followed", "_operators", "_lowered")
+
+    _stack: Any = _FollowedStack()
 
     # Makes of a list of measurements what calls return.
     list_type: ClassVar[Any] = TensorList.of
@@ -43,9 +56,11 @@ class StackedCalls(WithRanks):
         parameters: Iterable[torch.Tensor] = (),
         costs: Sequence[float] = (),
         fuse: bool = True,
+        lower: bool = True,
     ) -> None:
         self.ctx = ctx
         self.num_operators = num_operators
+        self.lower = lower
         self.dtype = dtype
         self.gather_strategy = gather_strategy
         self._default_reduction = reduction
@@ -62,16 +77,17 @@ class StackedCalls(WithRanks):
         self._make_stack(make)
 
     def _make_stack(self, make: Callable[[int], Any]) -> None:
-        # The operators as C++ sees them.
+        # The operators as C++ sees them, and those among them that adjoin computes.
         self._operators: list[_adjoin.Physics] = []
+        self._lowered: list[Lowered] = []
 
         def make_physics(index: int) -> _adjoin.Physics:
-            self._operators.append(as_physics(make(index), linear=self.linear or None))
+            self._operators.append(self._as_physics(make(index)))
             return self._operators[-1]
 
         kind = _adjoin.DistributedStackedLinearPhysics if self.linear else _adjoin.DistributedStackedPhysics
         # Precision is agreed per call where it is not asked for.
-        self._stack = kind(
+        stack = kind(
             self.ctx._impl,
             self.num_operators,
             make_physics,
@@ -81,14 +97,41 @@ class StackedCalls(WithRanks):
             self._costs,
             self._fuse,
         )
-        self.local_indexes: list[int] = list(self._stack.local_indices)
+        if self._lowered:
+            self._followed = stack
+        else:
+            self._stack = stack
+        self.local_indexes: list[int] = list(stack.local_indices)
+        self.num_lowered = self._count_lowered() if self.lower else 0
         known = {id(parameter) for parameter in self._shared_parameters}
         owned = [p for p in parameters_of(self.local_physics) if id(p) not in known]
-        self._stack.set_parameters(self._shared_parameters, owned)
+        stack.set_parameters(self._shared_parameters, owned)
 
     def _connect(self) -> None:
         operators = iter(self.local_physics)
         self._make_stack(lambda index: next(operators))
+
+    def _as_physics(self, operator: Any) -> _adjoin.Physics:
+        lowered = lower(operator) if self.lower else None
+        if lowered is None:
+            return as_physics(operator, linear=self.linear or None)
+        self._lowered.append(lowered)
+        return lowered.physics
+
+    def _count_lowered(self) -> int:
+        here = sum(one.is_lowered for one in self._lowered)
+        return int(self.ctx.communicator.all_gather(torch.tensor([here])).sum())
+
+    def follow(self) -> None:
+        """Lets what adjoin computes be as the operators of other libraries, for which it does so, are now."""
+        for one in self._lowered:
+            one.follow()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.num_operators} operators, {self.num_lowered} lowered, {self.local_indexes} here, "
+            f"gather_strategy={self.gather_strategy!r}, {self.ctx!r})"
+        )
 
     def _strict_dtype(self, dtype: torch.dtype | None) -> torch.dtype | None:
         return dtype
@@ -105,11 +148,7 @@ class StackedCalls(WithRanks):
         """A result under the stack's own reduction as the sum or mean that was asked for."""
         if reduce_op is None or reduce_op == self._default_reduction:
             return result
-        if reduce_op == "mean":
-            return result / self.num_operators
-        if reduce_op == "sum":
-            return result * self.num_operators
-        raise InvalidArgument(f"reduce_op: must be 'sum', 'mean', 'none' or None, got {reduce_op!r}")
+        return result / self.num_operators if reduce_op == "mean" else result * self.num_operators
 
 
 class LinearCalls(StackedCalls):
@@ -118,23 +157,29 @@ class LinearCalls(StackedCalls):
     # What reduce_op=None means: the stack's reduction, or "none".
     reduce_op_none: ClassVar[str | None] = None
 
-    def _each(self, reduce_op: str | None) -> bool:
+    def _each(self, method: str, gather: bool, reduce_op: str | None) -> bool:
+        """Whether a call is asked for the results of the operators by themselves."""
+        if reduce_op not in (None, "sum", "mean", "none"):
+            error = InvalidArgument(f"reduce_op: must be 'sum', 'mean', 'none' or None, got {reduce_op!r}")
+            if gather:
+                self._stack.refuse(method, error)
+            raise error
         return (self.reduce_op_none if reduce_op is None else reduce_op) == "none"
 
     def _adjoint(self, y: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
-        if self._each(reduce_op):
+        if self._each("A_adjoint", gather, reduce_op):
             return self._listed(self._stack.A_adjoint_each(y, gather, kwargs), gather)
         return self._summed(self._stack.A_adjoint(y, gather, kwargs), reduce_op)
 
     def _vjp(
         self, x: TensorLike, v: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]
     ) -> Any:
-        if self._each(reduce_op):
+        if self._each("A_vjp", gather, reduce_op):
             return self._listed(self._stack.A_vjp_each(x, v, gather, kwargs), gather)
         return self._summed(self._stack.A_vjp(x, v, gather, kwargs), reduce_op)
 
     def _normal(self, x: TensorLike, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
-        if self._each(reduce_op):
+        if self._each("A_adjoint_A", gather, reduce_op):
             return self._listed(self._stack.A_adjoint_A_each(x, gather, kwargs), gather)
         return self._summed(self._stack.A_adjoint_A(x, gather, kwargs), reduce_op)
 
@@ -163,6 +208,8 @@ class DistributedStackedPhysics(StackedCalls):
         rank: their gradients are summed over the ranks once in a backward pass. Those of an operator that one rank
         owns need not be named.
     :param costs: one positive cost an operator, to spread them evenly; round robin otherwise.
+    :param lower: whether operators of deepinv, PyLops and SciPy that have an equal in :mod:`adjoin.physics` are computed by
+        it (:mod:`adjoin.lowering`).
     """
 
     def __init__(
@@ -176,6 +223,7 @@ class DistributedStackedPhysics(StackedCalls):
         gather_strategy: str = "concatenated",
         parameters: Iterable[torch.Tensor] = (),
         costs: Sequence[float] = (),
+        lower: bool = True,
     ) -> None:
         self._set_up(
             ctx,
@@ -187,12 +235,7 @@ class DistributedStackedPhysics(StackedCalls):
             gather_strategy=gather_strategy,
             parameters=parameters,
             costs=costs,
-        )
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.num_operators} operators, {self.local_indexes} here, "
-            f"gather_strategy={self.gather_strategy!r}, {self.ctx!r})"
+            lower=lower,
         )
 
     def __len__(self) -> int:
@@ -258,6 +301,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         parameters: Iterable[torch.Tensor] = (),
         costs: Sequence[float] = (),
         fuse: bool = True,
+        lower: bool = True,
     ) -> None:
         self.reduction = reduction
         self._set_up(
@@ -271,6 +315,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
             parameters=parameters,
             costs=costs,
             fuse=fuse,
+            lower=lower,
         )
 
     def A_adjoint(self, y: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
@@ -302,6 +347,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         init: TensorLike | None = None,
         local_only: bool = True,
         gather: bool = True,
+        info: SolveInfo | None = None,
         **kwargs: Any,
     ) -> torch.Tensor:
         """Pseudoinverse.
@@ -313,11 +359,12 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         :param tol: relative tolerance, default 1e-6.
         :param init: start of the iteration, default zero.
         :param gather: with ``local_only``: False gives this rank's part of the sum.
+        :param info: a ``SolveInfo()`` that is told how the solve ended; with ``local_only``, how the worst of this rank's.
         """
         iterations = 100 if max_iter is None else max_iter
         accuracy = 1e-6 if tol is None else tol
         return self._stack.A_dagger(
-            y, solver, iterations, accuracy, verbose, init, local_only, gather, kwargs
+            y, solver, iterations, accuracy, verbose, init, local_only, gather, info, kwargs
         )
 
     def prox_l2(
@@ -331,12 +378,13 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         verbose: bool = False,
         *,
         init: TensorLike | None = None,
+        info: SolveInfo | None = None,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of ``z``."""
+        """argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape and dtype of ``z``; parameters as of :meth:`A_dagger`."""
         iterations = 100 if max_iter is None else max_iter
         return self._stack.prox_l2(
-            z, y, gamma, solver, iterations, 1e-6 if tol is None else tol, verbose, init, kwargs
+            z, y, gamma, solver, iterations, 1e-6 if tol is None else tol, verbose, init, info, kwargs
         )
 
     def compute_sqnorm(
@@ -388,6 +436,8 @@ def measure_costs(
     shared = None if factory_kwargs is None else ctx.broadcast_object(factory_kwargs)
 
     def make(index: int) -> _adjoin.Physics:
-        return as_physics(factory(index, ctx.device, shared), linear=True)
+        operator = factory(index, ctx.device, shared)
+        lowered = lower(operator)
+        return as_physics(operator, linear=True) if lowered is None else lowered.physics
 
     return _adjoin.measure_costs(ctx._impl, num_operators, make, x)

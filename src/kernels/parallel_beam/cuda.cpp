@@ -22,12 +22,12 @@ struct DeviceMeasured {
 };
 
 /// Rays, and parts of the lines, that a block of the projection's threads is for.
-constexpr unsigned rays = 32;
+constexpr unsigned rays_a_block = 32;
 constexpr unsigned parts = 8;
 
 // Threads compute one cell of one view, in parts of the lines, or one pixel, for one plane after another. Lines are
 // read from x, or, where they are columns, from its transpose, so that neighbouring rays read neighbouring numbers.
-constexpr const char* source = R"cuda(
+constexpr const char* program_text = R"cuda(
 // As in parallel_beam.hpp and DeviceMeasured above.
 struct View {
   bool columns, reversed;
@@ -118,8 +118,8 @@ const CudaProgram* program(at::Device device) {
   const auto [place, is_new] = programs.try_emplace(device.index());
   if (is_new) {
     const char* real = std::is_same_v<T, float> ? "-DREAL=float" : "-DREAL=double";
-    place->second =
-        CudaProgram::compile(source, {real, c10::str("-DRAYS=", rays), c10::str("-DPARTS=", parts)}, device);
+    place->second = CudaProgram::compile(
+        program_text, {real, c10::str("-DRAYS=", rays_a_block), c10::str("-DPARTS=", parts)}, device);
   }
   return place->second.get();
 }
@@ -170,9 +170,9 @@ void project_on_gpu(const at::Tensor& x, Size image, std::span<const Measured<T>
   std::array<void*, 6> arguments = {&rows, &columns, &table_data, &planes, &image.height, &image.width};
   program<T>(x.device())
       ->launch("project",
-               {blocks_of(most, rays), static_cast<unsigned>(views.size()),
+               {blocks_of(most, rays_a_block), static_cast<unsigned>(views.size()),
                 static_cast<unsigned>(std::min(planes, planes_at_once))},
-               {rays, parts}, arguments.data());
+               {rays_a_block, parts}, arguments.data());
 }
 
 template <class T>

@@ -111,6 +111,9 @@ struct Tomography::Beam::Recorded : torch::autograd::Function<Recorded> {
 
 at::Tensor Tomography::Beam::apply(const std::shared_ptr<const Beam>& beam, const at::Tensor& input,
                                    Direction direction) {
+  if (is_dual(input)) {
+    return with_tangent(apply(beam, primal_of(input), direction), apply(beam, tangent_of(input), direction));
+  }
   return records_gradients(input) ? Recorded::apply(input, beam, direction == Direction::project)
                                   : beam->evaluate(input, direction);
 }
