@@ -12,7 +12,7 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test wheel stubs bench bench-peers format check tidy sanitize sanitize-threads clean
+.PHONY: help setup configure build demo test test-whole wheel stubs bench bench-peers format check tidy sanitize sanitize-threads clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
@@ -35,6 +35,11 @@ demo: configure ## plug-and-play and real tomography on RANKS ranks (2): out/rep
 
 test: build ## every test
 	ctest --preset $(PRESET) -j $(JOBS)
+
+test-whole: configure ## every test, with every case of the long ones (hours)
+	cmake -DADJOIN_WHOLE=ON $(BUILD)
+	ADJOIN_WHOLE=1 $(MAKE) test
+	cmake -DADJOIN_WHOLE=OFF $(BUILD)
 
 wheel: configure ## the Python package into a new virtual environment, with its first program run there
 	scripts/check_wheel.sh $(BUILD)

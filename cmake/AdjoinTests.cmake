@@ -34,16 +34,30 @@ function(adjoin_test name)
   endif()
 endfunction()
 
-# adjoin_mpi_test(ROOM USES rooms…): the same program under mpirun at 1, 2, 3 and 4 ranks.
+# adjoin_mpi_test(ROOM USES rooms… [ONCE tests…] [FEW tests…]): the same program under mpirun at 1, 2, 3 and 4 ranks; tests
+# that know no ranks, as GoogleTest's filter has them, at 1 rank only, and long ones at 1 and 2 unless ADJOIN_WHOLE is on.
+option(ADJOIN_WHOLE "Run long tests at every number of ranks" OFF)
 function(adjoin_mpi_test name)
-  adjoin_test_program(${name} ${ARGN})
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES;ONCE;FEW")
+  adjoin_test_program(${name} USES ${arg_USES})
   if(TARGET ${name}_test)
     target_sources(${name}_test PRIVATE mpi_main.cpp)
     target_link_libraries(${name}_test PRIVATE MPI::MPI_CXX)
     foreach(ranks 1 2 3 4)
+      set(left "")
+      if(ranks GREATER 1)
+        list(APPEND left ${arg_ONCE})
+      endif()
+      if(ranks GREATER 2 AND NOT ADJOIN_WHOLE)
+        list(APPEND left ${arg_FEW})
+      endif()
+      list(JOIN left ":" filter)
+      if(filter)
+        set(filter "--gtest_filter=-${filter}")
+      endif()
       add_test(NAME ${name}.${ranks}ranks
-               COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}_test>)
-      set_tests_properties(${name}.${ranks}ranks PROPERTIES TIMEOUT 300 PROCESSORS 2
+               COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}_test> ${filter})
+      set_tests_properties(${name}.${ranks}ranks PROPERTIES TIMEOUT 600 PROCESSORS 2
                                                             ENVIRONMENT "${adjoin_test_environment}")
     endforeach()
   endif()

@@ -13,7 +13,10 @@ STUB = pathlib.Path(__file__).parent.parent / "python" / "adjoin" / "_adjoin.pyi
 PLAINER = {
     "typing.SupportsInt | typing.SupportsIndex": "int",
     "typing.SupportsFloat | typing.SupportsIndex": "float",
+    "*args)": "*args: typing.Any)",
     "**kwargs)": "**kwargs: typing.Any)",
+    "*args, ": "*args: typing.Any, ",
+    "info: SolveInfo": "info: SolveInfo | None",
 }
 
 

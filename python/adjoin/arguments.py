@@ -161,10 +161,19 @@ def _problem(arguments: ast.arguments, positional: Sequence[Any], keywords: dict
     return ""
 
 
+def _is_collective(signature: str, positional: Sequence[Any], keywords: dict[str, Any]) -> bool:
+    """Whether a call sends messages: not with ``gather=False``, but for what is solved or asked of all ranks."""
+    names = re.findall(r"[(,] (\w+): ", signature.replace("(", "( ", 1))
+    given = {**dict(zip(names, positional)), **keywords}
+    return given.get("gather", True) is not False or given.get("local_only", True) is False
+
+
 def explained(message: str, positional: Sequence[Any], keywords: dict[str, Any]) -> InvalidArgument:
     """What a call of the extension module raises when its arguments fit none of its signatures.
 
     :param message: pybind11's, which lists these.
+
+    Where the ranks make the call together, all raise it, instead of waiting for this one.
     """
     name = message.partition("(): ")[0]
     signatures = re.findall(r"^ {4}\d+\. (.*)$", message, re.MULTILINE)
@@ -183,4 +192,7 @@ def explained(message: str, positional: Sequence[Any], keywords: dict[str, Any])
         problems.append(_problem(function.args, own, keywords))
     problem = "; or ".join(problems) if all(problems) else ""
     problem = problem or "the arguments fit none of: " + "; ".join(signatures).replace("adjoin._adjoin.", "")
-    return InvalidArgument(f"{name}: {problem}")
+    error = InvalidArgument(f"{name}: {problem}")
+    if not makes and positional and hasattr(positional[0], "refuse") and _is_collective(signatures[0], positional, keywords):
+        positional[0].refuse(name, error)
+    return error

@@ -44,6 +44,16 @@ class Collectives:
                 self._refuse(error, begun)
                 raise
 
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Whatever fails in here before the first message fails on all ranks, which would wait for this one."""
+        begun = self.communicator.begun
+        try:
+            yield
+        except Exception as error:
+            self._refuse(error, begun)
+            raise
+
     def _refuse(self, error: Exception, begun: int) -> None:
         """Tells the other ranks of a failure before the first collective after ``begun`` of them."""
         if self.communicator.begun == begun:

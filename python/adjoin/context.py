@@ -105,11 +105,17 @@ def _sharing(choice: bool | str) -> str:
     return choice
 
 
-def _sizes_of(size: tuple[int | Sequence[int], ...]) -> list[int]:
+def _checked_how(choice: bool | str | None) -> str | None:
+    if isinstance(choice, bool):
+        return "full" if choice else "off"
+    return choice
+
+
+def _sizes_of(size: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     """A size as ``torch.rand`` takes it: numbers, or one sequence of them."""
     if len(size) == 1 and not isinstance(size[0], int):
-        return list(size[0])
-    return [int(n) for n in size]  # type: ignore[arg-type]
+        return tuple(size[0])
+    return tuple(int(n) for n in size)  # type: ignore[arg-type]
 
 
 class DistributedContext(Collectives):
@@ -174,7 +180,7 @@ class DistributedContext(Collectives):
         self.shared_memory = _sharing(shared_memory)
         self.timeout = _seconds("timeout", timeout)
         self.comm = comm
-        self.check_replicated = {True: "full", False: "off"}.get(check_replicated, check_replicated)  # type: ignore[call-overload]
+        self.check_replicated = _checked_how(check_replicated)
         self.created_dist = False
         self.use_dist = False
         self.engine = "single"

@@ -27,9 +27,9 @@ def remade(kind: type, maker: str, operands: tuple[Any, ...], arguments: dict[st
     from adjoin.operators import as_physics
 
     make: Any = as_physics if maker == "as_physics" else getattr(_adjoin, maker)
-    made: Any
-    if isinstance(make, type) and kind is not make and issubclass(kind, make):
-        made = kind.__new__(kind)
+    is_derived = isinstance(make, type) and kind is not make and issubclass(kind, make)
+    if is_derived:
+        made = make.__new__(kind)
         make.__init__(made, *operands, **arguments)
     else:
         made = make(*operands, **arguments)

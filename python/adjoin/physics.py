@@ -12,6 +12,7 @@ torch.Size([1, 1, 16, 16])
 
 from adjoin._adjoin import (
     Blur,
+    ChannelMixing,
     Diagonal,
     Downsampling,
     FilterBank,
@@ -20,6 +21,7 @@ from adjoin._adjoin import (
     Matrix,
     MultiCoilMRI,
     Physics,
+    SampledProjection,
     Tomography,
     bicubic_kernel,
     bilinear_kernel,
@@ -36,6 +38,7 @@ from adjoin.operators import MatrixFree, as_physics
 
 __all__ = [
     "Blur",
+    "ChannelMixing",
     "Diagonal",
     "Downsampling",
     "FilterBank",
@@ -45,6 +48,7 @@ __all__ = [
     "MatrixFree",
     "MultiCoilMRI",
     "Physics",
+    "SampledProjection",
     "Tomography",
     "as_physics",
     "bicubic_kernel",

@@ -22,6 +22,7 @@ void explain(const py::tuple& positional, const py::dict& keywords) {
       error.restore();
       return;
     }
+    // Returns the exception, or throws one on all ranks where they make the call together.
     const py::object better = py::module_::import("adjoin.arguments").attr("explained")(message, positional, keywords);
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(better.ptr())), better.ptr());
   } catch (py::error_already_set& other) {

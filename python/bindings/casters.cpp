@@ -159,6 +159,19 @@ at::Tensor to_tensor(const char* argument, const py::handle& value) {
   return tensor;
 }
 
+Gamma to_gamma(const py::object& value) {
+  if (PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr())) {
+    return value.cast<double>();
+  }
+  at::Tensor tensor;
+  if (!load_tensor(value, tensor)) {
+    throw InvalidArgument(
+        c10::str("gamma: must be a number, or a tensor or NumPy array of one number or one an item, got ",
+                 py::module_::import("adjoin.arguments").attr("described")(value).cast<std::string>()));
+  }
+  return tensor;
+}
+
 at::Tensor call(const Object& function, const std::string& name, std::initializer_list<const at::Tensor*> arguments,
                 const Params& params) {
   const py::gil_scoped_acquire gil;

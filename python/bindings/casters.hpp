@@ -16,6 +16,7 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/params.hpp"
 #include "adjoin/core/tensor_list.hpp"
+#include "adjoin/physics/gamma.hpp"
 #include "gil.hpp"
 
 namespace adjoin::python {
@@ -69,8 +70,23 @@ Params to_params(const py::object& kwargs);
 /// Back to keyword arguments; those that came from Python are the very same objects. Needs the GIL.
 py::dict to_kwargs(const Params& params);
 
+/// For a binding: this rank cannot make a call of `method` that all ranks make together, because of an exception of
+/// Python's, which all raise then.
+template <class Collective>
+void refuse_with(const Collective& object, const std::string& method, const py::object& error) {
+  try {
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+    throw py::error_already_set();
+  } catch (...) {
+    const py::gil_scoped_release release;
+    object.refuse(method.c_str());
+  }
+}
+
 /// The tensor that a value is; throws InvalidArgument, naming it, for anything else but a NumPy array.
 at::Tensor to_tensor(const char* argument, const py::handle& value);
+/// A number, or a tensor or NumPy array of one number or one an item; throws InvalidArgument for anything else.
+Gamma to_gamma(const py::object& value);
 
 /// A call to Python, with the GIL: function(arguments…, **params), which must return a tensor. `name` is for messages.
 at::Tensor call(const Object& function, const std::string& name, std::initializer_list<const at::Tensor*> arguments,
@@ -99,6 +115,8 @@ void bind_context(py::module_& m);
 void bind_physics(py::module_& m);
 void bind_noise(py::module_& m);
 void bind_operators(py::module_& m);
+void bind_lowered(py::module_& m);
+void bind_flat(py::module_& m);
 void bind_distributed(py::module_& m);
 void bind_processing(py::module_& m);
 void bind_optim(py::module_& m);

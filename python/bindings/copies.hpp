@@ -10,7 +10,8 @@ namespace adjoin::python {
 inline py::object copies(const char* function) { return py::module_::import("adjoin.copies").attr(function); }
 
 /// The result of __reduce__ of `self`, which `maker` makes of operands and arguments; `models` has by
-/// name the setters of what the object has got since, such as a noise model. Attributes of a class that the user derived go along.
+/// name the setters of what the object has got since, such as a noise model. Attributes of a class that the user
+/// derived go along.
 inline py::tuple reduced(const py::object& self, const py::object& maker, const py::object& operands,
                          const py::object& arguments, const py::dict& models = {}) {
   const py::tuple made_of = py::make_tuple(py::type::of(self), maker, operands, arguments, models);

@@ -43,46 +43,82 @@ auto constructor() {
   });
 }
 
+// What `read` makes of a call's arguments; where that fails on one rank, all raise it instead of waiting for the call.
+template <class Read>
+auto reading(const Stack& stack, const char* method, bool collective, Read&& read) -> decltype(read()) {
+  try {
+    return read();
+  } catch (...) {
+    if (!collective) {
+      throw;
+    }
+    const py::gil_scoped_release release;
+    stack.refuse(method);
+  }
+}
+
+CallOptions call_options(const Stack& stack, const char* method, bool gather, const py::object& kwargs) {
+  return reading(stack, method, gather,
+                 [&]() -> CallOptions { return {.gather = gather, .params = to_params(kwargs)}; });
+}
+
 template <class S, class Result>
 using CallOf = Result (S::*)(const at::Tensor& x, const CallOptions& options) const;
 
-template <class S, class Result>
-auto call_of(CallOf<S, Result> method) {
-  return [method](const S& stack, const TensorLike& x, bool gather, const py::object& kwargs) {
-    const CallOptions options{.gather = gather, .params = to_params(kwargs)};
-    const py::gil_scoped_release release;
-    return (stack.*method)(x, options);
-  };
+template <class S, class Result, class Class>
+void bind_call(Class& stacks, const char* name, CallOf<S, Result> method) {
+  stacks.def(
+      name,
+      [method, name](const S& stack, const TensorLike& x, bool gather, const py::object& kwargs) {
+        const CallOptions options = call_options(stack, name, gather, kwargs);
+        const py::gil_scoped_release release;
+        return (stack.*method)(x, options);
+      },
+      py::arg("x"), py::arg("gather"), py::arg("kwargs"));
 }
 
-template <class Result, class Y>
-auto call_of_list(Result (LinearStack::*method)(Y y, const CallOptions& options) const) {
-  return [method](const LinearStack& stack, const TensorList& y, bool gather, const py::object& kwargs) {
-    const CallOptions options{.gather = gather, .params = to_params(kwargs)};
-    const py::gil_scoped_release release;
-    return (stack.*method)(y, options);
-  };
+template <class Result, class Y, class Class>
+void bind_call_of_list(Class& stacks, const char* name,
+                       Result (LinearStack::*method)(Y y, const CallOptions& options) const) {
+  stacks.def(
+      name,
+      [method, name](const LinearStack& stack, const TensorList& y, bool gather, const py::object& kwargs) {
+        const CallOptions options = call_options(stack, name, gather, kwargs);
+        const py::gil_scoped_release release;
+        return (stack.*method)(y, options);
+      },
+      py::arg("y"), py::arg("gather"), py::arg("kwargs"));
 }
 
-template <class Result>
-auto call_of_both(Result (LinearStack::*method)(const at::Tensor& x, const Measurements& v, const CallOptions& options)
-                      const) {
-  return [method](const LinearStack& stack, const TensorLike& x, const TensorList& v, bool gather,
-                  const py::object& kwargs) {
-    const CallOptions options{.gather = gather, .params = to_params(kwargs)};
-    const py::gil_scoped_release release;
-    return (stack.*method)(x, v, options);
-  };
+template <class Result, class Class>
+void bind_call_of_both(Class& stacks, const char* name,
+                       Result (LinearStack::*method)(const at::Tensor& x, const Measurements& v,
+                                                     const CallOptions& options) const) {
+  stacks.def(
+      name,
+      [method, name](const LinearStack& stack, const TensorLike& x, const TensorList& v, bool gather,
+                     const py::object& kwargs) {
+        const CallOptions options = call_options(stack, name, gather, kwargs);
+        const py::gil_scoped_release release;
+        return (stack.*method)(x, v, options);
+      },
+      py::arg("x"), py::arg("v"), py::arg("gather"), py::arg("kwargs"));
 }
 
-auto call_of_reduced(at::Tensor (Stack::*method)(const at::Tensor& x, Reduction reduction, const CallOptions& options)
-                         const) {
-  return [method](const Stack& stack, const TensorLike& x, const std::string& reduction, bool gather,
-                  const py::object& kwargs) {
-    const CallOptions options{.gather = gather, .params = to_params(kwargs)};
-    const py::gil_scoped_release release;
-    return (stack.*method)(x, reduction_from_string(reduction), options);
-  };
+template <class Class>
+void bind_call_of_reduced(Class& stacks, const char* name,
+                          at::Tensor (Stack::*method)(const at::Tensor& x, Reduction reduction,
+                                                      const CallOptions& options) const) {
+  stacks.def(
+      name,
+      [method, name](const Stack& stack, const TensorLike& x, const std::string& reduction, bool gather,
+                     const py::object& kwargs) {
+        const CallOptions options = call_options(stack, name, gather, kwargs);
+        const Reduction own = reading(stack, name, gather, [&] { return reduction_from_string(reduction); });
+        const py::gil_scoped_release release;
+        return (stack.*method)(x, own, options);
+      },
+      py::arg("x"), py::arg("reduction"), py::arg("gather"), py::arg("kwargs"));
 }
 
 // Among ranks a monitor costs a message an iteration, and the launcher ends them all anyway.
@@ -105,81 +141,116 @@ void bind_distributed(py::module_& m) {
   const auto num_operators = py::arg("num_operators");
   const auto factory = py::arg("factory");
 
-  py::class_<Stack, std::shared_ptr<Stack>>(m, "DistributedStackedPhysics")
+  py::class_<Stack, std::shared_ptr<Stack>> stacks(m, "DistributedStackedPhysics");
+  stacks
       .def(constructor<Stack>(), context, num_operators, factory, py::arg("reduction"), py::arg("dtype"),
            py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"))
       .def_property_readonly("num_operators", &Stack::num_operators)
       .def_property_readonly("local_indices", &Stack::local_indices)
       .def("set_parameters", &Stack::set_parameters, py::arg("replicated"), py::arg("owned"), Unlocked())
-      .def("A", call_of<Stack, TensorList>(&Stack::A))
-      .def("forward", call_of<Stack, TensorList>(&Stack::forward))
-      .def("A_reduced", call_of_reduced(&Stack::A_reduced))
-      .def("forward_reduced", call_of_reduced(&Stack::forward_reduced));
+      .def("refuse", refuse_with<Stack>, py::arg("method"), py::arg("error"));
+  bind_call<Stack, TensorList>(stacks, "A", &Stack::A);
+  bind_call<Stack, TensorList>(stacks, "forward", &Stack::forward);
+  bind_call_of_reduced(stacks, "A_reduced", &Stack::A_reduced);
+  bind_call_of_reduced(stacks, "forward_reduced", &Stack::forward_reduced);
 
-  py::class_<LinearStack, Stack, std::shared_ptr<LinearStack>>(m, "DistributedStackedLinearPhysics")
-      .def(constructor<LinearStack>(), context, num_operators, factory, py::arg("reduction"), py::arg("dtype"),
-           py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"))
-      .def("A_adjoint", call_of_list<at::Tensor>(&LinearStack::A_adjoint))
-      .def("A_adjoint_each", call_of_list<TensorList>(&LinearStack::A_adjoint_each))
-      .def("A_vjp", call_of_both<at::Tensor>(&LinearStack::A_vjp))
-      .def("A_vjp_each", call_of_both<TensorList>(&LinearStack::A_vjp_each))
-      .def("A_adjoint_A", call_of<LinearStack, at::Tensor>(&LinearStack::A_adjoint_A))
-      .def("A_adjoint_A_each", call_of<LinearStack, TensorList>(&LinearStack::A_adjoint_A_each))
-      .def("A_A_adjoint", call_of_list<TensorList>(&LinearStack::A_A_adjoint))
-      .def("A_dagger",
-           [](const LinearStack& stack, const TensorList& y, const std::string& solver, int max_iter, double tol,
-              bool verbose, const MaybeTensor& init, bool local_only, bool gather, const py::object& kwargs) {
-             const DistributedDaggerOptions options{.solver = solver_from_string(solver),
-                                                    .max_iter = max_iter,
-                                                    .tol = tol,
-                                                    .verbose = verbose,
-                                                    .init = tensor_of(init),
-                                                    .params = to_params(kwargs),
-                                                    .monitor = monitor_of(stack),
-                                                    .local_only = local_only,
-                                                    .gather = gather};
-             const py::gil_scoped_release release;
-             return stack.A_dagger(y, options);
-           })
-      .def("prox_l2",
-           [](const LinearStack& stack, const TensorLike& z, const TensorList& y, double gamma,
-              const std::string& solver, int max_iter, double tol, bool verbose, const MaybeTensor& init,
-              const py::object& kwargs) {
-             const DaggerOptions options{.solver = solver_from_string(solver),
-                                         .max_iter = max_iter,
-                                         .tol = tol,
-                                         .verbose = verbose,
-                                         .init = tensor_of(init),
-                                         .params = to_params(kwargs),
-                                         .monitor = monitor_of(stack)};
-             const py::gil_scoped_release release;
-             return stack.prox_l2(z, y, gamma, options);
-           })
-      .def("compute_sqnorm",
-           [](const LinearStack& stack, const TensorLike& x0, int max_iter, double tol, bool verbose, bool local_only,
-              bool gather, const py::object& kwargs) {
-             const DistributedSqnormOptions options{.max_iter = max_iter,
-                                                    .tol = tol,
-                                                    .verbose = verbose,
-                                                    .params = to_params(kwargs),
-                                                    .local_only = local_only,
-                                                    .gather = gather};
-             const py::gil_scoped_release release;
-             return stack.compute_sqnorm(x0, options);
-           })
-      .def("sqnorm_bounds",
-           [](const LinearStack& stack, const TensorLike& x0, int max_iter, double tol, const py::object& kwargs) {
-             const SqnormOptions options{.max_iter = max_iter, .tol = tol, .params = to_params(kwargs)};
-             const py::gil_scoped_release release;
-             const SqnormBounds bounds = stack.sqnorm_bounds(x0, options);
-             return std::pair(bounds.lower, bounds.upper);
-           })
-      .def("adjointness_test",
-           [](const LinearStack& stack, const TensorLike& u, std::uint64_t seed, const py::object& kwargs) {
-             const Params params = to_params(kwargs);
-             const py::gil_scoped_release release;
-             return stack.adjointness_test(u, seed, params);
-           });
+  py::class_<LinearStack, Stack, std::shared_ptr<LinearStack>> linear(m, "DistributedStackedLinearPhysics");
+  linear.def(constructor<LinearStack>(), context, num_operators, factory, py::arg("reduction"), py::arg("dtype"),
+             py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"));
+  bind_call_of_list<at::Tensor>(linear, "A_adjoint", &LinearStack::A_adjoint);
+  bind_call_of_list<TensorList>(linear, "A_adjoint_each", &LinearStack::A_adjoint_each);
+  bind_call_of_both<at::Tensor>(linear, "A_vjp", &LinearStack::A_vjp);
+  bind_call_of_both<TensorList>(linear, "A_vjp_each", &LinearStack::A_vjp_each);
+  bind_call<LinearStack, at::Tensor>(linear, "A_adjoint_A", &LinearStack::A_adjoint_A);
+  bind_call<LinearStack, TensorList>(linear, "A_adjoint_A_each", &LinearStack::A_adjoint_A_each);
+  bind_call_of_list<TensorList, const TensorList&>(linear, "A_A_adjoint", &LinearStack::A_A_adjoint);
+  const auto solver = py::arg("solver");
+  const auto max_iter = py::arg("max_iter");
+  const auto tol = py::arg("tol");
+  const auto verbose = py::arg("verbose");
+  const auto init = py::arg("init");
+  const auto gather = py::arg("gather");
+  const auto info = py::arg("info");
+  const auto kwargs = py::arg("kwargs");
+  linear
+      .def(
+          "A_dagger",
+          [](const LinearStack& stack, const TensorList& y, const std::string& method, int iterations, double accuracy,
+             bool progress, const MaybeTensor& start, bool local_only, bool gathered, SolveInfo* ended,
+             const py::object& others) {
+            const auto options = reading(stack, "A_dagger", gathered || !local_only, [&]() -> DistributedDaggerOptions {
+              return {.solver = solver_from_string(method),
+                      .max_iter = iterations,
+                      .tol = accuracy,
+                      .verbose = progress,
+                      .init = tensor_of(start),
+                      .params = to_params(others),
+                      .monitor = monitor_of(stack),
+                      .info = ended,
+                      .local_only = local_only,
+                      .gather = gathered};
+            });
+            const py::gil_scoped_release release;
+            return stack.A_dagger(y, options);
+          },
+          py::arg("y"), solver, max_iter, tol, verbose, init, py::arg("local_only"), gather, info, kwargs)
+      .def(
+          "prox_l2",
+          [](const LinearStack& stack, const TensorLike& z, const TensorList& y, const py::object& gamma,
+             const std::string& method, int iterations, double accuracy, bool progress, const MaybeTensor& start,
+             SolveInfo* ended, const py::object& others) {
+            const Gamma weight = reading(stack, "prox_l2", true, [&] { return to_gamma(gamma); });
+            const auto options = reading(stack, "prox_l2", true, [&]() -> DaggerOptions {
+              return {.solver = solver_from_string(method),
+                      .max_iter = iterations,
+                      .tol = accuracy,
+                      .verbose = progress,
+                      .init = tensor_of(start),
+                      .params = to_params(others),
+                      .monitor = monitor_of(stack),
+                      .info = ended};
+            });
+            const py::gil_scoped_release release;
+            return stack.prox_l2(z, y, weight, options);
+          },
+          py::arg("z"), py::arg("y"), py::arg("gamma"), solver, max_iter, tol, verbose, init, info, kwargs)
+      .def(
+          "compute_sqnorm",
+          [](const LinearStack& stack, const TensorLike& x0, int iterations, double accuracy, bool progress,
+             bool local_only, bool gathered, const py::object& others) {
+            const auto options =
+                reading(stack, "compute_sqnorm", gathered || !local_only, [&]() -> DistributedSqnormOptions {
+                  return {.max_iter = iterations,
+                          .tol = accuracy,
+                          .verbose = progress,
+                          .params = to_params(others),
+                          .local_only = local_only,
+                          .gather = gathered};
+                });
+            const py::gil_scoped_release release;
+            return stack.compute_sqnorm(x0, options);
+          },
+          py::arg("x0"), max_iter, tol, verbose, py::arg("local_only"), gather, kwargs)
+      .def(
+          "sqnorm_bounds",
+          [](const LinearStack& stack, const TensorLike& x0, int iterations, double accuracy,
+             const py::object& others) {
+            const auto options = reading(stack, "sqnorm_bounds", true, [&]() -> SqnormOptions {
+              return {.max_iter = iterations, .tol = accuracy, .params = to_params(others)};
+            });
+            const py::gil_scoped_release release;
+            const SqnormBounds bounds = stack.sqnorm_bounds(x0, options);
+            return std::pair(bounds.lower, bounds.upper);
+          },
+          py::arg("x0"), max_iter, tol, kwargs)
+      .def(
+          "adjointness_test",
+          [](const LinearStack& stack, const TensorLike& u, std::uint64_t seed, const py::object& others) {
+            const Params params = reading(stack, "adjointness_test", true, [&] { return to_params(others); });
+            const py::gil_scoped_release release;
+            return stack.adjointness_test(u, seed, params);
+          },
+          py::arg("u"), py::arg("seed"), kwargs);
 
   m.def(
       "measure_costs",
@@ -197,17 +268,18 @@ void bind_distributed(py::module_& m) {
            }),
            context, py::arg("name"), py::arg("indices"))
       .def("set_parameters", &LocalSum::set_parameters, py::arg("replicated"), py::arg("owned"), Unlocked())
+      .def("refuse", refuse_with<LocalSum>, py::arg("method"), py::arg("error"))
       .def(
           "reduce",
-          [](LocalSum& sum, const py::object& part, const std::vector<at::Tensor>& inputs, bool gather) {
+          [](LocalSum& sum, const py::object& part, const std::vector<at::Tensor>& inputs, bool gathered) {
             const Object function(part);
             const py::gil_scoped_release release;
             const auto term = [function](std::size_t position, const Tensors& tensors) {
               return term_of(function, position, tensors);
             };
-            return sum(term, inputs, gather);
+            return sum(term, inputs, gathered);
           },
-          py::arg("part"), py::arg("inputs"), py::arg("gather"));
+          py::arg("part"), py::arg("inputs"), gather);
 }
 
 }  // namespace adjoin::python

@@ -6,13 +6,15 @@ PYBIND11_MODULE(_adjoin, m) {
   m.doc() = "adjoin's C++ library, as the package adjoin uses it.";
   bindings::bind_errors(m);
   bindings::bind_context(m);
+  bindings::bind_solvers(m);
   bindings::bind_physics(m);
   bindings::bind_operators(m);
+  bindings::bind_lowered(m);
+  bindings::bind_flat(m);
   bindings::bind_distributed(m);
   bindings::bind_processing(m);
   bindings::bind_optim(m);
   bindings::bind_models(m);
   bindings::bind_io(m);
-  bindings::bind_solvers(m);
   bindings::explain_arguments(m);
 }

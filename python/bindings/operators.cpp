@@ -1,6 +1,7 @@
 // The operators, and what they are made from.
 #include "adjoin/operators/blur/blur.hpp"
 #include "adjoin/operators/blur/kernels.hpp"
+#include "adjoin/operators/channel_mixing.hpp"
 #include "adjoin/operators/diagonal.hpp"
 #include "adjoin/operators/downsampling.hpp"
 #include "adjoin/operators/filter_bank.hpp"
@@ -8,6 +9,7 @@
 #include "adjoin/operators/matrix.hpp"
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
 #include "adjoin/operators/split.hpp"
+#include "adjoin/operators/tomography/sampled_projection.hpp"
 #include "adjoin/operators/tomography/tomography.hpp"
 #include "casters.hpp"
 #include "warnings.hpp"
@@ -63,6 +65,13 @@ Parameter filter.)")
       .def("__repr__", [](const Blur& b) {
         return c10::str("Blur(filter ", b.filter().sizes(), ", padding='", to_string(b.options().padding), "')");
       });
+  py::class_<ChannelMixing, LinearPhysics, std::shared_ptr<ChannelMixing>>(
+      m, "ChannelMixing", R"(y_m = Σ M_mn x_n over the channels of x, with a matrix M (m, n), real or complex.
+
+x (B, n, …) gives (B, m, …): grey images from colours, spectra to bands. Parameter matrix.)")
+      .def(py::init([](const TensorLike& matrix) { return std::make_shared<ChannelMixing>(matrix); }),
+           py::arg("matrix"))
+      .def_property_readonly("matrix", &ChannelMixing::matrix);
   py::class_<Diagonal, LinearPhysics, std::shared_ptr<Diagonal>>(
       m, "Diagonal", R"(y = w · x, entry by entry, with weights w that are broadcast to the shape of x.
 
@@ -91,9 +100,9 @@ Parameter filter.)")
 x (B, C, …) gives (B, K C, …), kernel k on channel c in channel k C + c. `padding` and `method` as of Blur. Circular
 banks fuse. Parameter filters.)")
       .def(py::init([](const TensorLike& filters, const std::string& padding, const std::string& method) {
-             return std::make_shared<FilterBank>(
-                 filters, BlurOptions{.padding = padding_from_string(padding),
-                                      .method = convolution_method_from_string(method)});
+             return std::make_shared<FilterBank>(filters,
+                                                 BlurOptions{.padding = padding_from_string(padding),
+                                                             .method = convolution_method_from_string(method)});
            }),
            py::arg("filters"), py::arg("padding") = "circular", py::arg("method") = "auto")
       .def_property_readonly("filters", &FilterBank::filters);
@@ -136,6 +145,29 @@ mask and coil_maps.)")
       .def(
           "split", [](const MultiCoilMRI& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
           "n operators of some of the coils each, whose stack is this operator.");
+  py::class_<SampledProjection, LinearPhysics, std::shared_ptr<SampledProjection>>(
+      m, "SampledProjection",
+      R"(Sums of an image over the samples of lines, as those of a rotated image down its columns.
+
+x (B, C, H, W) of `image_size` gives (B, C, lines, views). `grid` (views, samples, lines, 2) has the coordinates x and y
+of the samples, as of torch's grid_sample with align_corners, which interpolates bilinearly, with zeros outside. They
+refer to a `frame` (H, W) in which the image lies with so many pixels `before` it, by default the image itself. The image
+is multiplied by `weights` (H, W) first, the sums by `factor`.)")
+      .def(py::init([](const TensorLike& grid, const std::array<std::int64_t, 2>& image_size,
+                       const std::array<std::int64_t, 2>& frame, const std::array<std::int64_t, 2>& before,
+                       const MaybeTensor& weights, double factor) {
+             return std::make_shared<SampledProjection>(
+                 grid, image_size,
+                 SampledProjectionOptions{.frame = frame,
+                                          .before = before,
+                                          .weights = tensor_of(weights).value_or(at::Tensor()),
+                                          .factor = factor});
+           }),
+           py::arg("grid"), py::arg("image_size"), py::arg("frame") = std::array<std::int64_t, 2>{0, 0},
+           py::arg("before") = std::array<std::int64_t, 2>{0, 0}, py::arg("weights") = py::none(),
+           py::arg("factor") = 1.0)
+      .def_property_readonly("grid", &SampledProjection::grid)
+      .def_property_readonly("image_size", &SampledProjection::image_size);
   py::class_<Tomography, LinearPhysics, std::shared_ptr<Tomography>>(
       m, "Tomography", R"(Line integrals along parallel rays at `angles` (degrees).
 

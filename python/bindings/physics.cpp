@@ -53,14 +53,15 @@ py::object scaled(const LinearPhysicsPtr& a, const py::object& factor) {
 }
 
 DaggerOptions dagger_options(const std::string& solver, int max_iter, double tol, bool verbose, const MaybeTensor& init,
-                             const py::kwargs& kwargs) {
+                             SolveInfo* info, const py::kwargs& kwargs) {
   return {.solver = solver_from_string(solver),
           .max_iter = max_iter,
           .tol = tol,
           .verbose = verbose,
           .init = tensor_of(init),
           .params = to_params(kwargs),
-          .monitor = interruptible()};
+          .monitor = interruptible(),
+          .info = info};
 }
 
 // What an operator was made of and with, as remade() of adjoin.copies takes it.
@@ -171,26 +172,31 @@ a + b, a - b, -a, 2 * a, a * b (first b) and a.T are linear models, too, which s
       .def(
           "A_dagger",
           [](LinearPhysics& p, const TensorLike& y, const std::string& solver, int max_iter, double tol, bool verbose,
-             const MaybeTensor& init, const py::kwargs& kwargs) {
-            const DaggerOptions options = dagger_options(solver, max_iter, tol, verbose, init, kwargs);
+             const MaybeTensor& init, SolveInfo* info, const py::kwargs& kwargs) {
+            const DaggerOptions options = dagger_options(solver, max_iter, tol, verbose, init, info, kwargs);
             const py::gil_scoped_release release;
             return p.A_dagger(y, options);
           },
           py::arg("y"), py::arg("solver") = "CG", py::arg("max_iter") = 100, py::arg("tol") = 1e-6,
-          py::arg("verbose") = false, py::arg("init") = py::none(),
+          py::arg("verbose") = false, py::arg("init") = py::none(), py::arg("info") = py::none(),
           R"(The minimum-norm least-squares solution of A x = y: a closed form where there is one, else by `solver`,
-"CG", "LSQR", "LSMR", "BiCGStab" or "MINRES", to the relative tolerance `tol`; `init` is the start, zero by default.)")
+"CG", "LSQR", "LSMR", "BiCGStab" or "MINRES", to the relative tolerance `tol`; `init` is the start, zero by default. A
+SolveInfo as `info` is told how the solve ended.)")
       .def(
           "prox_l2",
-          [](LinearPhysics& p, const TensorLike& z, const TensorLike& y, double gamma, const std::string& solver,
-             int max_iter, double tol, bool verbose, const MaybeTensor& init, const py::kwargs& kwargs) {
-            const DaggerOptions options = dagger_options(solver, max_iter, tol, verbose, init, kwargs);
+          [](LinearPhysics& p, const TensorLike& z, const TensorLike& y, const py::object& gamma,
+             const std::string& solver, int max_iter, double tol, bool verbose, const MaybeTensor& init,
+             SolveInfo* info, const py::kwargs& kwargs) {
+            const DaggerOptions options = dagger_options(solver, max_iter, tol, verbose, init, info, kwargs);
+            const Gamma weight = to_gamma(gamma);
             const py::gil_scoped_release release;
-            return p.prox_l2(z, y, gamma, options);
+            return p.prox_l2(z, y, weight, options);
           },
           py::arg("z"), py::arg("y"), py::arg("gamma"), py::arg("solver") = "CG", py::arg("max_iter") = 100,
-          py::arg("tol") = 1e-6, py::arg("verbose") = false, py::arg("init") = py::none(),
-          "argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of z; options as of A_dagger.")
+          py::arg("tol") = 1e-6, py::arg("verbose") = false, py::arg("init") = py::none(), py::arg("info") = py::none(),
+          "argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of z; `gamma` is a number, or a tensor of one or of "
+          "one for\n"
+          "each item of the batch; options as of A_dagger.")
       .def(
           "compute_sqnorm",
           [](LinearPhysics& p, const TensorLike& x0, int max_iter, double tol, bool verbose, const py::kwargs& kwargs) {

@@ -70,12 +70,15 @@ void bind_processing(py::module_& m) {
            py::arg("patch_size"), py::arg("overlap"), py::arg("stride"), py::arg("pad_mode"), py::arg("num_splits"),
            py::arg("max_batch_size"), py::arg("custom"))
       .def("set_parameters", &DistributedProcessing::set_parameters, py::arg("parameters"), Unlocked())
-      .def("__call__",
-           [](const DistributedProcessing& processing, const TensorLike& x, bool gather, const py::object& kwargs) {
-             const CallOptions options{.gather = gather, .params = to_params(kwargs)};
-             const py::gil_scoped_release release;
-             return processing(x, options);
-           })
+      .def("refuse", refuse_with<DistributedProcessing>, py::arg("method"), py::arg("error"))
+      .def(
+          "__call__",
+          [](const DistributedProcessing& processing, const TensorLike& x, bool gather, const py::object& kwargs) {
+            const CallOptions options{.gather = gather, .params = to_params(kwargs)};
+            const py::gil_scoped_release release;
+            return processing(x, options);
+          },
+          py::arg("x"), py::arg("gather"), py::arg("kwargs"))
       .def_property_readonly("num_patches", &DistributedProcessing::num_patches)
       .def_property_readonly("local_indices", &DistributedProcessing::local_indices);
 }

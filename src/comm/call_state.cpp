@@ -102,7 +102,7 @@ void CallState::exit() noexcept {
 }
 
 void CallState::commit() {
-  if (group_ == nullptr && !compared_ && !announced_) {
+  if (group_ == nullptr && !compared_ && !announced_ && !over_) {
     announce(call_word() | 1U);
   }
 }

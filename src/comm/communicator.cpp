@@ -9,10 +9,11 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "comm/and_then.hpp"
 #include "comm/argument_checks.hpp"
 #include "comm/backend/staging.hpp"
 #include "comm/making.hpp"
-#include "comm/shared_memory/group.hpp"
+#include "comm/texts.hpp"
 
 namespace adjoin {
 
@@ -21,33 +22,11 @@ namespace {
 using Kind = CollectiveSpec::Kind;
 
 /// A collective on a staged copy, which returns to the tensor of the caller when it is finished.
-class StagedWork : public Pending::Work {
- public:
-  StagedWork(Pending work, at::Tensor staged, at::Tensor tensor)
-      : work_(std::move(work)), staged_(std::move(staged)), tensor_(std::move(tensor)) {}
-
-  bool test() override {
-    if (work_.test()) {
-      wait();
-      return true;
-    }
-    return false;
-  }
-
-  void wait() override {
-    work_.wait();
-    unstage(staged_, tensor_);
-  }
-
- private:
-  Pending work_;
-  at::Tensor staged_;
-  at::Tensor tensor_;
-};
-
 Pending unstage_later(Pending work, const at::Tensor& staged, const at::Tensor& tensor) {
-  return staged.is_same(tensor) ? std::move(work)
-                                : Pending(std::make_unique<StagedWork>(std::move(work), staged, tensor));
+  if (staged.is_same(tensor)) {
+    return work;
+  }
+  return and_then(std::move(work), [staged, target = tensor]() mutable { unstage(staged, target); });
 }
 
 // What the collectives say of themselves, with checks of their arguments.
@@ -78,105 +57,11 @@ CollectiveSpec broadcast_of(const char* method, const at::Tensor& tensor, int ro
           .sizes = tensor.sizes()};
 }
 
-// Texts of all ranks, one after the other in a tensor of bytes.
-
-at::Tensor texts_with_own(const std::string& text, const std::vector<std::int64_t>& lengths, int rank) {
-  at::Tensor bytes = at::empty({sum_of(lengths)}, at::kByte);
-  std::ranges::copy(text, static_cast<char*>(bytes.mutable_data_ptr()) +
-                              std::accumulate(lengths.begin(), lengths.begin() + rank, std::int64_t{0}));
-  return bytes;
-}
-
-std::vector<std::string> texts_in(const at::Tensor& bytes, const std::vector<std::int64_t>& lengths) {
-  std::vector<std::string> texts;
-  const char* data = static_cast<const char*>(bytes.const_data_ptr());
-  for (const std::int64_t length : lengths) {
-    texts.emplace_back(data, static_cast<std::size_t>(length));
-    data += length;
-  }
-  return texts;
-}
-
 }  // namespace
 
 Communicator::Communicator() = default;
 
 Communicator::~Communicator() = default;
-
-// ---- Calls --------------------------------------------------------------------------------------------------------
-
-void Communicator::compare_calls_in(NodeGroup& group) {
-  calls_ = std::make_unique<CallState>(rank(), size(), group);
-  deferred_ = std::make_shared<Deferred>(*calls_);
-}
-
-void Communicator::compare_calls_by_announcements(NodeGroup* node) {
-  const auto gather = [this](const std::string& text) {
-    at::Tensor lengths = at::zeros({size()}, at::kLong);
-    lengths[rank()] = static_cast<std::int64_t>(text.size());
-    all_gather_v_impl(lengths, std::vector<std::int64_t>(static_cast<std::size_t>(size()), 1));
-    const std::vector<std::int64_t> counts(lengths.const_data_ptr<std::int64_t>(),
-                                           lengths.const_data_ptr<std::int64_t>() + lengths.numel());
-    constexpr std::int64_t most = 1 << 20;
-    if (std::ranges::any_of(counts, [](std::int64_t count) { return count < 0 || count > most; })) {
-      throw CommunicationError("the ranks make unlike calls, and cannot tell each other which");
-    }
-    at::Tensor payload = texts_with_own(text, counts, rank());
-    all_gather_v_impl(payload, counts);
-    return texts_in(payload, counts);
-  };
-  calls_ = std::make_unique<CallState>(
-      rank(), size(),
-      CallState::Network{.start_max = [this](at::Tensor& values) { return announce_impl(values); },
-                         .gather = gather,
-                         .tell_that_this_rank_leaves = [this] { tell_that_this_rank_leaves(); },
-                         .count = &counters_.announcements});
-  if (node != nullptr) {
-    node->describe_by([calls = calls_.get()] { return calls->entry(); }, false);
-  }
-}
-
-void Communicator::meet() {
-  if (calls_) {
-    calls_->meet();
-  }
-}
-
-std::int64_t Communicator::begun() const { return calls_ ? calls_->begun() : counters_.collectives; }
-
-std::string Communicator::doing() const { return calls_ ? calls_->description() : "no call"; }
-
-void Communicator::keep_to_this_thread() {
-  if (calls_) {
-    calls_->keep_to_this_thread();
-  }
-}
-
-CallScope Communicator::enter(const Call& call) {
-  if (calls_) {
-    calls_->enter(call);
-  }
-  return CallScope(calls_.get());
-}
-
-void Communicator::refuse(const std::string& report) {
-  if (calls_) {
-    if (deferred_) {
-      deferred_->make_all();
-    }
-    calls_->refuse("refuse", report);
-  }
-  throw CallDisagreement({{.call = "a call", .collective = {}, .refusal = report}});
-}
-
-void Communicator::leave(bool at_once) noexcept {
-  if (deferred_) {
-    deferred_->close(std::make_exception_ptr(CommunicationError("this rank has left before the collective was made")));
-  }
-  if (calls_) {
-    calls_->leave(at_once);
-  }
-}
 
 // ---- Collectives --------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ const Params::Value* Params::find(std::string_view name) const {
 }
 
 Params& Params::set(std::string name, Value value) {
+  source_.reset();
   for (Entry& entry : entries_) {
     if (entry.first == name) {
       entry.second = std::move(value);

@@ -358,10 +358,6 @@ Scalars squared_norm(const at::Tensor& a, std::int64_t items) { return adjoin::d
 Scalars squared_norm(const TensorList& a, std::int64_t items) { return adjoin::dot(a, a, items); }
 Scalars squared_norm(const ShardedTensorList& a, std::int64_t items) { return adjoin::dot(a, a, items); }
 
-double norm(const at::Tensor& a) { return std::sqrt(squared_norm(a)[0].real()); }
-double norm(const TensorList& a) { return std::sqrt(squared_norm(a)[0].real()); }
-double norm(const ShardedTensorList& a) { return std::sqrt(squared_norm(a)[0].real()); }
-
 std::vector<Scalars> dots(std::initializer_list<VectorPair<at::Tensor>> pairs, std::int64_t items) {
   return dots_of(pairs, items);
 }

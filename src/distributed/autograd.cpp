@@ -23,15 +23,17 @@ using Backward = std::function<Tensors(const Tensors& gradients, const Tensors& 
 void (*translate_exception)(const std::exception_ptr&) = nullptr;
 
 struct BackwardHolder : torch::CustomClassHolder {
-  explicit BackwardHolder(Backward f) : call(std::move(f)) {}
+  BackwardHolder(Backward f, bool outputs) : call(std::move(f)), needs_outputs(outputs) {}
   Backward call;
+  bool needs_outputs;
 };
 
 struct Collective : torch::autograd::Function<Collective> {
   // The inputs are passed for autograd to see them, as an ArrayRef: it does not look into a vector.
   static variable_list forward(AutogradContext* ctx, at::ArrayRef<at::Tensor> /*inputs*/,
                                const std::function<Tensors()>& forward, Backward backward, bool keep_outputs) {
-    ctx->saved_data["backward"] = c10::IValue::make_capsule(c10::make_intrusive<BackwardHolder>(std::move(backward)));
+    ctx->saved_data["backward"] =
+        c10::IValue::make_capsule(c10::make_intrusive<BackwardHolder>(std::move(backward), keep_outputs));
     variable_list outputs = forward();
     if (keep_outputs) {
       ctx->save_for_backward(outputs);
@@ -41,8 +43,10 @@ struct Collective : torch::autograd::Function<Collective> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto capsule = ctx->saved_data["backward"].toCapsule();
+    const auto& holder = static_cast<BackwardHolder&>(*capsule);
     try {
-      variable_list results = static_cast<BackwardHolder&>(*capsule).call(gradients, ctx->get_saved_variables());
+      // torch frees outputs after a backward pass; what needs none may be run again, as a shared sum of gradients is.
+      variable_list results = holder.call(gradients, holder.needs_outputs ? ctx->get_saved_variables() : Tensors());
       results.resize(results.size() + 3);  // functions and flag have no gradient
       return results;
     } catch (...) {
@@ -55,14 +59,25 @@ struct Collective : torch::autograd::Function<Collective> {
 };
 
 // The places of the outputs that are spread so.
-std::vector<std::size_t> places_of(Spread spread, const std::vector<Spread>& outputs) {
+std::vector<std::size_t> places_of(Spread::Kind kind, const std::vector<Spread>& outputs) {
   std::vector<std::size_t> places;
   for (std::size_t k = 0; k < outputs.size(); ++k) {
-    if (outputs[k] == spread) {
+    if (outputs[k].kind == kind) {
       places.push_back(k);
     }
   }
   return places;
+}
+
+// Of those outputs, which are items: each belongs to the rank of its operator.
+Sharding sharding_of(const std::vector<std::size_t>& items, const std::vector<Spread>& outputs,
+                     const Sharding& operators, int ranks) {
+  std::vector<int> owners;
+  owners.reserve(items.size());
+  for (const std::size_t k : items) {
+    owners.push_back(operators.owner(outputs[k].operator_index));
+  }
+  return {std::move(owners), ranks};
 }
 
 // What local() makes on each rank, combined over the ranks: sums by one reduction, items by one gather.
@@ -97,19 +112,24 @@ Tensors combined(const RecordedCall& call, CallPlans& plans, const std::vector<S
       }
     }
     if (!items.empty()) {
+      const Communicator& communicator = exchange.communicator();
+      const Sharding sharding = sharding_of(items, outputs, *call.sharding, communicator.size());
+      const std::vector<std::int64_t>& mine = sharding.items_of(communicator.rank());
       const auto one = [&](std::size_t position) {
         make();
-        return results[items[static_cast<std::size_t>(exchange.indices()[position])]];
+        return results[items[static_cast<std::size_t>(mine[position])]];
       };
       const auto own = [&](const TensorList& /*out*/) {
-        make();
         TensorList list;
-        for (std::size_t position = 0; position < exchange.indices().size(); ++position) {
+        for (std::size_t position = 0; position < mine.size(); ++position) {
           list.push_back(one(position));
         }
         return list;
       };
-      const TensorList all = exchange.gather(plans.items, *call.sharding, call.gather_strategy, own, one);
+      if (mine.empty()) {  // nobody will ask for an item, but other outputs may be wanted
+        exchange.deferring(make, [] {});
+      }
+      const TensorList all = exchange.gather(plans.items, sharding, call.gather_strategy, own, one);
       for (std::size_t k = 0; k < items.size(); ++k) {
         results[items[k]] = all[k];
       }
@@ -164,7 +184,7 @@ Tensors local_gradients(const LocalGraph& graph, const Tensors& output_gradients
   std::size_t k = 0;
   for (const Input& input : graph.inputs) {
     if (input.leaf.requires_grad()) {
-      if (!found[k].defined() && input.spread != Spread::owned) {
+      if (!found[k].defined() && (again || input.spread.kind != Spread::owned)) {
         found[k] = at::zeros_like(input.leaf);
       }
       ++k;
@@ -345,9 +365,9 @@ RecordedInputs& RecordedInputs::add(const at::Tensor& tensor, Spread spread) {
   return *this;
 }
 
-RecordedInputs& RecordedInputs::add(const TensorList& list, Spread spread) {
-  for (const at::Tensor& tensor : list) {
-    add(tensor, spread);
+RecordedInputs& RecordedInputs::add(const TensorList& list, Spread::Kind kind) {
+  for (std::size_t k = 0; k < list.size(); ++k) {
+    add(list[k], {kind, kind == Spread::item ? static_cast<std::int64_t>(k) : -1});
   }
   return *this;
 }
@@ -374,7 +394,7 @@ Params with_tensors(const Params& params, at::ArrayRef<at::Tensor> tensors) {
       k += list->size();
     }
   }
-  return k == 0 ? result : result.set("tensors replaced", true);
+  return result;
 }
 
 Tensors recorded(const RecordedCall& call, const RecordedInputs& inputs, const std::vector<Spread>& outputs,
@@ -401,27 +421,13 @@ Tensors recorded(const RecordedCall& call, const RecordedInputs& inputs, const s
                     [part = std::move(part), leaves = std::move(leaves)] { return part(leaves); });
 }
 
-bool is_dual(const at::Tensor& tensor) { return tensor.defined() && tensor._fw_grad(0).defined(); }
-
-bool is_followed(const at::Tensor& tensor) { return records_gradients(tensor) || is_dual(tensor); }
-
-bool is_followed(const TensorList& tensors) {
-  return std::ranges::any_of(tensors, [](const at::Tensor& tensor) { return is_followed(tensor); });
-}
-
-bool is_followed(const Params& params) {
+bool records_gradients(const Params& params) {
   return !params.empty() && std::ranges::any_of(params, [](const Params::Entry& entry) {
     const auto* const tensor = std::get_if<at::Tensor>(&entry.second);
     const auto* const list = std::get_if<TensorList>(&entry.second);
-    return (tensor != nullptr && is_followed(*tensor)) || (list != nullptr && is_followed(*list));
+    return (tensor != nullptr && records_gradients(*tensor)) || (list != nullptr && records_gradients(*list));
   });
 }
-
-at::Tensor primal_of(const at::Tensor& dual) { return is_dual(dual) ? at::_fw_primal(dual, 0) : dual; }
-
-at::Tensor tangent_of(const at::Tensor& dual) { return dual._fw_grad(0); }
-
-at::Tensor with_tangent(at::Tensor primal, const at::Tensor& tangent) { return at::_make_dual(primal, tangent, 0); }
 
 void set_backward_translator(void (*translate)(const std::exception_ptr&)) { translate_exception = translate; }
 

@@ -34,7 +34,7 @@ at::Tensor LocalSum::operator()(const Term& term, const Tensors& inputs, bool ga
     const at::Tensor sum = exchange_->local([&] { return part(inputs); });
     return sum.defined() ? sum : at::zeros({}, inputs[0].options().requires_grad(false));
   }
-  if (parameters_.recorded() || is_followed(TensorList(inputs))) {
+  if (parameters_.recorded() || records_gradients(TensorList(inputs))) {
     RecordedInputs all;
     for (const at::Tensor& input : inputs) {
       all.add(input, Spread::replicated);

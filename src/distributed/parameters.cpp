@@ -93,7 +93,7 @@ std::vector<at::Tensor> Parameters::summed_routes(const std::vector<at::Tensor>&
         parts.add(gradient, Spread::owned);
       }
       const std::vector<Spread> sums(gradients.size(), Spread::replicated);
-      return recorded(call, parts, sums, [](const Tensors& own) { return own; });
+      return adjoin::recorded(call, parts, sums, [](const Tensors& own) { return own; });
     };
     summed_ = differentiable(tensors, forward, backward);
     routed_ = tensors;

@@ -102,7 +102,7 @@ at::Tensor DistributedProcessing::operator()(const at::Tensor& x, const CallOpti
     const at::Tensor part = exchange_->local([&] { return local_part(x, {}, options.params); });
     return part.defined() ? part : at::zeros_like(x);
   }
-  if (is_followed(x) || parameters_.recorded() || is_followed(options.params)) {
+  if (records_gradients(x) || parameters_.recorded() || records_gradients(options.params)) {
     const auto part = [this, params = options.params](const Tensors& inputs) -> Tensors {
       return {local_part(inputs[0], {}, with_tensors(params, at::ArrayRef<at::Tensor>(inputs).slice(1)))};
     };

@@ -108,7 +108,7 @@ at::Tensor DistributedStackedLinearPhysics::transposed(const Transposed& kind, c
   if (!options.gather) {
     return or_nothing(exchange_->local([&] { return part({}); }));
   }
-  if (is_followed(v.list()) || uses_followed(options.params)) {
+  if (records_gradients(v.list()) || uses_followed(options.params)) {
     return followed(kind, x, v, options.params, weight);
   }
   CallArguments arguments;
@@ -267,7 +267,7 @@ TensorList DistributedStackedLinearPhysics::each(const char* name, const Recorde
   // Streaming would need the terms one by one, so what would be broadcast is concatenated here.
   const GatherStrategy strategy =
       gather_strategy_ == GatherStrategy::naive ? GatherStrategy::naive : GatherStrategy::concatenated;
-  if (uses_followed(options.params) || is_followed(TensorList(inputs.tensors))) {
+  if (uses_followed(options.params) || records_gradients(TensorList(inputs.tensors))) {
     const std::size_t count = inputs.tensors.size();
     const auto items = [this, part, params = options.params, count](const Tensors& all) {
       const at::ArrayRef<at::Tensor> given(all);
@@ -292,7 +292,7 @@ TensorList DistributedStackedLinearPhysics::each(const char* name, const Recorde
 }
 
 TensorList DistributedStackedLinearPhysics::A_adjoint_each(const Measurements& y, const CallOptions& options) const {
-  const Spread spread = y.is_whole(*space_) ? Spread::item : Spread::owned;
+  const Spread::Kind spread = y.is_whole(*space_) ? Spread::item : Spread::owned;
   return each("A_adjoint_each", RecordedInputs().add(y.list(), spread), options,
               [this](const Tensors& inputs, const Params& params) {
                 const TensorList list(inputs);
@@ -302,7 +302,7 @@ TensorList DistributedStackedLinearPhysics::A_adjoint_each(const Measurements& y
 
 TensorList DistributedStackedLinearPhysics::A_vjp_each(const at::Tensor& x, const Measurements& v,
                                                        const CallOptions& options) const {
-  const Spread spread = v.is_whole(*space_) ? Spread::item : Spread::owned;
+  const Spread::Kind spread = v.is_whole(*space_) ? Spread::item : Spread::owned;
   return each("A_vjp_each", RecordedInputs().add(x, Spread::replicated).add(v.list(), spread), options,
               [this](const Tensors& inputs, const Params& params) {
                 const TensorList list(at::ArrayRef<at::Tensor>(inputs).slice(1).vec());
@@ -326,7 +326,7 @@ ShardedTensorList DistributedStackedLinearPhysics::shard(const Measurements& y) 
 }
 
 TensorList DistributedStackedLinearPhysics::gather(const ShardedTensorList& y) const {
-  if (is_followed(y.local)) {
+  if (records_gradients(y.local)) {
     const auto items = [this](const Tensors& own) {
       const TensorList list(own);
       const TensorList part = local_part("y", list);

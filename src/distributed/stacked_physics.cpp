@@ -177,7 +177,7 @@ TensorList DistributedStackedPhysics::measured(const Step& step, const at::Tenso
   if (!options.gather) {
     return exchange_->local([&] { return all({}); });
   }
-  if (is_followed(x) || uses_followed(options.params)) {
+  if (records_gradients(x) || uses_followed(options.params)) {
     return followed(step, x, options.params);
   }
   return exchange_->call(step.name, {"x", x}, [&] {
@@ -230,7 +230,7 @@ TensorList DistributedStackedPhysics::followed(const Step& step, const at::Tenso
 
 at::Tensor DistributedStackedPhysics::pulled_back(const at::Tensor& x, const TensorList& v,
                                                   const Params& params) const {
-  if (is_followed(x) || is_followed(v)) {
+  if (records_gradients(x) || records_gradients(v)) {
     const auto part = [this, params](const Tensors& inputs) -> Tensors {
       return {local().A_vjp(inputs[0], owned_items(at::ArrayRef<at::Tensor>(inputs).slice(1)), {}, params)};
     };
@@ -259,7 +259,7 @@ at::Tensor DistributedStackedPhysics::reduced(const Step& step, const at::Tensor
     const at::Tensor sum = exchange_->local([&] { return part({}); });
     return sum.defined() ? sum : at::zeros({}, x.options());
   }
-  if (is_followed(x) || uses_followed(options.params)) {
+  if (records_gradients(x) || uses_followed(options.params)) {
     // Sums what autograd follows already: one gather more than needed, and none of the rules for parts twice.
     const TensorList y = measured(step, x, options);
     at::Tensor sum = y[0];
@@ -287,7 +287,11 @@ RecordedCall DistributedStackedPhysics::recording(const char* name, const std::s
 }
 
 std::vector<Spread> DistributedStackedPhysics::item_spreads() const {
-  return std::vector<Spread>(static_cast<std::size_t>(num_operators()), Spread::item);
+  std::vector<Spread> spreads;
+  for (std::int64_t i = 0; i < num_operators(); ++i) {
+    spreads.emplace_back(Spread::item, i);
+  }
+  return spreads;
 }
 
 TensorList DistributedStackedPhysics::local_part(const char* argument, const Measurements& y) const {

@@ -167,6 +167,7 @@ at::Tensor DistributedStackedLinearPhysics::followed_prox(const at::Tensor& z, c
     }
     DaggerOptions again = options;
     again.init.reset();
+    again.info = nullptr;
     return with_tangent(x, prox_l2(right, tangents_of(y.list()), at_gamma, again));
   }
   const bool whole = y.is_whole(*space_);
@@ -185,6 +186,7 @@ at::Tensor DistributedStackedLinearPhysics::followed_prox(const at::Tensor& z, c
   }
   DaggerOptions again = options;
   again.init.reset();
+  again.info = nullptr;
   again.monitor = {};
   const auto saved_z = std::make_shared<SavedVariable>(z, false);
   const auto saved_y = std::make_shared<SavedList>(list);
@@ -253,7 +255,7 @@ TensorList DistributedStackedLinearPhysics::dagger_transposed(const at::Tensor& 
       return whole ? gather(v) : v.local;
     });
   };
-  if (!is_followed(g)) {
+  if (!records_gradients(g)) {
     return solve();
   }
   check(!is_dual(g), "A_dagger: its gradient has no tangents");
@@ -269,12 +271,13 @@ TensorList DistributedStackedLinearPhysics::dagger_transposed(const at::Tensor& 
 // Numer. Anal. 10, 1973, for any rank that is constant); p vanishes where the stack has full column rank.
 at::Tensor DistributedStackedLinearPhysics::followed_dagger(const Measurements& y,
                                                             const DistributedDaggerOptions& options) const {
-  check(!is_followed(options.init.value_or(at::Tensor())), "A_dagger: has no gradient with respect to init");
+  check(!records_gradients(options.init.value_or(at::Tensor())), "A_dagger: has no gradient with respect to init");
   const TensorList list = y.list();
   if (std::ranges::any_of(list, is_dual) || any_dual(options.params)) {
     check(!any_dual(options.params), "A_dagger: has no tangents with respect to parameters of operators");
     DistributedDaggerOptions again = options;
     again.init.reset();
+    again.info = nullptr;
     return with_tangent(A_dagger(primals_of(list), options), A_dagger(tangents_of(list), again));
   }
   const bool whole = y.is_whole(*space_);
@@ -288,6 +291,7 @@ at::Tensor DistributedStackedLinearPhysics::followed_dagger(const Measurements& 
   }
   DistributedDaggerOptions again = options;
   again.init.reset();
+  again.info = nullptr;
   again.monitor = {};
   again.verbose = false;
   const auto saved_y = std::make_shared<SavedList>(has_parameters ? list : TensorList());

@@ -115,13 +115,20 @@ at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
                           .verbose = options.verbose && rank() == 0,
                           .init = options.init,
                           .params = options.params,
-                          .monitor = options.monitor};
+                          .monitor = options.monitor,
+                          .info = options.info};
   const auto local_mean = [&](const at::Tensor& /*out*/) {
     const TensorList mine = local_part("A_dagger: y", y);
+    if (local_.size() == 0) {
+      if (own.info != nullptr) {
+        *own.info = {};
+      }
+      return at::Tensor();
+    }
     const double share = static_cast<double>(local_.size()) / static_cast<double>(num_operators());
-    return local_.size() == 0 ? at::Tensor() : local_.A_dagger_mean(mine, own) * share;
+    return local_.A_dagger_mean(mine, own) * share;
   };
-  if (!options.local_only && (is_followed(y.list()) || uses_followed(options.params))) {
+  if (!options.local_only && (records_gradients(y.list()) || uses_followed(options.params))) {
     return followed_dagger(y, options);
   }
   if (options.local_only && !options.gather) {
@@ -146,7 +153,8 @@ at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
 
 at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const Measurements& y, const Gamma& gamma,
                                                     const DaggerOptions& options) const {
-  if (is_followed(z) || is_followed(y.list()) || is_followed(gamma.tensor()) || uses_followed(options.params)) {
+  if (records_gradients(z) || records_gradients(y.list()) || records_gradients(gamma.tensor()) ||
+      uses_followed(options.params)) {
     return followed_prox(z, y, gamma, options);
   }
   CallArguments arguments = arguments_of(options);
@@ -212,6 +220,28 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
           return in_space_of(x, normal(Exchange::Memory::shared, x, options.params, weight()));
         },
         x0, own);
+  });
+}
+
+double DistributedStackedLinearPhysics::guess_sqnorm(const at::Tensor& x0, const Params& params) const {
+  CallArguments arguments;
+  arguments.add("x0", layout(x0));
+  return exchange_->call("guess_sqnorm", arguments, [&] {
+    std::optional<double> kept;
+    const auto look = [&] {
+      check_tensor("guess_sqnorm: x0", x0);
+      kept = params.empty() ? kept_sqnorm_.find(x0, local_.version()) : std::nullopt;
+      return kept ? 1.0 : 0.0;
+    };
+    if (exchange_->agree_min(exchange_->deferring(look, [] { return 0.0; })) > 0.0) {
+      return *kept;
+    }
+    const double guess = adjoin::guess_sqnorm(
+        [&](const at::Tensor& x) { return in_space_of(x, normal(Exchange::Memory::shared, x, params, weight())); }, x0);
+    if (params.empty()) {
+      kept_sqnorm_.keep(x0, local_.version(), guess);
+    }
+    return guess;
   });
 }
 

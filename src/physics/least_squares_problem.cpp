@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <string_view>
@@ -10,11 +11,13 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/norms.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/fused.hpp"
 #include "adjoin/solvers/krylov.hpp"
 #include "adjoin/solvers/least_squares.hpp"
 #include "adjoin/solvers/progress.hpp"
+#include "solvers/scaling.hpp"
 
 namespace adjoin {
 
@@ -28,39 +31,58 @@ SolverOptions solver_options(const char* method, const LeastSquaresProblem<Y>& p
           .monitor = progress_monitor(method, to_string(options.solver), options.verbose, options.monitor)};
 }
 
+// An image that is given in the place of one like `expected`: its dtype is that of the result.
 void check_image(const char* method, const char* argument, const at::Tensor& image, const at::Tensor& expected) {
-  check(image.sizes() == expected.sizes() && image.scalar_type() == expected.scalar_type(), method, ": ", argument,
-        " must have the image's shape and dtype, ", expected.sizes(), " ", expected.scalar_type(), ", got ",
-        image.sizes(), " ", image.scalar_type());
+  check(image.sizes() == expected.sizes(), method, ": ", argument, " must have the image's shape, ", expected.sizes(),
+        ", got ", image.sizes());
+  check(image.is_complex() || !expected.is_complex(), method, ": ", argument, " must be complex as the image is, got ",
+        image.scalar_type());
 }
 
-template <class Y>
-at::Tensor adjoint_of_y(const LeastSquaresProblem<Y>& problem) {
-  return problem.A_adjoint_y.defined() ? problem.A_adjoint_y : problem.A_adjoint(problem.y);
+// Says how it ended, and gives the solution.
+at::Tensor reported(const DaggerOptions& options, SolverResult<at::Tensor> result) {
+  if (options.info != nullptr) {
+    *options.info = {.reason = result.reason,
+                     .iterations = result.iterations,
+                     .relative_residuals = std::move(result.relative_residuals)};
+  }
+  return std::move(result.x);
 }
 
-at::Tensor solve_hermitian(Solver solver, const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& b,
-                           const SolverOptions& options, const std::optional<at::Tensor>& x0) {
+SolverResult<at::Tensor> solve_hermitian(Solver solver, const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& b,
+                                         const SolverOptions& options, const std::optional<at::Tensor>& x0) {
   switch (solver) {
     case Solver::BiCGStab:
-      return bicgstab(H, b, options, x0).x;
+      return bicgstab(H, b, options, x0);
     case Solver::MINRES:
-      return minres(H, b, options, x0).x;
+      return minres(H, b, options, x0);
     default:
-      return conjugate_gradient(H, b, options, x0).x;
+      return conjugate_gradient(H, b, options, x0);
   }
 }
 
 bool uses_normal_equations(Solver solver) { return solver != Solver::LSQR && solver != Solver::LSMR; }
 
 template <class Y>
-at::Tensor solve_rectangular(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options,
-                             const SolverOptions& common, double damping, const std::optional<at::Tensor>& x0) {
+SolverResult<at::Tensor> solve_rectangular(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options,
+                                           const SolverOptions& common, double damping,
+                                           const std::optional<at::Tensor>& x0) {
   LeastSquaresOptions all;
   static_cast<SolverOptions&>(all) = common;
   all.damping = damping;
-  return options.solver == Solver::LSQR ? lsqr(problem.A, problem.A_adjoint, problem.y, all, x0).x
-                                        : lsmr(problem.A, problem.A_adjoint, problem.y, all, x0).x;
+  return options.solver == Solver::LSQR ? lsqr(problem.A, problem.A_adjoint, problem.y, all, x0)
+                                        : lsmr(problem.A, problem.A_adjoint, problem.y, all, x0);
+}
+
+// Units of y in which Aᵀ y does not under- or overflow; those of the solution as well.
+template <class Y>
+Units units_of_y(const LeastSquaresProblem<Y>& problem, const at::Tensor& adjoint) {
+  const int limit = scale_limits(adjoint).vector;
+  if (std::ranges::all_of(adjoin::norms(adjoint, problem.items), [&](double n) { return within(n, 2 * limit); }))
+      [[likely]] {
+    return Units(static_cast<std::size_t>(problem.items));
+  }
+  return Units::normalising(adjoin::norms(problem.y, problem.items), limit);
 }
 
 // The problem whose data terms are those of the items times γ_i, by the maps √γ_i A and √γ_i Aᵀ.
@@ -136,13 +158,21 @@ at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const Dagg
   const c10::NoGradGuard no_grad;
   const SolverOptions common = solver_options("A_dagger", problem, options);
   if (!uses_normal_equations(options.solver)) {
-    return solve_rectangular(problem, options, common, 0.0, options.init);
+    return reported(options, solve_rectangular(problem, options, common, 0.0, options.init));
   }
-  const at::Tensor b = adjoint_of_y(problem);
-  if (options.init) {
-    check_image("A_dagger", "init", *options.init, b);
+  at::Tensor b = problem.A_adjoint_y.defined() ? problem.A_adjoint_y : problem.A_adjoint(problem.y);
+  std::optional<at::Tensor> init = options.init;
+  if (init) {
+    check_image("A_dagger", "init", *init, b);
   }
-  return solve_hermitian(options.solver, problem.A_adjoint_A, b, common, options.init);
+  const Units units = units_of_y(problem, b);
+  if (!units.trivial()) {
+    b = problem.A_adjoint(units.scaled(problem.y));
+    init = init ? std::optional<at::Tensor>(units.scaled(*init)) : init;
+  }
+  SolverResult<at::Tensor> result = solve_hermitian(options.solver, problem.A_adjoint_A, b, common, init);
+  restore("A_dagger", units.inverse(), result.x);
+  return reported(options, std::move(result));
 }
 
 template <class Y>
@@ -154,22 +184,36 @@ at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor
   const SolverOptions common = solver_options("prox_l2", problem, options);
   const std::vector<double> gammas = gamma.for_items("prox_l2", gamma.is_single() ? 1 : problem.items);
   if (!uses_normal_equations(options.solver)) {
-    return gamma.is_single() ? solve_rectangular(problem, options, common, 1.0 / std::sqrt(gammas[0]), z)
-                             : solve_rectangular(weighted_items(problem, gammas), options, common, 1.0, z);
+    return reported(options, gamma.is_single()
+                                 ? solve_rectangular(problem, options, common, 1.0 / std::sqrt(gammas[0]), z)
+                                 : solve_rectangular(weighted_items(problem, gammas), options, common, 1.0, z));
   }
-  const at::Tensor adjoint = adjoint_of_y(problem);
+  // γ AᵀA as (γ/s) AᵀA s, with s = 1 or, where γ is far from 1, about √γ: it may well be A that makes γ large or small.
+  constexpr int far = 40;
+  Units units(gammas.size());
+  Scalars factors;
+  for (std::size_t i = 0; i < gammas.size(); ++i) {
+    units[i] = within(gammas[i], far) ? 0 : std::ilogb(gammas[i]) / 2;
+    factors.push_back(std::ldexp(gammas[i], -units[i]));
+  }
+  const at::Tensor adjoint = units.trivial() && problem.A_adjoint_y.defined()
+                                 ? problem.A_adjoint_y
+                                 : problem.A_adjoint(units.scaled(problem.y));
   check_image("prox_l2", "z", z, adjoint);
-  // image + γ x, item by item.
+  // image + factor x, item by item, in the dtype of the image.
   const auto plus = [&](const at::Tensor& image, const at::Tensor& x) {
     if (gamma.is_single()) {
-      return at::add(image, x, gammas[0]);
+      return at::add(image, x.to(image.scalar_type()), factors[0].real());
     }
     at::Tensor sum = adjoin::clone(image);
-    adjoin::axpy(Scalars(gammas.begin(), gammas.end()), x, sum);
+    adjoin::axpy(factors, x.to(image.scalar_type()), sum);
     return sum;
   };
-  const LinearMap<at::Tensor, at::Tensor> H = [&](const at::Tensor& x) { return plus(x, problem.A_adjoint_A(x)); };
-  return solve_hermitian(options.solver, H, plus(z, adjoint), common, options.init ? *options.init : z);
+  const LinearMap<at::Tensor, at::Tensor> H = [&](const at::Tensor& x) {
+    return plus(x, problem.A_adjoint_A(units.scaled(x)));
+  };
+  const std::optional<at::Tensor> start = options.init ? *options.init : z;
+  return reported(options, solve_hermitian(options.solver, H, plus(z, adjoint), common, start));
 }
 
 #define ADJOIN_INSTANTIATE(Y)                                                                       \

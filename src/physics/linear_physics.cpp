@@ -144,6 +144,9 @@ at::Tensor LinearPhysics::A_dagger(const at::Tensor& y, const DaggerOptions& opt
   if (!options.init && options.weights.empty()) {
     const auto closed = [&](const at::Tensor& v) { return A_dagger_impl(v, options.params); };
     if (at::Tensor x = without_autocast(closed, y); x.defined()) {
+      if (options.info != nullptr) {
+        *options.info = {};
+      }
       return x;
     }
   }

@@ -48,6 +48,10 @@ void Physics::update(const Params& params) {
 }
 
 void Physics::made_of(std::initializer_list<at::Tensor> tensors, std::initializer_list<const Physics*> parts) {
+  made_of(tensors, std::span(parts.begin(), parts.size()));
+}
+
+void Physics::made_of(std::initializer_list<at::Tensor> tensors, std::span<const Physics* const> parts) {
   const std::int64_t before = version();
   tensors_.assign(tensors.begin(), tensors.end());
   parts_.assign(parts.begin(), parts.end());

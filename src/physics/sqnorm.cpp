@@ -47,4 +47,26 @@ SqnormBounds bound_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, 
   return {result.lower, result.upper};
 }
 
+double guess_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, const at::Tensor& x0) {
+  constexpr int steps = 4;
+  constexpr double margin = 1.02;
+  const c10::NoGradGuard no_grad;
+  const LanczosResult result = largest_eigenvalue(A_adjoint_A, x0, {.max_iter = steps, .tol = 0.0});
+  return margin * (result.lower + result.residual);
+}
+
+std::optional<double> KeptSqnorm::find(const at::Tensor& x0, std::int64_t version) const {
+  const std::scoped_lock lock(state_->mutex);
+  const bool same = x0.sizes() == state_->sizes && x0.scalar_type() == state_->dtype && version == state_->version;
+  return same ? std::optional<double>(state_->sqnorm) : std::nullopt;
+}
+
+void KeptSqnorm::keep(const at::Tensor& x0, std::int64_t version, double sqnorm) {
+  const std::scoped_lock lock(state_->mutex);
+  state_->sizes = x0.sizes().vec();
+  state_->dtype = x0.scalar_type();
+  state_->version = version;
+  state_->sqnorm = sqnorm;
+}
+
 }  // namespace adjoin

@@ -531,14 +531,23 @@ at::Tensor StackedLinearPhysics::A_dagger_mean(const TensorList& y, const Dagger
   check(options.weights.empty() || options.weights.size() == size(), "A_dagger_mean: weights must hold ", size(),
         " tensors, one for each operator, got ", options.weights.size());
   const Taken params(*this, options.params);
+  SolveInfo info;
   const auto dagger = [&](std::size_t i) {
+    SolveInfo one;
     DaggerOptions own = with_params(options, params[i]);
+    own.info = &one;
     if (!own.weights.empty()) {
       own.weights = {options.weights[i]};
     }
-    return operators_[i]->A_dagger(y[i], own);
+    at::Tensor x = operators_[i]->A_dagger(y[i], own);
+    info.add(one);
+    return x;
   };
-  return divide(sum(size(), {}, dagger), size());
+  at::Tensor mean = divide(sum(size(), {}, dagger), size());
+  if (options.info != nullptr) {
+    *options.info = std::move(info);
+  }
+  return mean;
 }
 
 at::Tensor StackedLinearPhysics::prox_l2(const at::Tensor& z, const TensorList& y, const Gamma& gamma,
@@ -559,6 +568,23 @@ double StackedLinearPhysics::compute_sqnorm(const at::Tensor& x0, const SqnormOp
   }
   return estimate_sqnorm([&](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, options.params)); }, x0,
                          options);
+}
+
+double StackedLinearPhysics::guess_sqnorm(const at::Tensor& x0, const Params& params) const {
+  check_image("guess_sqnorm", "x0", x0);
+  if (size() == 0) {
+    return 0.0;
+  }
+  const std::optional<double> kept = params.empty() ? kept_sqnorm_.find(x0, version()) : std::nullopt;
+  if (kept) {
+    return *kept;
+  }
+  const double guess =
+      adjoin::guess_sqnorm([&](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, params)); }, x0);
+  if (params.empty()) {
+    kept_sqnorm_.keep(x0, version(), guess);
+  }
+  return guess;
 }
 
 SqnormBounds StackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {

@@ -376,10 +376,6 @@ TEST_P(Collectives, BadArgumentsAreNamed) {
   }
 }
 
-TEST(MpiCollectives, OptionsAreChecked) {
-  EXPECT_THROW(make_mpi_communicator(MPI_COMM_WORLD, {.max_count = 0}), InvalidArgument);
-}
-
 TEST_P(Collectives, DescriptionNamesLibraryAndRanks) {
   EXPECT_NE(comm->description().find(GetParam().name.starts_with("mpi") ? "MPI" : "torch.distributed"),
             std::string::npos);
@@ -389,15 +385,6 @@ TEST_P(Collectives, DescriptionNamesLibraryAndRanks) {
 TEST_P(Collectives, LocalRanksAreThoseOfThisMachine) {
   EXPECT_EQ(comm->local_rank(), rank);
   EXPECT_EQ(comm->local_size(), size);
-}
-
-TEST(MpiSession, LeavesAnInitialisedMpiAlone) {
-  {
-    const MpiSession session;
-  }
-  int finalized = 1;
-  MPI_Finalized(&finalized);
-  EXPECT_EQ(finalized, 0);
 }
 
 }  // namespace

@@ -71,6 +71,13 @@ TEST(Params, TheSomeThatHaveTheNamesKeepOrderAndSource) {
   EXPECT_TRUE(params.only({}).empty());
 }
 
+TEST(Params, HaveNoSourceOnceAValueWasSet) {
+  Params params = {{"a", 1.0}};
+  params.set_source(std::make_shared<int>(7));
+  params.set("a", 2.0);
+  EXPECT_EQ(params.source(), nullptr);
+}
+
 TEST(ParameterNames, AddUp) {
   ParameterNames names = {.names = {"a", "b"}};
   names += {.names = {"b", "c"}};

@@ -104,9 +104,16 @@ TEST_F(JointNormals, GiveWayWhereOneRankHasParametersOrNoFusedForm) {
   const DistributedStackedLinearPhysics mixed(context, n, [](auto index, auto /*device*/, const auto& /*shared*/) {
     return index == 0 ? scale(1.0, circular_blur(0)) : circular_blur(index);
   });
+  const at::Tensor filter = gaussian_kernel({3.0, 1.0}).to(at::kDouble);
+  at::Tensor with_filter = at::zeros_like(x);  // in place of those of rank 0
+  const StackedLinearPhysics plain = whole();
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool first_rank = stack.sharding().owner(static_cast<std::int64_t>(i)) == 0;
+    with_filter += plain[i].A_adjoint_A(x, first_rank ? Params{{"filter", filter}} : Params{});
+  }
   for (int call = 0; call < 3; ++call) {
-    const Params params = call == 1 && context.rank() == 0 ? Params{{"unknown", 1.0}} : Params{};
-    expect_near(stack.A_adjoint_A(x, {.params = params}), expected, 1e-13);
+    const Params params = call == 1 && context.rank() == 0 ? Params{{"filter", filter}} : Params{};
+    expect_near(stack.A_adjoint_A(x, {.params = params}), call == 1 ? with_filter : expected, 1e-13);
     expect_near(mixed.A_adjoint_A(x), expected, 1e-13);
   }
 }

@@ -103,7 +103,7 @@ TEST_F(Messages, AnIterationIsOneImageReductionAndAtMostOneSmallOne) {
 
 TEST_F(Messages, NormBoundsSendAFewNumbersOnly) {
   const MessageCounters counted = count([&] { (void)stack.sqnorm_bounds(x); });
-  EXPECT_EQ(counted.collectives, expected(2));
+  EXPECT_EQ(counted.collectives, expected(1));
   EXPECT_LE(counted.bytes, 256);
 }
 

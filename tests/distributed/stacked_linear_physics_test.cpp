@@ -141,6 +141,18 @@ TEST_P(DistributedStack, SquaredNormIsThatOfTheDenseMatrix) {
   EXPECT_NEAR(sum_of_parts, bounds.upper, 1e-12 * bounds.upper);
 }
 
+TEST_P(DistributedStack, GuessesTheSquaredNormOnceForImagesOfOneLayout) {
+  const at::Tensor x0 = random_image(dtype, 9);
+  const double expected = reference.compute_sqnorm(x0, {.tol = 1e-4});
+  const double guess = stack.guess_sqnorm(x0);
+  EXPECT_GE(guess, 0.95 * expected);
+  EXPECT_LE(guess, 1.3 * expected);
+  EXPECT_NEAR(guess, reference.guess_sqnorm(x0), 100 * tol * expected);
+  const auto before = context.communicator().counters().collectives;
+  EXPECT_EQ(stack.guess_sqnorm(x0 + 1.0), guess);
+  EXPECT_EQ(context.communicator().counters().collectives - before, context.size() == 1 ? 0 : 1);
+}
+
 TEST_P(DistributedStack, AdjointIsTrueToTheInnerProductOfTheMeasurements) {
   EXPECT_LE(stack.adjointness_test(x), tol);
   EXPECT_NEAR(stack.adjointness_test(x), reference.adjointness_test(x), tol);

@@ -9,6 +9,7 @@ import adjoin
 from adjoin import InvalidArgument, optim, solvers
 from adjoin.physics import (
     Blur,
+    ChannelMixing,
     Diagonal,
     Downsampling,
     FilterBank,
@@ -16,6 +17,7 @@ from adjoin.physics import (
     Matrix,
     MatrixFree,
     MultiCoilMRI,
+    SampledProjection,
     Tomography,
     as_physics,
     gaussian_kernel,
@@ -45,12 +47,14 @@ every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.k
 # Makes an operator of arrays or of the same tensors.
 MAKERS = {
     "Blur": lambda of: Blur(of(rng_array(1, 1, 3, 3)), padding="circular"),
+    "ChannelMixing": lambda of: ChannelMixing(of(rng_array(2, 1))),
     "Diagonal": lambda of: Diagonal(of(rng_array(8, 8))),
     "Downsampling": lambda of: Downsampling(of(rng_array(1, 1, 3, 3)), image_size=(8, 8)),
     "FilterBank": lambda of: FilterBank(of(rng_array(2, 1, 3, 3))),
     "Inpainting": lambda of: Inpainting(of(rng_array(8, 8) > 0.5)),
     "Matrix": lambda of: Matrix(of(rng_array(5, 64)), (1, 8, 8)),
     "MultiCoilMRI": lambda of: MultiCoilMRI(of(rng_array(8, 8)), of(rng_array(1, 2, 8, 8) + 1j)),
+    "SampledProjection": lambda of: SampledProjection(of(rng_array(2, 6, 5, 2)), (8, 8), weights=of(rng_array(8, 8))),
     "Tomography": lambda of: Tomography(of(numpy.arange(5)), (8, 8)),
 }
 
@@ -203,7 +207,7 @@ def test_arithmetic_with_what_is_no_operator_is_a_type_error():
             call()
 
 
-x = torch.rand(1, 1, 8, 8)
+x = torch.arange(64.0).reshape(1, 1, 8, 8).sin()
 blur = Blur(gaussian_kernel((1.0, 1.0), size=[3, 3]), padding="circular")
 
 

@@ -16,6 +16,7 @@ from adjoin import optim, physics
 from adjoin.models import DnCNN, load_denoiser
 from adjoin.physics import (
     Blur,
+    ChannelMixing,
     Diagonal,
     Downsampling,
     FilterBank,
@@ -23,6 +24,7 @@ from adjoin.physics import (
     Matrix,
     MatrixFree,
     MultiCoilMRI,
+    SampledProjection,
     Tomography,
     as_physics,
 )
@@ -77,6 +79,7 @@ def operators():
     maps = randn(1, 2, 8, 8, dtype=torch.complex128)
     yield Blur(kernel, padding="reflect", method="direct"), image
     yield Blur(kernel, padding="circular"), image
+    yield ChannelMixing(randn(2, 1)), image
     yield Diagonal(2.5), image
     yield Diagonal(randn(8, 8)), image
     yield Downsampling(kernel, factor=2, image_size=(7, 8)), image[..., :7, :]
@@ -87,6 +90,8 @@ def operators():
     yield Matrix(randn(5, 64), image_shape=(1, 8, 8)), image
     yield MultiCoilMRI(None, maps), randn(1, 2, 8, 8)
     yield MultiCoilMRI((randn(8, 8) > 0).double(), maps), randn(1, 1, 8, 8, dtype=torch.complex128)
+    yield SampledProjection(0.5 * randn(2, 6, 5, 2), (8, 8)), image
+    yield SampledProjection(randn(2, 6, 5, 2), (8, 8), frame=(10, 12), before=(1, 2), weights=randn(8, 8), factor=0.5), image
     yield Tomography(torch.linspace(0, 170, 6), (8, 8), detectors=9, spacing=1.5, shift=0.25), image
     yield as_physics(Scaling(2.0)), image
     yield as_physics(Module()), image
@@ -206,6 +211,7 @@ def test_classes_derived_from_ours_keep_class_and_attributes(way):
     "fidelity",
     [
         optim.L2(0.5),
+        optim.L2(torch.tensor([0.3, 1.0, float("inf"), 2.0])),
         optim.L1(),
         optim.IndicatorLInf(0.1),
         optim.PoissonLikelihood(gain=0.5, background=0.1, denormalize=True),
@@ -234,6 +240,7 @@ def test_a_fidelity(way, fidelity):
         optim.PnP(denoise),
         optim.TotalVariation(dims=2, lower=0.0, upper=0.5, max_iter=7, warm_start=False),
         optim.WaveletPrior("db2", levels=1),
+        optim.WaveletPrior("sym4", levels=2, dims=1, max_iter=3, tol=0.0),
     ],
     ids=repr,
 )
@@ -242,6 +249,16 @@ def test_a_prior(way, prior):
     again = way(prior)
     assert type(again) is type(prior)
     assert torch.equal(again.prox(x, 0.3), prior.prox(x, 0.3))
+
+
+@every_way
+def test_the_random_shifts_of_a_copy_begin_anew(way):
+    x = torch.randn(1, 1, 8, 8)
+    prior = optim.WaveletPrior(levels=2, random_shift=True)
+    first, second = prior.prox(x, 0.3), prior.prox(x, 0.3)
+    again = way(prior)
+    assert torch.equal(again.prox(x, 0.3), first) and torch.equal(again.prox(x, 0.3), second)
+    assert not torch.equal(first, second)
 
 
 @every_way

@@ -132,6 +132,28 @@ def test_an_exception_with_gradients_recorded(ctx):
     assert torch.equal(gradient, torch.full((1, 3), 2.0 * ctx.world_size))
 
 
+def test_arguments_that_one_rank_cannot_read(ctx):
+    last = ctx.world_size - 1
+    stack = stack_with_failing_last(ctx)
+    fidelity = DistributedDataFidelity(ctx, optim.L2())
+    x = torch.ones(1, 3)
+    y = stack.A(x)
+    faulty = ctx.rank == last
+    calls = [
+        lambda: stack.A_adjoint(y, reduce_op="median" if faulty else "sum"),
+        lambda: stack.A_adjoint_A(x, reduce_op="median" if faulty else "sum"),
+        lambda: fidelity.grad("an image" if faulty else x, y, stack),
+        lambda: fidelity.fn(x, None if faulty else y, stack),
+        lambda: fidelity.prox(x, None if faulty else y, stack),
+        lambda: optim.gradient_descent(stack, None if faulty else y, optim.ZeroPrior(), x, max_iter=2),
+    ]
+    for call in calls:
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            call()
+        assert faulty or isinstance(caught.value, RankFailure)
+        assert torch.equal(stack.A(x)[last], 2 * x)
+
+
 def test_a_context_that_was_not_entered_says_what_to_do():
     outside = DistributedContext()
     assert repr(outside) == "DistributedContext(not entered)"
@@ -194,8 +216,11 @@ class Deep:
         return x
 
 
-def check_traceback(ctx, call, *, last, operator=None, error=Trouble):
+def check_traceback(ctx, call, *, last, operator=None, error=Trouble, sends=True):
     """The exception of rank `last` leads into the user's function, says where that ran, and keeps its cause."""
+    if ctx.rank != last and not sends:
+        call()
+        return
     if ctx.rank != last:
         with pytest.raises(RankFailure):
             call()
@@ -214,7 +239,6 @@ def check_traceback(ctx, call, *, last, operator=None, error=Trouble):
 
 METHODS = {
     "A": ("A", lambda stack, x, y: stack.A(x)),
-    "A, in part": ("A", lambda stack, x, y: stack.A(x, gather=False)),
     "A, summed": ("A", lambda stack, x, y: stack.A(x, reduce_op="sum")),
     "forward": ("forward", lambda stack, x, y: stack.forward(x)),
     "A_adjoint": ("A_adjoint", lambda stack, x, y: stack.A_adjoint(y)),
@@ -244,6 +268,18 @@ def test_tracebacks_lead_into_operators(ctx, when, call):
     check_traceback(ctx, lambda: call(stack, x, y), last=last, operator=last)
     operators[last].when = None
     call(stack, x, y)
+
+
+def test_tracebacks_without_messages_are_those_of_their_rank(ctx):
+    last = ctx.world_size - 1
+    operators = [Deep() for _ in range(ctx.world_size)]
+    stack = DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: operators[i])
+    x = torch.ones(1, 3)
+    if ctx.rank == last:
+        operators[last].when = "A"
+    check_traceback(ctx, lambda: stack.A(x, gather=False), last=last, operator=last, sends=False)
+    operators[last].when = None
+    stack.A(x)
 
 
 @pytest.mark.parametrize("of", ["x", "y"])

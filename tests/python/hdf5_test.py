@@ -11,7 +11,8 @@ from adjoin.io import read_hdf5
 
 h5py = pytest.importorskip("h5py")
 
-VERSIONS = ["earliest", "v108", "v110", "latest"]
+# Up to that of the HDF5 library which reads trusted files.
+VERSIONS = ["earliest", "v108", "v110"]
 
 
 def values(shape, dtype="f4"):
@@ -43,7 +44,9 @@ def test_every_layout_and_index_of_chunks(tmp_path, version):
         ):
             name = f"{most}-{chunks}-{i}"
             array = values((33, 31))
-            file.create_dataset(name, data=array, chunks=chunks, maxshape=endless[most], **options)
+            bounds = endless[most] or array.shape
+            fitting = [c if bound is None else min(c, size) for c, bound, size in zip(chunks, bounds, array.shape, strict=True)]
+            file.create_dataset(name, data=array, chunks=tuple(fitting), maxshape=endless[most], **options)
             written[name] = array
     for name, array in written.items():
         check(path, name, array)

@@ -186,7 +186,9 @@ if ctx.rank == 1:
     {WAYS_TO_LEAVE[way]}
 else:
     import threading
-    threading.Timer(10, lambda: (print("waited for too long", flush=True), os._exit(1))).start()
+    limit = threading.Timer(10, lambda: (print("waited for too long", flush=True), os._exit(1)))
+    limit.daemon = True  # or the end of the program would wait for it
+    limit.start()
     while True:
         stack.A_adjoint(y)
 """

@@ -2,10 +2,18 @@
 
 import pytest
 import torch
-from support import dense_stack, matrices
+from support import Scaling, dense_stack, matrices
 
-from adjoin import DistributedDataFidelity, distribute, optim, solvers
-from adjoin.optim import L1, L2, Huber, PnP, Tikhonov, TotalVariation, ZeroPrior
+from adjoin import (
+    DistributedDataFidelity,
+    DistributedStackedLinearPhysics,
+    DistributedStackedPhysics,
+    distribute,
+    optim,
+    solvers,
+)
+from adjoin.optim import L1, L2, AmplitudeLoss, Huber, PnP, Tikhonov, TotalVariation, WaveletPrior, ZeroPrior
+from adjoin.physics import Matrix
 
 
 def data(ctx):
@@ -164,3 +172,124 @@ def test_the_algorithms_take_a_fidelity_for_each_operator(ctx):
     assert torch.allclose(result.x[0], torch.linalg.solve(H, M.T @ (weights * whole[0])), atol=1e-6)
     with pytest.raises((ValueError, RuntimeError)):
         optim.fista(stack, y, Tikhonov(), x0, data_fidelity=fidelities[:4])
+
+
+def test_a_solve_says_how_it_ended(ctx):
+    stack, M, x, y, whole = data(ctx)
+    info = solvers.SolveInfo()
+    for solver in ("CG", "LSQR", "LSMR", "BiCGStab", "MINRES"):
+        stack.A_dagger(y, solver, 200, 1e-10, local_only=False, info=info)
+        assert info.reason == "converged" and 0 < info.iterations < 200 and len(info.relative_residuals) == 1, solver
+        stack.A_dagger(y, solver, 2, 1e-12, local_only=False, info=info)
+        assert info.reason == "iteration limit" and info.iterations == 2, solver
+    # Of the normal equations, and of the measurements.
+    stack.A_dagger(y, "CG", 3, 0.0, local_only=False, info=info)
+    found = stack.A_dagger(y, "CG", 3, 0.0, local_only=False)
+    expected = ((whole - found @ M.T) @ M).norm() / (whole @ M).norm()
+    assert info.relative_residuals[0] == pytest.approx(expected.item(), rel=1e-6)
+    stack.A_dagger(y, "LSQR", 3, 0.0, local_only=False, info=info)
+    found = stack.A_dagger(y, "LSQR", 3, 0.0, local_only=False)
+    assert info.relative_residuals[0] == pytest.approx(((whole - found @ M.T).norm() / whole.norm()).item(), rel=1e-6)
+    stack.prox_l2(x, y, 0.7, info=info)
+    assert info.reason == "converged" and "converged after" in repr(info)
+    one = Matrix(matrices(5)[0])
+    one.A_dagger(whole[:, : len(matrices(5)[0])], max_iter=2, tol=0.0, init=torch.zeros_like(x), info=info)
+    assert info.reason == "iteration limit" and info.iterations == 2
+
+
+def test_a_solve_that_is_differentiated_says_how_the_solve_ended_not_its_gradient(ctx):
+    stack, _, x, y, _ = data(ctx)
+    recorded = [entry.clone().requires_grad_() for entry in y]
+    for solve in (
+        lambda info: stack.A_dagger(recorded, "CG", 3, 0.0, local_only=False, info=info),
+        lambda info: stack.prox_l2(x, recorded, 0.7, "CG", 3, 0.0, info=info),
+    ):
+        info = solvers.SolveInfo()
+        found = solve(info)
+        assert info.reason == "iteration limit" and info.iterations == 3
+        residuals = info.relative_residuals
+        found.sum().backward()
+        assert info.iterations == 3 and info.relative_residuals == residuals
+
+
+class Squares:
+    """x ↦ (M x)², which is not linear."""
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def A(self, x, **kwargs):
+        return (x @ self.matrix.T) ** 2
+
+
+def test_algorithms_take_stacks_that_are_not_linear(ctx):
+    blocks = matrices(5)
+    stack = DistributedStackedPhysics(ctx, 5, lambda i, device, shared: Squares(blocks[i]))
+    truth = torch.rand(1, 6, dtype=torch.float64) + 0.5
+    y = [(truth @ m.T) ** 2 for m in blocks]
+    start = 1.1 * truth
+    for fidelity in (AmplitudeLoss(), L2()):
+        found = optim.gradient_descent(
+            stack, y, ZeroPrior(), start, data_fidelity=fidelity, backtracking=True, max_iter=3000, tol=1e-10
+        )
+        assert torch.allclose(found.x, truth, atol=1e-3)
+        by_fista = optim.fista(
+            stack, y, ZeroPrior(), start, data_fidelity=fidelity, backtracking=True, max_iter=3000, tol=1e-10
+        )
+        assert torch.allclose(by_fista.x, truth, atol=1e-3)
+    with pytest.raises(ValueError, match="step: must be given, or backtracking"):
+        optim.gradient_descent(stack, y, ZeroPrior(), start)
+    with pytest.raises((ValueError, RuntimeError), match="must be linear"):
+        optim.admm(stack, y, ZeroPrior(), start, 1.0)
+    with pytest.raises((ValueError, RuntimeError), match="must be linear"):
+        optim.primal_dual(stack, y, ZeroPrior(), start)
+
+
+def test_results_have_the_dtype_of_the_start(ctx):
+    stack = DistributedStackedLinearPhysics(ctx, 2, lambda i, device, shared: Scaling(i + 1.0))
+    y = [torch.ones(1, 3, dtype=torch.float64), 2 * torch.ones(1, 3, dtype=torch.float64)]
+    for name in ("gradient_descent", "proximal_gradient", "fista", "monotone_fista", "primal_dual", "ordered_subsets"):
+        result = getattr(optim, name)(stack, y, ZeroPrior(), torch.zeros(1, 3), max_iter=200)
+        assert result.x.dtype == torch.float32 and torch.allclose(result.x, torch.ones(1, 3), atol=1e-2), name
+    for name, argument in (("hqs", [100.0]), ("admm", 1.0)):
+        result = getattr(optim, name)(stack, y, ZeroPrior(), torch.zeros(1, 3), argument, max_iter=200)
+        assert result.x.dtype == torch.float32 and torch.allclose(result.x, torch.ones(1, 3), atol=1e-2), name
+
+
+def test_nan_is_an_error_that_names_the_iteration(ctx):
+    stack, M, x, y, _ = data(ctx)
+    y = [t.clone() for t in y]
+    y[3][0, 1] = float("nan")
+    for name in ("gradient_descent", "proximal_gradient", "fista", "monotone_fista", "primal_dual", "ordered_subsets"):
+        with pytest.raises(RuntimeError, match="iteration 1"):
+            getattr(optim, name)(stack, y, Tikhonov(), x, max_iter=20)
+    with pytest.raises(ValueError, match="x0: must be finite"):
+        optim.fista(stack, y, Tikhonov(), x / 0.0)
+    with pytest.raises(RuntimeError, match="take at most"):
+        optim.fista(stack, [torch.ones_like(t) for t in y], Tikhonov(), x, step=10.0)
+
+
+def test_the_images_of_a_batch_are_independent(ctx):
+    stack, M, x, _, _ = data(ctx)
+    faint = stack.A(x)
+    both = [torch.cat([1e6 * t, t]) for t in faint]
+    options = {"lambda_": 0.1, "max_iter": 5000, "tol": 1e-8}
+    alone = optim.fista(stack, faint, Tikhonov(), 0 * x, **options).x
+    beside = optim.fista(stack, both, Tikhonov(), torch.zeros(2, 6, dtype=x.dtype), **options).x
+    assert torch.allclose(beside[1:], alone, rtol=1e-5)
+    together = optim.fista(stack, both, Tikhonov(), torch.zeros(2, 6, dtype=x.dtype), items=1, **options)
+    assert together.iterations > 0
+
+
+def test_wavelets_of_any_size():
+    x = torch.randn(2, 1, 23, 18, dtype=torch.complex128)
+    for wavelet in ("haar", "db7", "sym4", "coif2"):
+        w = optim.wavelet_transform(x, wavelet, levels=3)
+        assert torch.allclose(optim.inverse_wavelet_transform(w, wavelet, levels=3, sizes=[23, 18]), x)
+        v = torch.randn_like(w)
+        back = optim.adjoint_wavelet_transform(v, wavelet, levels=3, sizes=[23, 18])
+        assert torch.allclose((w.conj() * v).sum(), (x.conj() * back).sum())
+        shrunk = WaveletPrior(wavelet, 2, random_shift=True).prox(x, 0.1)
+        assert shrunk.shape == x.shape and shrunk.abs().sum() < x.abs().sum()
+    with pytest.raises(ValueError, match="wavelet: must be 'haar'"):
+        optim.wavelet_transform(x, "db39")

@@ -122,8 +122,8 @@ class Communicator {
   /// Collective; every rank must pass equal arguments.
   at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
 
-  /// How many collectives this rank has begun or refused: unchanged where a call has failed before the other ranks could
-  /// hear of it.
+  /// How many collectives this rank has begun or refused: unchanged where a call has failed before the other ranks
+  /// could hear of it.
   std::int64_t begun() const;
 
   const MessageCounters& counters() const { return counters_; }

@@ -28,9 +28,8 @@ struct SharedMemoryOptions {
   Stores stores = Stores::automatic;
 };
 
-/// Throw InvalidArgument naming the choices.
+/// Throws InvalidArgument naming the choices.
 Sharing sharing_from_string(std::string_view name);
-Stores stores_from_string(std::string_view name);
 std::string_view to_string(Sharing sharing);
 std::string_view to_string(Stores stores);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_make_dual.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -10,13 +11,23 @@
 
 namespace adjoin {
 
-/// Whether autograd records operations on the tensor, or on any tensor of the list.
+/// Whether the tensor carries a tangent, for derivatives in forward mode.
+inline bool is_dual(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.unsafeGetTensorImpl()->_fw_grad(/*level=*/0, tensor).defined();
+}
+/// Of a dual tensor the value and the tangent; and such a tensor.
+inline at::Tensor primal_of(const at::Tensor& dual) { return is_dual(dual) ? dual._fw_primal(0) : dual; }
+inline at::Tensor tangent_of(const at::Tensor& dual) { return dual._fw_grad(0); }
+inline at::Tensor with_tangent(const at::Tensor& primal, const at::Tensor& tangent) {
+  return at::_make_dual(primal, tangent, 0);
+}
+
+/// Whether autograd follows operations on the tensor, backwards or forwards, or on any tensor of the list.
 inline bool records_gradients(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.requires_grad() && c10::GradMode::is_enabled();
+  return tensor.defined() && ((tensor.requires_grad() && c10::GradMode::is_enabled()) || is_dual(tensor));
 }
 inline bool records_gradients(const TensorList& tensors) {
-  return c10::GradMode::is_enabled() &&
-         std::ranges::any_of(tensors, [](const at::Tensor& t) { return t.defined() && t.requires_grad(); });
+  return std::ranges::any_of(tensors, [](const at::Tensor& t) { return records_gradients(t); });
 }
 
 }  // namespace adjoin

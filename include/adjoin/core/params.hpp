@@ -64,7 +64,7 @@ class Params {
   /// Those of the given names.
   Params only(const ParameterNames& names) const;
 
-  /// What the values were made from, for whoever made them.
+  /// What the values were made from, for whoever made them; nothing once a value was set since.
   const Opaque& source() const { return source_; }
   void set_source(Opaque source) { source_ = std::move(source); }
 

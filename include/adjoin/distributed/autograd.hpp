@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "adjoin/core/gradients.hpp"
 #include "adjoin/core/params.hpp"
 #include "adjoin/core/tensor_list.hpp"
 #include "adjoin/distributed/exchange/exchange.hpp"
@@ -33,10 +34,17 @@ Tensors differentiable_by_outputs(const Tensors& inputs, const std::function<Ten
 Tensors differentiable_once(const Tensors& inputs, const Tensors& results, const char* what);
 
 /// How a tensor is spread over the ranks, and so how what the ranks contribute to it becomes the tensor.
-enum class Spread : std::uint8_t {
-  replicated,  ///< the same on every rank: the sum of the contributions
-  item,        ///< one of a list of one an operator, the same on every rank: the contribution of the operator's owner
-  owned        ///< each rank's own: its contribution
+struct Spread {
+  enum Kind : std::uint8_t {
+    replicated,  ///< the same on every rank: the sum of the contributions
+    item,        ///< an operator's, the same on every rank: the contribution of the operator's owner
+    owned        ///< each rank's own: its contribution
+  };
+  Kind kind;
+  /// Of an item.
+  std::int64_t operator_index;
+  Spread(Kind of_kind, std::int64_t index = -1)  // NOLINT(google-explicit-constructor)
+      : kind(of_kind), operator_index(index) {}
 };
 
 /// A collective whose local part autograd follows by itself.
@@ -61,14 +69,15 @@ struct RecordedInputs {
   std::vector<Spread> spreads;
 
   RecordedInputs& add(const at::Tensor& tensor, Spread spread);
-  RecordedInputs& add(const TensorList& list, Spread spread);
+  /// Where they are items, those of operators 0, 1, …
+  RecordedInputs& add(const TensorList& list, Spread::Kind kind);
   /// The tensors among parameters, which are replicated.
   RecordedInputs& add(const Params& params);
 };
 
-/// What `part` makes of the inputs on each rank, combined over the ranks as `outputs` says: all items, one an operator
-/// (undefined on ranks that do not own the operator), or none. Differentiable with respect to inputs and parameters,
-/// backwards and forwards, as often as `part` is. It gets the inputs detached from their history.
+/// What `part` makes of the inputs on each rank, combined over the ranks as `outputs` says; items may be undefined on
+/// ranks that do not own the operator. Differentiable with respect to inputs and parameters, backwards and forwards, as
+/// often as `part` is. It gets the inputs detached from their history.
 Tensors recorded(const RecordedCall& call, const RecordedInputs& inputs, const std::vector<Spread>& outputs,
                  std::function<Tensors(const Tensors& inputs)> part);
 
@@ -76,19 +85,11 @@ Tensors recorded(const RecordedCall& call, const RecordedInputs& inputs, const s
 at::Tensor joined(const Tensors& tensors);
 Tensors parted(const at::Tensor& vector, const Tensors& like);
 
-/// Whether autograd records the tensor in a backward or, by a tangent, in a forward direction.
-bool is_dual(const at::Tensor& tensor);
-bool is_followed(const at::Tensor& tensor);
-bool is_followed(const TensorList& tensors);
-bool is_followed(const Params& params);
+/// Whether autograd follows operations on any tensor of `params`.
+bool records_gradients(const Params& params);
 
 /// `params` with these tensors, in the order of RecordedInputs::add, in place of its own.
 Params with_tensors(const Params& params, at::ArrayRef<at::Tensor> tensors);
-
-/// Of a dual tensor the value and the tangent; and such a tensor.
-at::Tensor primal_of(const at::Tensor& dual);
-at::Tensor tangent_of(const at::Tensor& dual);
-at::Tensor with_tangent(at::Tensor primal, const at::Tensor& tangent);
 
 /// Lets a host language throw, from a backward pass, exceptions of its own in place of ours, of whose types torch's
 /// engine would not keep more than the message. `translate` may throw; when it returns, the exception goes on as it is.

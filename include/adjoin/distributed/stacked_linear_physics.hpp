@@ -11,6 +11,7 @@
 #include "adjoin/distributed/stacked_physics.hpp"
 #include "adjoin/physics/gamma.hpp"
 #include "adjoin/physics/least_squares_problem.hpp"
+#include "adjoin/physics/sqnorm.hpp"
 
 namespace adjoin {
 
@@ -25,6 +26,8 @@ struct DistributedDaggerOptions {
   /// Returning false on one rank ends the solve on all. With local_only every operator's own solve calls it, on the
   /// rank that owns the operator, and ends by itself.
   Monitor monitor = {};
+  /// Where to say how the solve ended, with local_only how the worst of this rank's; may be null.
+  SolveInfo* info = nullptr;
   /// true: (1/n) Σ A_i† y_i, every rank solving for its own operators alone: cheap, one reduction, and only an
   /// approximation of the pseudoinverse. false: the exact least-squares solution of minimum norm.
   bool local_only = true;
@@ -87,6 +90,9 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   /// ‖A‖²: an upper bound, for which only a few numbers are sent, or the value by Lanczos, one image reduction an
   /// iteration. `x0` gives shape, dtype and device of an image.
   double compute_sqnorm(const at::Tensor& x0, const DistributedSqnormOptions& options = {}) const;
+  /// ‖A‖² to a few percent, seldom less than it is and then by little: 4 Lanczos steps, each one image reduction, once
+  /// for images of one layout until an operator changes; else one small message.
+  double guess_sqnorm(const at::Tensor& x0, const Params& params = {}) const;
   /// max_i ‖A_i‖² from below and Σ ‖A_i‖² from above (both times 1/n for mean), by one message of a few numbers.
   SqnormBounds sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options = {}) const;
   /// |⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for random v, which does not depend on the number of ranks.
@@ -136,6 +142,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
 
   Reduction reduction_;
   const StackedLinearPhysics& local_;  // of the base's local()
+  mutable KeptSqnorm kept_sqnorm_;
   mutable JointNormal joint_normal_;
   std::shared_ptr<CallPlans> image_plans_ = std::make_shared<CallPlans>();  // every sum that is an image shares them
   std::shared_ptr<CallPlans> keyword_plans_ = std::make_shared<CallPlans>();

@@ -123,7 +123,7 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
   void check_tensor(const char* argument, const at::Tensor& tensor) const;
   /// Whether autograd must follow a call's local part, for the parameters that it uses.
-  bool uses_followed(const Params& params) const { return parameters_.recorded() || is_followed(params); }
+  bool uses_followed(const Params& params) const { return parameters_.recorded() || records_gradients(params); }
   /// A call of this stack whose local part autograd follows; `plans` are kept from call to call.
   RecordedCall recording(const char* name, const std::shared_ptr<CallPlans>& plans) const;
   /// n items, one an operator.

@@ -35,6 +35,8 @@ struct DaggerOptions {
   /// Of the measurements, whose norm is then ‖y‖² = Σ w |y|²: for each operator one real tensor that broadcasts to its
   /// measurement, a number or one for each sample, none below zero. None: 1. Closed forms are not used with weights.
   TensorList weights = {};
+  /// Where to say how the solve ended; may be null.
+  SolveInfo* info = nullptr;
 };
 
 struct SqnormOptions {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,6 +113,7 @@ class Physics {
   /// Names the tensors (as watched() returns them) and the operators that this one is made of, for version(). Called by
   /// constructors, and by update_impl when they are others.
   void made_of(std::initializer_list<at::Tensor> tensors, std::initializer_list<const Physics*> parts = {});
+  void made_of(std::initializer_list<at::Tensor> tensors, std::span<const Physics* const> parts);
 
   /// Throws InvalidArgument naming the method and the argument unless `tensor` is defined, dense, and floating or
   /// complex.

@@ -12,6 +12,7 @@
 #include "adjoin/physics/fused.hpp"
 #include "adjoin/physics/least_squares_problem.hpp"
 #include "adjoin/physics/linear_physics.hpp"
+#include "adjoin/physics/sqnorm.hpp"
 
 namespace adjoin {
 
@@ -132,6 +133,9 @@ class StackedLinearPhysics {
                      const DaggerOptions& options = {}) const;
   /// ‖A‖² to a relative accuracy of tol; 0 for an empty stack.
   double compute_sqnorm(const at::Tensor& x0, const SqnormOptions& options = {}) const;
+  /// ‖A‖² to a few percent (guess_sqnorm), for 4 products with AᵀA; kept until an operator changes. 0 for an empty
+  /// stack.
+  double guess_sqnorm(const at::Tensor& x0, const Params& params = {}) const;
   /// Lower: max_i ‖A_i‖². Upper: Σ_i ‖A_i‖². (Both times 1/n for mean reduction.)
   SqnormBounds sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options = {}) const;
   /// As LinearPhysics::adjointness_test; v_i is drawn with seed + i.
@@ -161,6 +165,7 @@ class StackedLinearPhysics {
   ParameterNames accepted_;
   StackOptions options_;
   std::shared_ptr<const MeasurementSpace> space_;
+  mutable KeptSqnorm kept_sqnorm_;
   struct Forms {
     Lazy<std::shared_ptr<const FusedStack>> following;  // null where a form does not follow its operators
     Derived<FusedStack> by_version;

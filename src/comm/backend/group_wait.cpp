@@ -19,9 +19,18 @@ constexpr auto time_between_looks = std::chrono::milliseconds(20);
 
 }  // namespace
 
-GroupWaiter::GroupWaiter(c10::intrusive_ptr<c10d::Store> store, std::string prefix, int rank, int size,
-                         std::function<std::string()> doing)
-    : store_(std::move(store)), prefix_(std::move(prefix)), rank_(rank), size_(size), doing_(std::move(doing)) {}
+GroupWaiter::GroupWaiter(c10::intrusive_ptr<c10d::ProcessGroup> group, c10::intrusive_ptr<c10d::Store> store,
+                         std::string prefix, std::function<std::string()> doing)
+    : group_(std::move(group)),
+      store_(std::move(store)),
+      prefix_(std::move(prefix)),
+      rank_(group_->getRank()),
+      size_(group_->getSize()),
+      doing_(std::move(doing)) {}
+
+void GroupWaiter::forget_communicator() {
+  doing_ = [] { return std::string("a collective that was started before the communicator ended"); };
+}
 
 std::uint64_t GroupWaiter::next() {
   if (over_) [[unlikely]] {
@@ -95,7 +104,7 @@ void GroupWork::wait() {
   const std::vector<c10::intrusive_ptr<c10d::Work>> works = std::move(works_);
   works_.clear();
   for (const auto& work : works) {
-    waiter_.guard(number_, [&] { return work->wait(); });
+    waiter_->guard(number_, [&] { return work->wait(); });
   }
   if (const Finish finish = std::exchange(finish_, {})) {
     const c10::NoGradGuard no_grad;

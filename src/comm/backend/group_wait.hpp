@@ -18,11 +18,12 @@
 namespace adjoin {
 
 /// A backend says that it has waited for too long or lost a connection, but not who is missing: those who wait then
-/// call the roll by the group's store. There are no collectives after that.
+/// call the roll by the group's store. There are no collectives after that. Keeps the group, whose end could free what
+/// a started collective uses.
 class GroupWaiter {
  public:
   /// `store` may be null; then no rank is named. `doing` says what this rank does.
-  GroupWaiter(c10::intrusive_ptr<c10d::Store> store, std::string prefix, int rank, int size,
+  GroupWaiter(c10::intrusive_ptr<c10d::ProcessGroup> group, c10::intrusive_ptr<c10d::Store> store, std::string prefix,
               std::function<std::string()> doing);
 
   /// Counts a collective that is about to be started, in the order of all ranks. Throws CommunicationError when there
@@ -41,6 +42,9 @@ class GroupWaiter {
     }
   }
 
+  /// The communicator ends, of which `doing` told; collectives that were started may outlive it.
+  void forget_communicator();
+
   /// Tells those who will lose this rank that it has left.
   void tell_that_this_rank_leaves() noexcept;
 
@@ -50,6 +54,7 @@ class GroupWaiter {
   std::vector<int> call_the_roll(std::uint64_t number);
   std::string key(const char* what, int rank) const;
 
+  c10::intrusive_ptr<c10d::ProcessGroup> group_;
   c10::intrusive_ptr<c10d::Store> store_;
   std::string prefix_;
   int rank_;
@@ -59,14 +64,17 @@ class GroupWaiter {
   std::optional<std::string> over_;
 };
 
-/// Started operations of a backend, with the memory that they use, and what makes their results the caller's. Its
-/// destruction waits.
+/// Started operations of a backend, with the group and the memory that they use, and what makes their results the
+/// caller's. Its destruction waits.
 class GroupWork : public Pending::Work {
  public:
   using Finish = std::function<void()>;
 
-  GroupWork(GroupWaiter& waiter, std::vector<at::Tensor> tensors, Finish finish = {})
-      : waiter_(waiter), number_(waiter.next()), tensors_(std::move(tensors)), finish_(std::move(finish)) {}
+  GroupWork(std::shared_ptr<GroupWaiter> waiter, std::vector<at::Tensor> tensors, Finish finish = {})
+      : waiter_(std::move(waiter)),
+        number_(waiter_->next()),
+        tensors_(std::move(tensors)),
+        finish_(std::move(finish)) {}
   GroupWork(const GroupWork&) = delete;
   GroupWork& operator=(const GroupWork&) = delete;
   ~GroupWork() override;
@@ -74,14 +82,14 @@ class GroupWork : public Pending::Work {
   /// Starts one by calling `start`.
   template <class Start>
   void add(const Start& start) {
-    works_.push_back(waiter_.guard(number_, start));
+    works_.push_back(waiter_->guard(number_, start));
   }
 
   bool test() override;
   void wait() override;
 
  private:
-  GroupWaiter& waiter_;
+  std::shared_ptr<GroupWaiter> waiter_;
   std::uint64_t number_;
   std::vector<at::Tensor> tensors_;
   Finish finish_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "comm/backend/engine_reduce_buffer.hpp"
 #include "comm/backend/mpi_support.hpp"
 #include "comm/backend/mpi_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
@@ -60,7 +61,7 @@ class MpiCommunicator : public Communicator {
     nodes_ = local_rank_ == 0 ? 1 : 0;
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
     waiter_ =
-        std::make_unique<mpi::Waiter>(comm_, *options.timeout, doing_, [](int r) { return c10::str("rank ", r); });
+        std::make_shared<mpi::Waiter>(comm_, *options.timeout, doing_, [](int r) { return c10::str("rank ", r); });
     if (options.shared_memory.sharing != Sharing::off && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
       share_memory();
@@ -69,8 +70,8 @@ class MpiCommunicator : public Communicator {
       }
     }
     if (transfers_ && nodes_ > 1 && local_rank_ == 0) {
-      leader_waiter_ =
-          std::make_unique<mpi::Waiter>(leaders_, *options.timeout, doing_, [ranks = ranks_of(leaders_)](int r) {
+      leader_waiter_ = std::make_shared<mpi::Waiter>(
+          leaders_, *options.timeout, doing_, [ranks = leaders_.all_gather(rank_)](int r) {
             return c10::str("rank ", ranks[static_cast<std::size_t>(r)], " or another rank of its node");
           });
     }
@@ -86,9 +87,14 @@ class MpiCommunicator : public Communicator {
 
   ~MpiCommunicator() override {
     leave(std::uncaught_exceptions() > 0);
-    if ((waiter_ && waiter_->has_unfinished()) || (leader_waiter_ && leader_waiter_->has_unfinished())) {
-      comm_.release();
-      leaders_.release();
+    for (const std::shared_ptr<mpi::Waiter>& waiter : {waiter_, leader_waiter_}) {
+      if (waiter) {
+        waiter->forget_communicator();
+        if (waiter->has_unfinished()) {
+          comm_.release();
+          leaders_.release();
+        }
+      }
     }
   }
 
@@ -105,10 +111,10 @@ class MpiCommunicator : public Communicator {
   /// Of the communicator, for reductions across it.
   struct Members {
     MPI_Comm comm;
-    mpi::Waiter& waiter;
+    const std::shared_ptr<mpi::Waiter>& waiter;
   };
-  Members all() const { return {comm_.get(), *waiter_}; }
-  Members leaders() const { return {leaders_.get(), *leader_waiter_}; }
+  Members all() const { return {comm_.get(), waiter_}; }
+  Members leaders() const { return {leaders_.get(), leader_waiter_}; }
 
   /// `output` ← reduction over the `members` of `input`, which may be `output` itself.
   void reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op, Members members) const {
@@ -116,7 +122,7 @@ class MpiCommunicator : public Communicator {
       start_reduction(input, output, op, members).wait();
       return;
     }
-    members.waiter.meet();
+    members.waiter->meet();
     for_reduction(input, output, op, [&](const void* from, void* to, int count, MPI_Datatype type, MPI_Op operation) {
       check_code(MPI_Allreduce(from, to, count, type, operation, members.comm), "MPI_Allreduce");
     });
@@ -151,7 +157,7 @@ class MpiCommunicator : public Communicator {
   }
 
   Pending announce_impl(at::Tensor& values) override {
-    return start_reduction(values, values, ReduceOp::max, {waiter_->comm(), *waiter_});
+    return start_reduction(values, values, ReduceOp::max, {waiter_->comm(), waiter_});
   }
 
   void tell_that_this_rank_leaves() override {
@@ -171,7 +177,7 @@ class MpiCommunicator : public Communicator {
   }
 
   Pending start_all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
-    auto work = std::make_unique<mpi::Work>(*waiter_, buffer);
+    auto work = std::make_unique<mpi::Work>(waiter_, buffer);
     if (buffer.numel() > options_.max_count) {
       std::int64_t begin = 0;
       for (int root = 0; root < size_; ++root) {
@@ -194,7 +200,7 @@ class MpiCommunicator : public Communicator {
 
   void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) override {
     meet();
-    mpi::Work work(*waiter_, input, output);
+    mpi::Work work(waiter_, input, output);
     const MPI_Datatype type = mpi::reduction_type(input.scalar_type());
     const MPI_Op operation = mpi::operation(input.scalar_type(), op);
     if (input.numel() <= options_.max_count) {
@@ -224,7 +230,7 @@ class MpiCommunicator : public Communicator {
   }
 
   Pending start_broadcast_impl(at::Tensor& tensor, int root) override {
-    auto work = std::make_unique<mpi::Work>(*waiter_, tensor);
+    auto work = std::make_unique<mpi::Work>(waiter_, tensor);
     add_broadcast(*work, tensor, 0, tensor.numel(), root);
     return Pending(std::move(work));
   }
@@ -326,15 +332,8 @@ class MpiCommunicator : public Communicator {
     const auto timeout = *options_.timeout + (nodes_ > 1 ? time_of_first_rank : std::chrono::seconds(0));
     transfers_ =
         NodeTransfers::make(NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)),
-                                            ranks_of(node_), timeout),
+                                            node_.all_gather(rank_), timeout),
                             options_.shared_memory);
-  }
-
-  /// How the ranks of `some` are called in this communicator.
-  std::vector<int> ranks_of(const OwnedComm& some) const {
-    std::vector<int> ranks(static_cast<std::size_t>(some.size()));
-    check_code(MPI_Allgather(&rank_, 1, MPI_INT, ranks.data(), 1, MPI_INT, some.get()), "MPI_Allgather");
-    return ranks;
   }
 
   /// Whether all ranks share a node's memory, and are to use it.
@@ -346,8 +345,8 @@ class MpiCommunicator : public Communicator {
   /// The first rank of each node; null on the others.
   OwnedComm leaders_;
   std::function<std::string()> doing_ = [this] { return doing(); };
-  std::unique_ptr<mpi::Waiter> waiter_;
-  std::unique_ptr<mpi::Waiter> leader_waiter_;
+  std::shared_ptr<mpi::Waiter> waiter_;
+  std::shared_ptr<mpi::Waiter> leader_waiter_;
   /// Null where host memory goes through MPI.
   std::unique_ptr<NodeTransfers> transfers_;
   int rank_ = 0;
@@ -358,40 +357,18 @@ class MpiCommunicator : public Communicator {
   bool cuda_aware_ = mpi::is_cuda_aware();
 };
 
-/// Ordinary memory that MPI reaches, reduced by it out of place.
-class MpiReduceBuffer : public ReduceBuffer {
- public:
-  /// `meet` is called before each reduction.
-  MpiReduceBuffer(MpiCommunicator& communicator, std::function<void()> meet, std::int64_t numel, at::ScalarType dtype,
-                  at::Device device)
-      : ReduceBuffer(communicator),
-        communicator_(communicator),
-        meet_(std::move(meet)),
-        input_(at::empty({numel}, at::TensorOptions(dtype).device(device))) {}
-
-  const at::Tensor& input() const override { return input_; }
-
- protected:
-  void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
-    meet_();
-    synchronize_stream(input_.device());
-    communicator_.reduce(input_, output, op, communicator_.all());
-  }
-
- private:
-  MpiCommunicator& communicator_;
-  std::function<void()> meet_;
-  at::Tensor input_;
-};
-
 std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                                   at::Device device) {
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
-  const auto meet_all = [this] { meet(); };
+  const EngineReduceBuffer::Reduce by_mpi = [this](const at::Tensor& input, at::Tensor& output, ReduceOp op) {
+    meet();
+    synchronize_stream(input.device());
+    reduce(input, output, op, all());
+  };
   if (reaches(device) && !device.is_cpu()) {
-    return std::make_unique<MpiReduceBuffer>(*this, meet_all, numel, dtype, device);
+    return std::make_unique<EngineReduceBuffer>(*this, by_mpi, numel, dtype, device);
   }
   if (transfers_) {
     AcrossNodes across_nodes;
@@ -400,7 +377,7 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
     }
     return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes, numel, dtype);
   }
-  return make_host_reduce_buffer<MpiReduceBuffer>(device, *this, meet_all, numel, dtype, at::kCPU);
+  return make_host_reduce_buffer<EngineReduceBuffer>(device, *this, by_mpi, numel, dtype, at::kCPU);
 }
 
 }  // namespace

@@ -225,4 +225,10 @@ int OwnedComm::size() const {
   return result;
 }
 
+std::vector<int> OwnedComm::all_gather(int value) const {
+  std::vector<int> values(static_cast<std::size_t>(size()));
+  check_code(MPI_Allgather(&value, 1, MPI_INT, values.data(), 1, MPI_INT, comm_), "MPI_Allgather");
+  return values;
+}
+
 }  // namespace adjoin::mpi

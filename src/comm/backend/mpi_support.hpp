@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "adjoin/comm/communicator.hpp"
 
@@ -52,6 +53,8 @@ class OwnedComm {
   void release() { comm_ = MPI_COMM_NULL; }
   int rank() const;
   int size() const;
+  /// The values of all ranks. Collective.
+  std::vector<int> all_gather(int value) const;
 
  private:
   MPI_Comm comm_ = MPI_COMM_NULL;

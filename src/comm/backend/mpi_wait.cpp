@@ -17,7 +17,8 @@ using std::chrono::milliseconds;
 
 /// How often a waiting rank looks before it leaves its processor to others between looks.
 constexpr int spins = 2000;
-constexpr int looks_between_clocks = 20;
+/// How many looks there are for one at the clock: few, as each may take time slices of all who share the processor.
+constexpr int looks_between_clocks = 8;
 constexpr auto time_between_questions = milliseconds(20);
 /// How long those that have called the roll wait for answers: who waits answers at its next look.
 constexpr auto time_to_answer = std::chrono::seconds(1);
@@ -59,6 +60,10 @@ Waiter::~Waiter() {
   if (has_unfinished()) {
     comm_.release();
   }
+}
+
+void Waiter::forget_communicator() {
+  doing_ = [] { return std::string("a collective that was started before the communicator ended"); };
 }
 
 std::uint64_t Waiter::next() {
@@ -149,7 +154,9 @@ void Waiter::meet() {
   const std::uint64_t number = next();
   MPI_Request request = MPI_REQUEST_NULL;
   check_code(MPI_Ibarrier(comm_.get(), &request), "MPI_Ibarrier");
+  ++unfinished_;
   wait({&request, 1}, number);
+  --unfinished_;
 }
 
 bool Waiter::receive_answers() {
@@ -221,11 +228,11 @@ void Waiter::call_the_roll(std::span<MPI_Request> requests, std::uint64_t number
 Work::~Work() {
   const bool unfinished =
       is_active() && std::ranges::any_of(requests_, [](MPI_Request r) { return r != MPI_REQUEST_NULL; });
-  if (unfinished && (waiter_.over_ || !Waiter::finish(requests_))) {
+  if (unfinished && (waiter_->over_ || !Waiter::finish(requests_))) {
     // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): MPI may still write there
     static_cast<void>(new std::tuple(std::move(tensors_), std::move(counts), std::move(offsets)));
   } else {
-    --waiter_.unfinished_;
+    --waiter_->unfinished_;
   }
 }
 

@@ -50,8 +50,10 @@ class Waiter {
   void meet();
   /// Tells those who wait, or will wait, that this rank does not come any more.
   void tell_that_this_rank_leaves();
-  /// Whether there are operations that have been given up.
+  /// Whether there are operations that have not been finished, or been given up: their communicator must stay.
   bool has_unfinished() const { return unfinished_ > 0 || over_; }
+  /// The communicator ends, of which `doing` told; operations that were started may outlive it.
+  void forget_communicator();
   /// Of the same ranks, for the waiter alone and for announcements.
   MPI_Comm comm() const { return comm_.get(); }
 
@@ -78,24 +80,26 @@ class Waiter {
   std::vector<std::int64_t> answers_;
   std::optional<std::string> over_;
   friend class Work;
+  /// Operations that are started and not finished.
   int unfinished_ = 0;
 };
 
-/// Started MPI operations, with the memory that they use. What cannot be finished keeps its memory for ever.
+/// Started MPI operations, with the memory that they use. What cannot be finished keeps its memory, and the MPI
+/// communicator, for ever: MPI goes on with it whenever it is called.
 class Work : public Pending::Work {
  public:
   /// Of operations that use the memory of `tensors`.
   template <class... Tensors>
-  explicit Work(Waiter& waiter, const Tensors&... tensors)
-      : waiter_(waiter), number_(waiter.next()), tensors_{tensors...} {
-    ++waiter_.unfinished_;
+  explicit Work(std::shared_ptr<Waiter> waiter, const Tensors&... tensors)
+      : waiter_(std::move(waiter)), number_(waiter_->next()), tensors_{tensors...} {
+    ++waiter_->unfinished_;
   }
   ~Work() override;
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
 
   bool test() override { return Waiter::test(requests_); }
-  void wait() override { waiter_.wait(requests_, number_); }
+  void wait() override { waiter_->wait(requests_, number_); }
 
   /// For a new operation.
   MPI_Request* new_request() { return &requests_.emplace_back(MPI_REQUEST_NULL); }
@@ -105,7 +109,7 @@ class Work : public Pending::Work {
   std::vector<int> offsets;
 
  private:
-  Waiter& waiter_;
+  std::shared_ptr<Waiter> waiter_;
   std::uint64_t number_;
   std::vector<MPI_Request> requests_;
   std::vector<at::Tensor> tensors_;

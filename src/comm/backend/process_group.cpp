@@ -2,14 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <fstream>
-#include <map>
-#include <mutex>
 #include <numeric>
 #include <optional>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -17,6 +11,10 @@
 
 #include "adjoin/comm/single.hpp"
 #include "adjoin/core/errors.hpp"
+#include "comm/and_then.hpp"
+#include "comm/backend/engine_reduce_buffer.hpp"
+#include "comm/backend/group_devices.hpp"
+#include "comm/backend/group_facts.hpp"
 #include "comm/backend/group_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
 #include "comm/backend/reducible.hpp"
@@ -34,47 +32,6 @@ namespace {
 /// The memory of the contiguous `tensor` as bytes: what a backend moves, whatever the dtype.
 at::Tensor as_bytes(const at::Tensor& tensor) { return tensor.view({-1}).view(at::kByte); }
 
-/// The timeout of a group's collectives, which torch tells since 2.8; that of torch's default where it does not.
-template <class Backend>
-std::chrono::milliseconds timeout_of(Backend& backend) {
-  constexpr auto usual = std::chrono::minutes(10);
-  if constexpr (requires { backend.getBackendOptions(); }) {
-    try {
-      const auto options = backend.getBackendOptions();
-      return options ? options->timeout : usual;
-    } catch (const c10::Error&) {  // a backend without options
-      return usual;
-    }
-  }
-  return usual;
-}
-
-/// Where the ranks of a group met; null where torch does not tell.
-template <class Group>
-c10::intrusive_ptr<c10d::Store> store_of(const Group& group) {
-  if constexpr (requires { group.getStore(); }) {
-    return group.getStore();
-  }
-  return {};
-}
-
-/// A name for the next communicator over the group, the same on all of its ranks.
-std::string next_name(const std::string& group_name) {
-  static std::mutex mutex;
-  static std::map<std::string, int> made;
-  const std::lock_guard lock(mutex);
-  return c10::str("adjoin/", group_name, '/', made[group_name]++);
-}
-
-/// A name that processes on one node have in common.
-std::string node_name() {
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
-  std::string boot;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  return c10::str(host.data(), ' ', boot);
-}
-
 class ProcessGroupCommunicator : public Communicator {
  public:
   ProcessGroupCommunicator(ProcessGroupPtr group, ProcessGroupOptions options)
@@ -82,8 +39,9 @@ class ProcessGroupCommunicator : public Communicator {
         group_(std::move(group)),
         rank_(group_->getRank()),
         size_(group_->getSize()),
-        waiter_(store_of(*group_), next_name(group_->getGroupName()), rank_, size_, [this] { return doing(); }) {
-    find_devices();
+        devices_(group_),
+        waiter_(std::make_shared<GroupWaiter>(group_, store_of(*group_), next_name(group_->getGroupName()),
+                                              [this] { return doing(); })) {
     if (size_ == 1) {
       return;
     }
@@ -101,7 +59,10 @@ class ProcessGroupCommunicator : public Communicator {
     reset_counters();
   }
 
-  ~ProcessGroupCommunicator() override { leave(std::uncaught_exceptions() > 0); }
+  ~ProcessGroupCommunicator() override {
+    leave(std::uncaught_exceptions() > 0);
+    waiter_->forget_communicator();
+  }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -115,23 +76,21 @@ class ProcessGroupCommunicator : public Communicator {
 
  protected:
   /// The group moves host memory always, by way of the accelerator if need be.
-  bool reaches(at::Device device) const override {
-    return device.is_cpu() || std::ranges::find(accelerators_, device.type()) != accelerators_.end();
-  }
+  bool reaches(at::Device device) const override { return devices_.reaches(device); }
 
   void send_impl(const at::Tensor& tensor, int to, int tag) override {
     const c10::NoGradGuard no_grad;
-    const at::Tensor moved = on_backend(tensor);
+    const at::Tensor moved = devices_.on_backend(tensor);
     std::vector<at::Tensor> tensors = {as_bytes(moved)};
-    between_two([&] { return backend_of(moved)->send(tensors, to, tag); });
+    between_two([&] { return devices_.backend_of(moved)->send(tensors, to, tag); });
   }
 
   int recv_impl(at::Tensor& tensor, int from, int tag) override {
     const c10::NoGradGuard no_grad;
-    const at::Tensor moved = on_backend(tensor);
+    const at::Tensor moved = devices_.on_backend(tensor);
     std::vector<at::Tensor> tensors = {as_bytes(moved)};
     const auto work = between_two([&] {
-      const auto backend = backend_of(moved);
+      const auto backend = devices_.backend_of(moved);
       return from < 0 ? backend->recvAnysource(tensors, tag) : backend->recv(tensors, from, tag);
     });
     unstage(moved, tensor);
@@ -191,7 +150,7 @@ class ProcessGroupCommunicator : public Communicator {
       return start_complex_product(tensor);
     }
     Reducible reducible = as_reducible(tensor, op);
-    reducible.tensor = on_backend(reducible.tensor);
+    reducible.tensor = devices_.on_backend(reducible.tensor);
     GroupWork::Finish finish;
     if (!reducible.tensor.is_alias_of(tensor)) {
       finish = [tensor, reducible] {
@@ -203,7 +162,7 @@ class ProcessGroupCommunicator : public Communicator {
     c10d::AllreduceOptions options;
     options.reduceOp = reducible.op;
     limit(options);
-    work->add([&] { return backend_of(reducible.tensor)->allreduce(tensors, options); });
+    work->add([&] { return devices_.backend_of(reducible.tensor)->allreduce(tensors, options); });
     return Pending(std::move(work));
   }
 
@@ -230,7 +189,7 @@ class ProcessGroupCommunicator : public Communicator {
     const std::int64_t count = counts[static_cast<std::size_t>(rank_)];
     mine.narrow(0, 0, count).copy_(flat.narrow(0, begin, count));
     mine.narrow(0, count, longest - count).zero_();
-    mine = on_backend(mine);
+    mine = devices_.on_backend(mine);
     const bool in_place = equal && mine.device() == buffer.device();
     const at::Tensor all = in_place ? flat : at::empty({size_ * longest}, mine.options());
     GroupWork::Finish finish;
@@ -248,7 +207,7 @@ class ProcessGroupCommunicator : public Communicator {
     at::Tensor output = as_bytes(all);
     c10d::AllgatherOptions options;
     limit(options);
-    work->add([&] { return backend_of(mine)->_allgather_base(output, input, options); });
+    work->add([&] { return devices_.backend_of(mine)->_allgather_base(output, input, options); });
     return Pending(std::move(work));
   }
 
@@ -271,7 +230,7 @@ class ProcessGroupCommunicator : public Communicator {
 
   Pending start_broadcast_impl(at::Tensor& tensor, int root) override {
     const c10::NoGradGuard no_grad;
-    const at::Tensor moved = on_backend(tensor);
+    const at::Tensor moved = devices_.on_backend(tensor);
     GroupWork::Finish finish;
     if (!moved.is_same(tensor)) {
       finish = [tensor, moved] { tensor.copy_(moved); };
@@ -299,22 +258,6 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
  private:
-  void find_devices() {
-    check(group_->hasBackends(), "make_process_group_communicator: group has no backends; was it destroyed?");
-    bool has_host = false;
-    for (const at::Device device : group_->getDeviceTypes()) {
-      if (device.is_cpu()) {
-        has_host = true;
-      } else if (group_->getBackend(device.type())->getBackendName() != "gloo") {
-        accelerators_.push_back(device.type());  // Gloo takes tensors of an accelerator in some calls only
-      }
-    }
-    if (!has_host) {
-      const std::optional<at::Device> bound = group_->getBoundDeviceId();
-      host_goes_by_ = bound ? *bound : c10::impl::VirtualGuardImpl(accelerators_.front()).getDevice();
-    }
-  }
-
   /// Sets up shared memory, or leaves all as it is where the ranks cannot see each other's.
   void share_memory() {
     auto all_gather = [this](const at::Tensor& mine) {
@@ -331,8 +274,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   std::chrono::milliseconds timeout() const {
-    return options_.timeout ? *options_.timeout
-                            : timeout_of(*group_->getBackend(host_goes_by_ ? host_goes_by_->type() : at::kCPU));
+    return options_.timeout ? *options_.timeout : timeout_of(*devices_.backend_of_host());
   }
 
   /// Waits for what `start` starts, and returns it.
@@ -357,27 +299,18 @@ class ProcessGroupCommunicator : public Communicator {
     }
   }
 
-  void tell_that_this_rank_leaves() override { waiter_.tell_that_this_rank_leaves(); }
-
-  /// `tensor`, or a copy where a backend takes it.
-  at::Tensor on_backend(const at::Tensor& tensor) const {
-    return host_goes_by_ && tensor.is_cpu() ? tensor.to(*host_goes_by_) : tensor;
-  }
-
-  c10::intrusive_ptr<c10d::Backend> backend_of(const at::Tensor& tensor) const {
-    return group_->getBackend(tensor.device().type());
-  }
+  void tell_that_this_rank_leaves() override { waiter_->tell_that_this_rank_leaves(); }
 
   void add_broadcast(GroupWork& work, const at::Tensor& tensor, int root) const {
     std::vector<at::Tensor> tensors = {as_bytes(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
     limit(options);
-    work.add([&] { return backend_of(tensor)->broadcast(tensors, options); });
+    work.add([&] { return devices_.backend_of(tensor)->broadcast(tensors, options); });
   }
 
   Pending start_broadcasts(const at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
-    const at::Tensor moved = on_backend(buffer.view({-1}));
+    const at::Tensor moved = devices_.on_backend(buffer.view({-1}));
     GroupWork::Finish finish;
     if (moved.device() != buffer.device()) {
       finish = [buffer, moved] { buffer.copy_(moved.view(buffer.sizes())); };
@@ -402,73 +335,22 @@ class ProcessGroupCommunicator : public Communicator {
     factors[rank_].copy_(factor);
     Pending gathered =
         start_all_gather_v_impl(factors, std::vector<std::int64_t>(static_cast<std::size_t>(size_), tensor.numel()));
-    return Pending(std::make_unique<ProductWork>(std::move(gathered), factors, tensor));
-  }
-
-  /// A gather of factors, whose product goes to a tensor.
-  class ProductWork : public Pending::Work {
-   public:
-    ProductWork(Pending gathered, at::Tensor factors, at::Tensor product)
-        : gathered_(std::move(gathered)), factors_(std::move(factors)), product_(std::move(product)) {}
-
-    bool test() override {
-      if (!gathered_.test()) {
-        return false;
-      }
-      wait();
-      return true;
-    }
-
-    void wait() override {
-      gathered_.wait();
+    return and_then(std::move(gathered), [factors, product = tensor] {
       const c10::NoGradGuard no_grad;
-      product_.copy_(factors_.prod(0).view(product_.sizes()));
-    }
-
-   private:
-    Pending gathered_;
-    at::Tensor factors_;
-    at::Tensor product_;
-  };
+      product.copy_(factors.prod(0).view(product.sizes()));
+    });
+  }
 
   ProcessGroupOptions options_;
   ProcessGroupPtr group_;
   int rank_;
   int size_;
-  GroupWaiter waiter_;
+  GroupDevices devices_;
+  std::shared_ptr<GroupWaiter> waiter_;
   int local_rank_ = 0;
   int local_size_ = 1;
-  /// Those that the group has backends for.
-  std::vector<at::DeviceType> accelerators_;
-  /// The accelerator that takes host memory to the group, where this has no backend for the host.
-  std::optional<at::Device> host_goes_by_;
   /// Null where host memory goes through the group.
   std::unique_ptr<NodeTransfers> transfers_;
-};
-
-/// Ordinary memory, whose copy the group reduces.
-class GroupReduceBuffer : public ReduceBuffer {
- public:
-  using Reduce = std::function<void(at::Tensor&, ReduceOp)>;
-
-  GroupReduceBuffer(Communicator& communicator, Reduce reduce, std::int64_t numel, at::ScalarType dtype,
-                    at::Device device)
-      : ReduceBuffer(communicator),
-        reduce_(std::move(reduce)),
-        input_(at::empty({numel}, at::TensorOptions(dtype).device(device))) {}
-
-  const at::Tensor& input() const override { return input_; }
-
- protected:
-  void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
-    const c10::NoGradGuard no_grad;
-    output.copy_(input_.view(output.sizes()));
-    reduce_(output, op);
-  }
-
- private:
-  Reduce reduce_;
-  at::Tensor input_;
 };
 
 std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
@@ -476,14 +358,17 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
-  const GroupReduceBuffer::Reduce reduce = [this](at::Tensor& tensor, ReduceOp op) { all_reduce_impl(tensor, op); };
+  const EngineReduceBuffer::Reduce reduce = [this](const at::Tensor& input, at::Tensor& output, ReduceOp op) {
+    output.copy_(input.view(output.sizes()));
+    all_reduce_impl(output, op);
+  };
   if (reaches(device) && !device.is_cpu()) {
-    return std::make_unique<GroupReduceBuffer>(*this, reduce, numel, dtype, device);
+    return std::make_unique<EngineReduceBuffer>(*this, reduce, numel, dtype, device);
   }
   if (transfers_) {
     return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, AcrossNodes(), numel, dtype);
   }
-  return make_host_reduce_buffer<GroupReduceBuffer>(device, *this, reduce, numel, dtype, at::kCPU);
+  return make_host_reduce_buffer<EngineReduceBuffer>(device, *this, reduce, numel, dtype, at::kCPU);
 }
 
 }  // namespace

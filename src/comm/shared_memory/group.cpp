@@ -32,8 +32,9 @@ using std::chrono::milliseconds;
 constexpr int patient_spins = 30000;
 constexpr int impatient_spins = 100;
 
-/// How often, in looks and in time, a rank that waits long asks whether the others are still there.
-constexpr int looks_between_clocks = 100;
+/// How often, in looks and in time, a rank that waits long asks whether the others are still there. Few looks, as each
+/// may take time slices of all who share the processor.
+constexpr int looks_between_clocks = 8;
 constexpr auto time_between_questions = milliseconds(50);
 
 /// How long ranks that disagree wait for each other's descriptions: all of them are there, and soon tell. Where a rank

@@ -52,8 +52,6 @@ const char* environment(const char* name) {
 
 Sharing sharing_from_string(std::string_view name) { return from_string<Sharing>("shared_memory", name, sharings); }
 
-Stores stores_from_string(std::string_view name) { return from_string<Stores>("stores", name, all_stores); }
-
 std::string_view to_string(Sharing sharing) { return name_of<Sharing>(sharing, sharings); }
 
 std::string_view to_string(Stores stores) { return name_of<Stores>(stores, all_stores); }

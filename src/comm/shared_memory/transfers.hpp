@@ -31,7 +31,7 @@ class NodeTransfers {
   /// Null on every rank when `group` is or when there is no memory. Collective.
   static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group, const SharedMemoryOptions& options);
 
-  /// "shared memory (automatic: in place, cached stores)": the settings and, where they are automatic, what has been
+  /// "shared memory (automatic: in_place; stores cached)": the settings and, where they are automatic, what has been
   /// chosen so far.
   std::string description() const;
 

@@ -23,7 +23,7 @@ class WindowWriter {
   void write(std::byte* to, const std::byte* from, std::size_t bytes);
   /// The quicker way for writes of about this size.
   Store quicker(std::size_t bytes) const;
-  /// "automatic: streamed from 32 KiB on": the setting, and what has been chosen so far.
+  /// "automatic: streamed from 32 KiB": the setting, and what has been chosen so far.
   std::string description() const;
 
  private:

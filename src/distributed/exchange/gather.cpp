@@ -76,7 +76,7 @@ TensorList Exchange::gather(GatherPlan& plan, const Sharding& sharding, GatherSt
   if (alone_) {
     return all({});
   }
-  plan.agreed = plan.agreed && plan.strategy == strategy;
+  plan.agreed = plan.agreed && plan.strategy == strategy && plan.owners == sharding.owners();
   switch (strategy) {
     case GatherStrategy::naive:
       return gather_naive(sharding, all);
@@ -114,6 +114,7 @@ TensorList Exchange::gather_naive(const Sharding& sharding, LocalResults all) {
 }
 
 TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& sharding, LocalResults all) {
+  const std::vector<std::int64_t>& own = sharding.items_of(rank());
   std::optional<Failure> failure = take_deferred();
   TensorList mine;
   bool computed = false;
@@ -121,8 +122,8 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
   while (true) {
     ResultMemory* memory = plan.agreed ? &plan.results.take() : nullptr;
     TensorList places;
-    for (std::size_t k = 0; k < indices().size() && memory != nullptr; ++k) {
-      places.push_back(tensor_of(plan, *memory, indices()[k]));
+    for (std::size_t k = 0; k < own.size() && memory != nullptr; ++k) {
+      places.push_back(tensor_of(plan, *memory, own[k]));
     }
     commit();
     if (!computed && !failure) {
@@ -132,7 +133,7 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
     if (memory != nullptr) {
       bool changed = false;
       for (std::size_t k = 0; k < mine.size() && !failure; ++k) {
-        if (fits(plan.entries[static_cast<std::size_t>(indices()[k])], mine[k])) {
+        if (fits(plan.entries[static_cast<std::size_t>(own[k])], mine[k])) {
           copy_into(places[k], mine[k]);
         } else {
           changed = true;
@@ -156,7 +157,7 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
 
 TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding, LocalResult one) {
   std::optional<Failure> failure = take_deferred();
-  TensorList mine(indices().size());
+  TensorList mine(sharding.items_of(rank()).size());
   const auto compute = [&](std::size_t position) {
     if (!failure && !mine[position].defined()) {
       failure = failures_.of([&] { mine[position] = one(position); });
@@ -262,6 +263,7 @@ void Exchange::plan_gather(GatherPlan& plan, const Sharding& sharding, GatherStr
   }
   plan.agreed = true;
   plan.strategy = strategy;
+  plan.owners = sharding.owners();
 }
 
 }  // namespace adjoin

@@ -1,6 +1,7 @@
 #include "distributed/exchange/status.hpp"
 
 #include <ATen/ATen.h>
+#include <c10/util/complex.h>
 
 #include <cstring>
 
@@ -52,7 +53,7 @@ void write_status(at::Tensor& flat, std::int64_t numel, const Status& status) {
     using T = decltype(zero);
     T* words = static_cast<T*>(flat.mutable_data_ptr()) + numel;
     words[0] = static_cast<T>(status.confer ? 1.0F : 0.0F);
-    words[1] = static_cast<T>(status.sample);
+    words[1] = static_cast<T>(static_cast<typename c10::scalar_value_type<T>::type>(status.sample));
     words[2] = words[1] * words[1];
   });
   if (!done) {

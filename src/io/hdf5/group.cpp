@@ -1,6 +1,7 @@
 #include "io/hdf5/group.hpp"
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -13,10 +14,10 @@ namespace {
 
 constexpr int most_soft_links = 16;
 
-/// Where a name leads: to an object, or on along another path.
+/// Where a name leads: to an object, or on along another path, and then the object is nowhere.
 struct Link {
   std::uint64_t object = nowhere;
-  std::optional<std::string> path = {};
+  std::string path;
 };
 
 /// The link that a message describes, if it has this name.
@@ -32,10 +33,10 @@ std::optional<Link> read_link(Block message, std::string_view name) {
   }
   require(kind <= 1, "is a link to another file, which trusted allows");
   if (kind == 0) {
-    return Link{.object = message.address()};
+    return Link{.object = message.address(), .path = {}};
   }
   const auto path = message.take(message.number(2));
-  return Link{.path = std::string(path.begin(), path.end())};
+  return Link{.object = nowhere, .path = std::string(path.begin(), path.end())};
 }
 
 /// Groups of the older kind: a tree of tables, whose names and paths lie in a heap.
@@ -68,7 +69,7 @@ std::optional<Link> find_in_tables(File& file, Block symbol_table, std::string_v
       const std::uint64_t path_offset = node.number(4);
       node.skip(12);
       if (!found && text_at(name_offset) == name) {
-        found = is_soft ? Link{.path = text_at(path_offset)} : Link{.object = object};
+        found = is_soft ? Link{.object = nowhere, .path = text_at(path_offset)} : Link{.object = object, .path = {}};
       }
     }
   });
@@ -125,10 +126,10 @@ std::uint64_t follow(File& file, std::uint64_t group, const std::string& path, i
     }
     const auto link = find_link(file, here, name);
     require(link.has_value(), "has no object '", name, "' where the path leads");
-    if (link->path) {
+    if (link->object == nowhere) {
       soft_links += 1;
       require(soft_links <= most_soft_links, "is reached by more than ", most_soft_links, " soft links");
-      here = follow(file, here, *link->path, soft_links);
+      here = follow(file, here, link->path, soft_links);
     } else {
       here = link->object;
     }

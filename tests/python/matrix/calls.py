@@ -128,7 +128,7 @@ CALLS: dict[str, Call] = {
     **{f"A_dagger {solver}": _solve(solver) for solver in ("CG", "LSQR", "LSMR", "BiCGStab", "MINRES")},
     "prox_l2": lambda w, a: w.stack.prox_l2(a.image, a.measurements, 0.7, **{"max_iter": 6, "tol": 0.0, **a.options}),
     "compute_sqnorm": lambda w, a: w.stack.compute_sqnorm(a.image, **{"max_iter": 6, "local_only": False, **a.options}),
-    "sqnorm_bounds": lambda w, a: torch.tensor(w.stack.sqnorm_bounds(a.image, **{"max_iter": 30, **a.options})),
+    "sqnorm_bounds": lambda w, a: torch.tensor(w.stack.sqnorm_bounds(a.image, **{"max_iter": 10, **a.options})),
     "fidelity": lambda w, a: w.fidelity.grad(a.image, a.measurements, w.stack),
     "tiles": lambda w, a: w.tiles(a.image),
     "gradient_descent": _algorithm(gradient_descent),

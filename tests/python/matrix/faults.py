@@ -91,8 +91,8 @@ def _little_memory() -> Any:
 def _allocation(world: World, call: Call, faulty: bool) -> Any:
     arguments = world.arguments()
     # Large enough that no memory is left from before; a fault nearly anywhere in the call.
-    arguments.image = torch.ones(1, 1, 1600, 1600)
-    arguments.measurements = [torch.ones(1, 1, 1600, 1600) for _ in arguments.measurements]
+    arguments.image = torch.ones(1, 40000, 8, 8)
+    arguments.measurements = [torch.ones(1, 40000, 8, 8) for _ in arguments.measurements]
     if not faulty:
         return call(world, arguments)
     with _little_memory():

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from typing import NoReturn
 
 import torch
 from calls import CALLS, WITHOUT_IMAGE, WITHOUT_OPTIONS, World
@@ -24,12 +25,14 @@ TIME_LIMIT, LOSS_TIME_LIMIT = 2.0, 10.0
 PATIENCE = float(os.environ.get("ADJOIN_TEST_PATIENCE", "1"))
 
 
-def ends_within(seconds: float, what: str) -> threading.Timer:
-    def end() -> None:
-        os.write(2, f"{what}: no end within {seconds} s\n".encode())
-        os._exit(9)
+def end(problem: str) -> NoReturn:
+    """The ranks do not belong together any more."""
+    os.write(2, f"{problem}\n".encode())
+    os._exit(9)
 
-    timer = threading.Timer(seconds, end)
+
+def ends_within(seconds: float, what: str) -> threading.Timer:
+    timer = threading.Timer(seconds, end, [f"{what}: no end within {seconds} s"])
     timer.daemon = True
     timer.start()
     return timer
@@ -59,7 +62,10 @@ def check_cell(world: World, call_name: str, fault_name: str) -> str | None:
     except Exception as caught:  # noqa: BLE001
         error = caught
     seconds = time.monotonic() - start
-    again = call(world, world.arguments())
+    try:
+        again = call(world, world.arguments())
+    except Exception as next_error:  # noqa: BLE001
+        end(f"{what}: {type(error).__name__}: {error}; the next call raised {type(next_error).__name__}: {next_error}")
     timer.cancel()
     reports: list[object] = [None] * ctx.world_size
     mine = (type(error).__name__, str(error)) if error is not None else None

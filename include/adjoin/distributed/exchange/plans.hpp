@@ -48,6 +48,7 @@ struct GatherPlan {
   bool agreed = false;
   /// What it is laid out for.
   GatherStrategy strategy = GatherStrategy::concatenated;
+  std::vector<int> owners;
   /// By global index.
   std::vector<Entry> entries;
   /// Offset of each status header: one a rank, or one an operator (broadcast).
