@@ -12,7 +12,7 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test test-whole wheel stubs bench bench-peers format check tidy sanitize sanitize-threads clean
+.PHONY: help setup configure build demo test test-whole matrix wheel stubs bench bench-peers format check tidy sanitize sanitize-threads clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
@@ -40,6 +40,10 @@ test-whole: configure ## every test, with every case of the long ones (hours)
 	cmake -DADJOIN_WHOLE=ON $(BUILD)
 	ADJOIN_WHOLE=1 $(MAKE) test
 	cmake -DADJOIN_WHOLE=OFF $(BUILD)
+
+matrix: configure ## every collective call x every fault of one rank, on 2 and 3 ranks, under both launchers (hours)
+	ninja -C $(BUILD) -j $(JOBS) adjoin_python
+	PYTHONPATH=$(BUILD)/python python tests/python/matrix/run.py $(MATRIX)
 
 wheel: configure ## the Python package into a new virtual environment, with its first program run there
 	scripts/check_wheel.sh $(BUILD)
