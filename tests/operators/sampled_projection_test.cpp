@@ -15,7 +15,7 @@
 #include "adjoin/physics/stacked.hpp"
 #include "physics/dense.hpp"
 
-namespace adjoin {
+namespace adjoin::sampled_projection_test {
 namespace {
 
 using testing::all_types;
@@ -166,4 +166,4 @@ TEST(SampledProjection, TellsWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace adjoin
+}  // namespace adjoin::sampled_projection_test
