@@ -19,7 +19,7 @@ def communicator(ctx, request):
         return ctx.communicator
     if ctx.engine != "c10d":
         pytest.skip("shared memory is an option of torch.distributed's engine")
-    return _adjoin.process_group_communicator(dist.group.WORLD, shared_memory=False)
+    return _adjoin.process_group_communicator(dist.group.WORLD, shared_memory="off")
 
 
 def of_rank(rank, length, dtype):
