@@ -38,8 +38,7 @@ test: build ## every test
 
 test-whole: configure ## every test, with every case of the long ones (hours)
 	cmake -DADJOIN_WHOLE=ON $(BUILD)
-	ADJOIN_WHOLE=1 $(MAKE) test
-	cmake -DADJOIN_WHOLE=OFF $(BUILD)
+	ADJOIN_WHOLE=1 $(MAKE) test; result=$$?; cmake -DADJOIN_WHOLE=OFF $(BUILD); exit $$result
 
 matrix: configure ## every collective call x every fault of one rank, on 2 and 3 ranks, under both launchers (hours)
 	ninja -C $(BUILD) -j $(JOBS) adjoin_python

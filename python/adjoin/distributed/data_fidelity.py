@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import weakref
 from collections.abc import Sequence
@@ -149,36 +150,22 @@ class FidelityCalls(WithRanks):
     ) -> torch.Tensor:
         with self.ctx._telling():
             self._meet(physics)
-        if not gather:
-            return self._of_terms(name, x, y, physics, gather, args, kwargs)
-        with self.ctx._telling():
-            return self._of_terms(name, x, y, physics, gather, args, kwargs)
+        with self.ctx._telling() if gather else contextlib.nullcontext():
+            x, measurements = as_tensor(x, "x"), as_tensors(y, "y")
+            y_records = torch.is_grad_enabled() and any(t.requires_grad for t in measurements)
+            x_records = torch.is_grad_enabled() and x.requires_grad
+            recorded = y_records or x_records or self._recordable
+            if gather and not (args or kwargs or recorded) and self._has_whole(name):
+                return getattr(self._whole, name)(x, measurements)
+            term = self._value_of if name == "fn" else self._gradient_of
+            weight = 1.0 / physics.num_operators if self.reduction_mode == "mean" else 1.0
 
-    def _of_terms(
-        self,
-        name: str,
-        x: torch.Tensor,
-        y: Any,
-        physics: Any,
-        gather: bool,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> torch.Tensor:
-        x, measurements = as_tensor(x, "x"), as_tensors(y, "y")
-        y_records = torch.is_grad_enabled() and any(t.requires_grad for t in measurements)
-        x_records = torch.is_grad_enabled() and x.requires_grad
-        recorded = y_records or x_records or self._recordable
-        if gather and not (args or kwargs or recorded) and self._has_whole(name):
-            return getattr(self._whole, name)(x, measurements)
-        term = self._value_of if name == "fn" else self._gradient_of
-        weight = 1.0 / physics.num_operators if self.reduction_mode == "mean" else 1.0
+            def part(position: int, image: torch.Tensor, *own_y: torch.Tensor) -> torch.Tensor:
+                data = (own_y or measurements)[self._own(measurements, physics)[position]]
+                result = term(position, image, data, physics, args, kwargs)
+                return result if weight == 1.0 else weight * result
 
-        def part(position: int, image: torch.Tensor, *own_y: torch.Tensor) -> torch.Tensor:
-            data = (own_y or measurements)[self._own(measurements, physics)[position]]
-            result = term(position, image, data, physics, args, kwargs)
-            return result if weight == 1.0 else weight * result
-
-        return self._sums[name].reduce(part, [x, *measurements] if y_records else [x], gather)
+            return self._sums[name].reduce(part, [x, *measurements] if y_records else [x], gather)
 
     def _value_of(
         self, position: int, x: torch.Tensor, y: torch.Tensor, physics: Any, args: Any, kwargs: Any
