@@ -35,10 +35,11 @@ at::Tensor as_plain_error(const Solve& solve) {
   try {
     return solve();
   } catch (const RankFailure& failure) {
+    const auto* const agreed = dynamic_cast<const AgreedFailure*>(&failure);
     try {
       std::rethrow_if_nested(failure);
     } catch (const Error& error) {
-      if (typeid(error) == typeid(Error)) {
+      if (typeid(error) == typeid(Error) && (agreed == nullptr || agreed->everywhere)) {
         throw Error(error.what());
       }
     } catch (...) {  // NOLINT(bugprone-empty-catch): of one rank
@@ -289,39 +290,46 @@ double DistributedDataFidelity::sqnorm(const at::Tensor& x0, const Params& param
 
 // ---- Loops -------------------------------------------------------------------------------------------------------
 
-void DistributedDataFidelity::begin(const std::string& what, const std::string& options,
-                                    const std::function<void()>& local) const {
+void DistributedDataFidelity::run(const char* what, const std::function<std::string()>& begin,
+                                  const std::function<void()>& work) const {
   if (exchange_->alone()) {
-    local();  // whose exceptions need not be those of a rank
+    (void)begin();
+    work();
     return;
   }
-  CallArguments arguments;
-  arguments.add("options", options);
-  exchange_->call(what.c_str(), arguments, [&] { exchange_->agree([&] { local(); }); });
+  const auto meet = [&](const CallArguments& arguments) {
+    exchange_->call(what, arguments, [&] { exchange_->agree([] {}); });
+  };
+  CallArguments options;
+  try {
+    options.add("options", begin());
+  } catch (...) {
+    exchange_->refuse(what);
+  }
+  meet(options);
+  std::exception_ptr mine;
+  try {
+    work();
+    meet({});  // before a rank leaves, none can fail any more
+    return;
+  } catch (...) {
+    mine = std::current_exception();
+  }
+  try {
+    exchange_->call(what, {}, [&] { std::rethrow_exception(mine); });
+  } catch (const AgreedFailure& failure) {
+    if (failure.everywhere && std::current_exception() != mine) {
+      std::rethrow_exception(mine);
+    }
+    throw;
+  }
 }
 
 bool DistributedDataFidelity::on_all_ranks(const std::function<bool()>& question) const {
   return exchange_->call("agreement", {}, [&] {
-    const bool answer = exchange_->deferring(question, [] { return false; });
-    return exchange_->agree_min(answer ? 1.0 : 0.0) > 0.0;
-  });
-}
-
-void DistributedDataFidelity::deferring(const std::function<void()>& work) const {
-  if (exchange_->alone()) {
-    work();
-  } else {
-    exchange_->deferring(work, [] {});
-  }
-}
-
-void DistributedDataFidelity::settle() const {
-  if (exchange_->alone()) {
-    return;
-  }
-  exchange_->call("the end", {}, [&] {
-    exchange_->throw_deferred();
-    exchange_->agree([] {});
+    std::array<double, 1> noes = {};
+    exchange_->agree_max(noes, [&] { noes[0] = question() ? 0.0 : 1.0; });
+    return noes[0] == 0.0;
   });
 }
 

@@ -36,7 +36,6 @@ struct Loop {
   const OptimOptions& options;
   /// As in optimise().
   OnAllRanks on_all_ranks = {};
-  std::function<void()> finish = {};
   /// What else to change where the images are not numbers any more, ", …".
   std::string advice = {};
 };

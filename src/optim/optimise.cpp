@@ -148,10 +148,6 @@ OptimResult iterate(const Loop& loop, const at::Tensor& x0,
       }
     }
     if (!numbers) {
-      // A prior that failed on this rank alone has left NaN: then all ranks learn of its exception here.
-      if (loop.finish) {
-        loop.finish();
-      }
       not_numbers(loop, result.iterations);
     }
     if (!items.any_running()) {
@@ -159,21 +155,14 @@ OptimResult iterate(const Loop& loop, const at::Tensor& x0,
       break;
     }
   }
-  if (loop.finish && result.iterations > 0) {
-    loop.finish();
-  }
   return result;
 }
 
 OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step, const OptimOptions& options,
-                     const OnAllRanks& on_all_ranks, const std::function<void()>& finish) {
+                     const OnAllRanks& on_all_ranks) {
   check_options(options);
   check_start(x0, options);
-  const Loop loop{.title = title,
-                  .items = options.items.value_or(1),
-                  .options = options,
-                  .on_all_ranks = on_all_ranks,
-                  .finish = finish};
+  const Loop loop{.title = title, .items = options.items.value_or(1), .options = options, .on_all_ranks = on_all_ranks};
   return iterate(loop, x0, [&](const at::Tensor& x, int iteration, Items& /*items*/) {
     Iterate next = step(x, iteration);
     return Step{.x = std::move(next.x), .objective = next.objective, .change = next.change};

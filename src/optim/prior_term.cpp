@@ -21,13 +21,10 @@ Reals PriorTerm::values(const at::Tensor& x, const Items& items) const {
   if (!has_value()) {
     return result;
   }
-  std::ranges::fill(result, unknown);
-  run([&] {
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      const at::Tensor own = items.size() == 1 ? x : x.narrow(0, static_cast<std::int64_t>(i), 1);
-      result[i] = lambda_ * g_.fn(own).item<double>();
-    }
-  });
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const at::Tensor own = items.size() == 1 ? x : x.narrow(0, static_cast<std::int64_t>(i), 1);
+    result[i] = lambda_ * g_.fn(own).item<double>();
+  }
   return result;
 }
 
@@ -55,19 +52,7 @@ at::Tensor PriorTerm::prox(const at::Tensor& x, const Reals& steps) const {
 
 // A denoiser may make numbers of NaN, and so hide what has gone wrong: it does not get to see them.
 at::Tensor PriorTerm::image(const at::Tensor& x, const std::function<at::Tensor()>& work) const {
-  at::Tensor result;
-  if (has_value() || std::isfinite(adjoin::norm(x))) {
-    run([&] { result = work(); });
-  }
-  return result.defined() ? result : at::full_like(x, unknown);
-}
-
-void PriorTerm::run(const std::function<void()>& work) const {
-  if (f_.deferring) {
-    f_.deferring(work);
-  } else {
-    work();
-  }
+  return has_value() || std::isfinite(adjoin::norm(x)) ? work() : at::full_like(x, unknown);
 }
 
 }  // namespace adjoin

@@ -6,16 +6,15 @@
 #include <functional>
 
 #include "adjoin/core/norms.hpp"
-#include "adjoin/optim/data_term.hpp"
 #include "adjoin/optim/prior.hpp"
 #include "optim/items.hpp"
 
 namespace adjoin {
 
-/// λ g, whose failure on one rank the next message of f brings to all; until then its results are NaN.
+/// λ g. Of a prior that no value tells of NaN the image of NaN is NaN.
 class PriorTerm {
  public:
-  PriorTerm(const DataTerm& f, const Prior& g, double lambda) : f_(f), g_(g), lambda_(lambda) {}
+  PriorTerm(const Prior& g, double lambda) : g_(g), lambda_(lambda) {}
 
   bool has_value() const { return g_.explicit_prior(); }
   /// λ g(x) of each item, 0 for a prior without a value.
@@ -27,9 +26,7 @@ class PriorTerm {
 
  private:
   at::Tensor image(const at::Tensor& x, const std::function<at::Tensor()>& work) const;
-  void run(const std::function<void()>& work) const;
 
-  const DataTerm& f_;
   const Prior& g_;
   double lambda_;
 };

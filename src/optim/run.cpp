@@ -1,6 +1,7 @@
 #include "optim/run.hpp"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <iomanip>
 #include <limits>
@@ -36,23 +37,38 @@ std::string describe(const OptimOptions& options, const at::Tensor& x0, const Pr
 
 }  // namespace
 
-Run::Run(const char* title, const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options,
-         const std::string& parameters, const std::function<void()>& checks)
-    : title_(title), f_(f), x0_(x0), options_(options), prior_(f, g, options.lambda), iterating_(g) {
-  const auto local = [&] {
+OptimResult run_algorithm(const Algorithm& algorithm, const DataTerm& f, const Prior& g, const at::Tensor& x0,
+                          const OptimOptions& options, const std::function<OptimResult(const Run& run)>& body) {
+  const c10::NoGradGuard no_grad;
+  const auto begin = [&] {
     check_options(options);
     check_start(x0, options);
-    if (checks) {
-      checks();
+    if (algorithm.checks) {
+      algorithm.checks();
     }
+    return algorithm.parameters + describe(options, x0, g);
   };
-  if (f.begin) {
-    f.begin(title, parameters + describe(options, x0, g), local);
+  OptimResult result;
+  const auto work = [&] { result = body(Run(algorithm.title, f, g, x0, options)); };
+  if (f.run) {
+    f.run(algorithm.title, begin, work);
   } else {
-    local();
+    (void)begin();
+    work();
   }
-  items_ = Items(options.items ? *options.items : f.items ? f.items(x0) : 1);
+  return result;
 }
+
+Run::Run(const char* title, const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options)
+    : title_(title),
+      f_(f),
+      x0_(x0),
+      options_(options),
+      prior_(g, options.lambda),
+      iterating_(g),
+      items_(options.items ? *options.items
+             : f.items     ? f.items(x0)
+                           : 1) {}
 
 at::Tensor Run::in_dtype(const at::Tensor& gradient) const {
   const at::ScalarType dtype = x0_.scalar_type();
@@ -81,12 +97,8 @@ double Run::objective_if_wanted(const at::Tensor& x) const {
 
 OptimResult Run::iterate(const std::function<Step(const at::Tensor& x, int iteration, Items& items)>& step,
                          const std::string& advice) const {
-  const Loop loop{.title = title_,
-                  .items = items_.count(),
-                  .options = options_,
-                  .on_all_ranks = f_.on_all_ranks,
-                  .finish = f_.settle,
-                  .advice = advice};
+  const Loop loop{
+      .title = title_, .items = items_.count(), .options = options_, .on_all_ranks = f_.on_all_ranks, .advice = advice};
   return adjoin::iterate(loop, x0_, step);
 }
 

@@ -13,12 +13,19 @@
 
 namespace adjoin {
 
-/// One run of an algorithm: checks what it was given, and agrees on it with the other ranks.
+/// What an algorithm is called and takes.
+struct Algorithm {
+  const char* title;
+  /// The parameters of its own, as text.
+  std::string parameters = {};
+  /// Throws where something is missing or wrong.
+  std::function<void()> checks = {};
+};
+
+/// One run of an algorithm, on arguments that are checked.
 class Run {
  public:
-  /// `parameters`: the algorithm's own, as text. `checks` throws where something is missing or wrong.
-  Run(const char* title, const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options,
-      const std::string& parameters = "", const std::function<void()>& checks = {});
+  Run(const char* title, const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options);
 
   const Items& items() const { return items_; }
   const PriorTerm& prior() const { return prior_; }
@@ -26,7 +33,7 @@ class Run {
   ItemValues evaluate(const at::Tensor& x, bool values) const;
   /// f's gradient in the dtype of the image.
   at::Tensor in_dtype(const at::Tensor& gradient) const;
-  /// Σ f + λ g over the items, NaN unless the options ask for it. The prior first: its failure then travels with f's.
+  /// Σ f + λ g over the items, NaN unless the options ask for it.
   double objective_if_wanted(const at::Tensor& x) const;
 
   /// Iterates. `advice` as in Loop.
@@ -40,8 +47,13 @@ class Run {
   const OptimOptions& options_;
   PriorTerm prior_;
   Prior::Iterating iterating_;
-  Items items_{1};
+  Items items_;
 };
+
+/// Checks the arguments and runs `body`, cut off from autograd. Among ranks, whose options must be equal, whatever is
+/// thrown on one is thrown on all.
+OptimResult run_algorithm(const Algorithm& algorithm, const DataTerm& f, const Prior& g, const at::Tensor& x0,
+                          const OptimOptions& options, const std::function<OptimResult(const Run& run)>& body);
 
 /// Σ over the items.
 double sum(const Reals& values);

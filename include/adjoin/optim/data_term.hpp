@@ -37,15 +37,11 @@ struct DataTerm {
 
   /// How many independent problems images like x0 hold; 1 where empty.
   std::function<std::int64_t(const at::Tensor& x0)> items;
-  /// Runs `local`, what precedes the first message. Among ranks an exception is thrown on all, and so is a difference
-  /// of the `options`, which name the call's.
-  std::function<void(const std::string& what, const std::string& options, const std::function<void()>& local)> begin;
+  /// Runs the algorithm `what`, first `begin`, then `work`. Among ranks an exception of one is thrown on all, and so is
+  /// a difference between the options, which begin() returns as text. Empty: there is one process.
+  std::function<void(const char* what, const std::function<std::string()>& begin, const std::function<void()>& work)>
+      run;
   OnAllRanks on_all_ranks;
-  /// Runs work that is every rank's own, such as a prior's. Among ranks an exception is kept, and f's next message
-  /// throws it on all. Empty: exceptions pass.
-  std::function<void(const std::function<void()>& work)> deferring;
-  /// Ends a loop in which deferring() was used: throws on all ranks what was kept since f's last message.
-  std::function<void()> settle;
 };
 
 struct DataTermOptions {
@@ -78,14 +74,15 @@ DataTerm data_term(const Fidelity& fidelity, const Y& y, const DataTermOptions& 
       .sqnorm = [=, &fidelity](const at::Tensor& x0) { return fidelity.sqnorm(x0, options.params); },
       .convex = fidelity.is_linear(),
       .items = [=, &fidelity](const at::Tensor& x0) { return fidelity.items(x0, y); },
-      .begin =
-          [=, &fidelity](const std::string& what, const std::string& own, const std::function<void()>& local) {
-            fidelity.begin(
-                what, c10::str(own, ", prox_max_iter ", options.prox.max_iter, ", prox_tol ", options.prox.tol), local);
+      .run =
+          [&fidelity, prox = options.prox](const char* what, const std::function<std::string()>& begin,
+                                           const std::function<void()>& work) {
+            const auto all_options = [&] {
+              return c10::str(begin(), ", prox_max_iter ", prox.max_iter, ", prox_tol ", prox.tol);
+            };
+            fidelity.run(what, all_options, work);
           },
-      .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); },
-      .deferring = [&fidelity](const std::function<void()>& work) { fidelity.deferring(work); },
-      .settle = [&fidelity] { fidelity.settle(); }};
+      .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); }};
 }
 
 }  // namespace adjoin

@@ -61,17 +61,13 @@ class DistributedDataFidelity {
   /// ‖A‖² to a few percent, seldom less than it is and then by little (the stack's guess_sqnorm).
   double sqnorm(const at::Tensor& x0, const Params& params = {}) const;
 
-  /// Begins a call `what` of several messages: runs `local`, which may throw on any rank, and throws on every rank if
-  /// it did, or if the options, as text, are not equal on all.
-  void begin(const std::string& what, const std::string& options, const std::function<void()>& local) const;
+  /// Runs `what`, `work` in which this object's calls and work of a rank's own take turns, such as an algorithm: what
+  /// is thrown on one rank, at whatever point, is thrown on all; what all throw alike, as it is. `begin` checks the
+  /// arguments and returns the options as text, which must be equal on all ranks. Two small collectives, before and
+  /// after.
+  void run(const char* what, const std::function<std::string()>& begin, const std::function<void()>& work) const;
   /// Whether every rank answers the question with yes, by a small collective; throws everywhere where one throws.
   bool on_all_ranks(const std::function<bool()>& question) const;
-  /// Runs work of this rank's own. Among several ranks an exception is kept, and thrown on every rank by the next call
-  /// of this object.
-  void deferring(const std::function<void()>& work) const;
-  /// Ends a loop in which deferring() was used, by a small collective: what was kept is thrown on every rank, also on
-  /// those that cannot know of the end and make another call.
-  void settle() const;
 
  private:
   using Wanted = detail::StackTerms::Wanted;

@@ -87,11 +87,9 @@ using OnAllRanks = std::function<bool(const std::function<bool()>& question)>;
 /// x_k = step(x_{k−1}, k), k = 1, 2, …, until the change is at most tol, the monitor asks to stop (on any rank, when
 /// `on_all_ranks` is given: one small message an iteration, and only with a monitor), or max_iter. `title` heads the
 /// progress bar and messages. Cut off from autograd. Among ranks every rank runs the same loop on the same images.
-/// `finish`, when given, is called after the last iteration, if there was one and the monitor did not ask to stop.
 /// Throws Error, naming the iteration, when the image is no longer finite.
 OptimResult optimise(std::string_view title, const at::Tensor& x0, const OptimStep& step,
-                     const OptimOptions& options = {}, const OnAllRanks& on_all_ranks = {},
-                     const std::function<void()>& finish = {});
+                     const OptimOptions& options = {}, const OnAllRanks& on_all_ranks = {});
 
 /// The history as a JSON array of objects with the fields of IterationRecord; what is not finite is null.
 std::string to_json(const std::vector<IterationRecord>& history);

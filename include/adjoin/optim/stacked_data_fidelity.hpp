@@ -59,12 +59,11 @@ class StackedDataFidelity {
   double sqnorm(const at::Tensor& x0, const Params& params = {}) const;
 
   // As in DistributedDataFidelity, where there is one process.
-  void begin(const std::string& /*what*/, const std::string& /*options*/, const std::function<void()>& local) const {
-    local();
+  void run(const char* /*what*/, const std::function<std::string()>& begin, const std::function<void()>& work) const {
+    (void)begin();
+    work();
   }
   bool on_all_ranks(const std::function<bool()>& question) const { return question(); }
-  void deferring(const std::function<void()>& work) const { work(); }
-  void settle() const {}
 
  private:
   using Wanted = detail::StackTerms::Wanted;

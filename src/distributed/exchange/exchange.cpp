@@ -100,16 +100,15 @@ void Exchange::settle(const char* method, const CallArguments& arguments, const 
   const std::optional<Failure> mine = std::exchange(refused_, std::nullopt);
   const Name name(method, owner_);
   const std::vector<CallDisagreement::Entry>& entries = disagreement.entries;
-  bool same_call = true;
+  std::vector<std::optional<Failure>> refusals(entries.size());
   for (std::size_t r = 0; r < entries.size(); ++r) {
-    if (!entries[r].refusal.empty()) {
-      failures_.throw_agreed(
-          failure_from(entries[r].refusal).value_or(Failure{.rank = static_cast<int>(r), .reason = entries[r].refusal}),
-          mine);
+    if (const std::string& refusal = entries[r].refusal; !refusal.empty()) {
+      refusals[r] = failure_from(refusal).value_or(Failure{.rank = static_cast<int>(r), .reason = refusal});
     }
-    same_call = same_call && entries[r].call == name.text() && !entries[r].left;
   }
-  if (same_call &&
+  failures_.throw_first(refusals, mine);
+  const auto is_this_call = [&](const auto& entry) { return entry.call == name.text() && !entry.left; };
+  if (std::ranges::all_of(entries, is_this_call) &&
       std::ranges::any_of(entries, [&](const auto& e) { return e.fingerprint != entries[0].fingerprint; })) {
     const CallScope comparing = communicator_->enter({.name = "comparing arguments"});
     compare(method, arguments);

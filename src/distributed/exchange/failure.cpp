@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <iterator>
 #include <sstream>
 #include <utility>
@@ -34,8 +35,8 @@ void Failures::throw_local(std::exception_ptr exception) const {
   }
 }
 
-void Failures::throw_agreed(const Failure& first, const std::optional<Failure>& mine) const {
-  const AgreedFailure failure(communicator_, first.rank, first.operator_index, first.reason);
+void Failures::throw_agreed(const Failure& first, const std::optional<Failure>& mine, bool everywhere) const {
+  const AgreedFailure failure(communicator_, first.rank, first.operator_index, first.reason, everywhere);
   if (!mine || !mine->exception) {
     throw failure;
   }
@@ -48,10 +49,10 @@ void Failures::throw_agreed(const Failure& first, const std::optional<Failure>& 
 
 void Failures::throw_first(const std::vector<std::optional<Failure>>& reports,
                            const std::optional<Failure>& mine) const {
-  for (const std::optional<Failure>& report : reports) {
-    if (report) {
-      throw_agreed(*report, mine);
-    }
+  const auto first = std::ranges::find_if(reports, [](const auto& report) { return report.has_value(); });
+  if (first != reports.end()) {
+    const auto is_alike = [&](const auto& report) { return report && report->reason == (*first)->reason; };
+    throw_agreed(**first, mine, std::ranges::all_of(reports, is_alike));
   }
 }
 

@@ -23,9 +23,12 @@ struct Failure {
 /// A failure that every rank of a communicator throws.
 class AgreedFailure : public RankFailure {
  public:
-  AgreedFailure(const void* communicator, int failed_rank, std::int64_t failed_operator, const std::string& why)
-      : RankFailure(failed_rank, failed_operator, why), among(communicator) {}
+  AgreedFailure(const void* communicator, int failed_rank, std::int64_t failed_operator, const std::string& why,
+                bool is_everywhere = false)
+      : RankFailure(failed_rank, failed_operator, why), among(communicator), everywhere(is_everywhere) {}
   const void* among;
+  /// Whether every rank has failed, for one reason.
+  bool everywhere;
 };
 
 /// How the failures of one rank are told, and what all ranks throw when they have heard of one.
@@ -52,7 +55,8 @@ class Failures {
   /// Throws a RankFailure around an exception of this rank.
   [[noreturn]] void throw_local(std::exception_ptr exception) const;
   /// Throws the same failure on every rank, around this rank's own where it has one.
-  [[noreturn]] void throw_agreed(const Failure& first, const std::optional<Failure>& mine) const;
+  [[noreturn]] void throw_agreed(const Failure& first, const std::optional<Failure>& mine,
+                                 bool everywhere = false) const;
   [[noreturn]] void throw_agreed(int rank, const std::string& reason) const {
     throw AgreedFailure(communicator_, rank, -1, reason);
   }
