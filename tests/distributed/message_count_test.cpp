@@ -41,6 +41,15 @@ TEST_F(Messages, AdjointLikeCallsAreOneReductionOfTheImagesSize) {
   check_one_image(count([&] { (void)stack.A_adjoint_A(x); }));
 }
 
+TEST_F(Messages, ASumOfMeasurementsIsOneReduction) {
+  const DistributedStackedLinearPhysics alike(context, n, [](std::int64_t index, at::Device, const Params&) {
+    return std::make_shared<Matrix>(matrix_of(4 * index, at::kDouble), image_shape);
+  });
+  const MessageCounters counted = count([&] { (void)alike.A_reduced(x, Reduction::sum); });
+  EXPECT_EQ(counted.collectives, expected(1));
+  EXPECT_EQ(counted.reductions, expected(1));
+}
+
 TEST_F(Messages, AWithGatherIsOneGather) {
   const MessageCounters counted = count([&] { (void)stack.A(x); });
   EXPECT_EQ(counted.collectives, expected(1));

@@ -1,5 +1,5 @@
 // Algorithms for min_x f(x) + λ g(x): f a data term, g a prior. They know no ranks: what the data term does, it does on
-// all of them. A prior that fails on one rank fails on all, too: its failure travels with the data term's next message.
+// all of them. What fails on one rank, in the prior or between two calls, fails on all at the data term's next message.
 // Options and x0 must be equal on all ranks, which is checked.
 //
 // Results have the dtype of x0, whatever that of the data. The images of a batch are independent problems

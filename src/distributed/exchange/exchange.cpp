@@ -164,12 +164,6 @@ std::vector<Params> Exchange::confer(const Params& mine, const std::optional<Fai
 
 void Exchange::agree(c10::function_ref<void()> local) { agree_max({}, local); }
 
-void Exchange::throw_deferred() {
-  if (const std::optional<Failure> failure = take_deferred()) {
-    std::rethrow_exception(failure->exception);
-  }
-}
-
 double Exchange::agree_min(double value) {
   std::array<double, 1> message = {-value};
   agree_max(message, [] {});

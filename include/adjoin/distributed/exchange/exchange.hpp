@@ -119,8 +119,6 @@ class Exchange : public ScalarSum {
   void agree(c10::function_ref<void()> local);
   /// Largest of the ranks' values, one by one, after `local`, which fills them in; likewise.
   void agree_max(std::span<double> values, c10::function_ref<void()> local);
-  /// Throws what deferring() has kept, if anything: on all ranks, whatever call they make next.
-  void throw_deferred();
   /// Smallest of the ranks' `value`s.
   double agree_min(double value);
 
