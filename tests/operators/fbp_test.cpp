@@ -111,6 +111,8 @@ std::vector<Scan> scans() {
       {"wide detector, extrapolated", half_turn, {.detectors = 128}, 6, -9, extrapolate},
       {"narrow detector", half_turn, narrow, 0, 0, {}, "beyond the detector"},
       {"narrow detector on one side", half_turn, {.detectors = 90, .shift = 15.0}, 0, 0, {}, "a full turn"},
+      {"half of the beam, 196 degrees, off the middle", random_angles(336, 196, 3), right_half, 6, -9, {}, "beyond the"},
+      {"odd sizes", steps(0, 0.7, 257), {.detectors = 131}, 5, -4, {}, {}, {129, 127}},
       {"from -60 to 60", steps(-60, 1, 121), {.detectors = 128}, 0, 0, {}, "leave out 59"},
       {"two missing wedges",
        at::cat({steps(0, 1, 60), steps(80, 1, 60)}),

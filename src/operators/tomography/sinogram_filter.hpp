@@ -42,9 +42,12 @@ class SinogramFilter {
 
  private:
   void warn_if_truncated(const at::Tensor& y) const;
+  /// |mean projections|: of all views, and of those of each twelfth of a turn, (13, cells).
+  at::Tensor mean_profiles(const at::Tensor& y) const;
   at::Tensor extrapolated(const at::Tensor& y) const;
 
   AngularWeights angular_;
+  at::Tensor sectors_;  // which twelfth of a turn each angle lies in
   double period_ = 180.0;
   TomographyOptions scan_;
   TomographyOptions detector_;
