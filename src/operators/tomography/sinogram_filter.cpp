@@ -208,33 +208,40 @@ SinogramFilter::SinogramFilter(std::span<const double> angles, std::array<std::i
   detector_.shift += (options.shift > 0.0 ? -0.5 : 0.5) * static_cast<double>(added);
 }
 
-at::Tensor SinogramFilter::mean_profiles(const at::Tensor& y) const {
+SinogramFilter::Profiles SinogramFilter::mean_profiles(const at::Tensor& y) const {
   const at::Tensor views = y.detach().flatten(0, -3).mean(0).to(at::kCPU, at::kDouble);
   const at::Tensor counts = at::bincount(sectors_, {}, sectors).clamp_min(1).to(at::kDouble).unsqueeze(1);
-  const at::Tensor sums = at::zeros({sectors, views.size(1)}, views.options()).index_add(0, sectors_, views);
-  return at::cat({views.mean(0, true), sums / counts}).abs();
+  const auto mean_of = [&](const at::Tensor& values) {
+    return at::zeros({sectors, views.size(1)}, views.options()).index_add(0, sectors_, values) / counts;
+  };
+  const at::Tensor means = mean_of(views);
+  const at::Tensor variances = (mean_of(views.square()) - means.square()).clamp_min(0.0) / counts;
+  return {.means = at::cat({views.mean(0, true), means}).abs().contiguous(),
+          .noise = at::cat({at::zeros_like(means[0]).unsqueeze(0), variances.sqrt()}).contiguous()};
 }
 
 void SinogramFilter::warn_if_truncated(const at::Tensor& y) const {
   if (y.numel() == 0 || y.size(-1) < 4) {
     return;
   }
-  const at::Tensor profiles = mean_profiles(y);
-  const auto cells = static_cast<std::size_t>(profiles.size(1));
-  const double greatest = profiles[0].max().item<double>();
+  const auto [means, noise] = mean_profiles(y);
+  const auto cells = static_cast<std::size_t>(means.size(1));
+  const double greatest = means[0].max().item<double>();
   double first = 0.0;
   double last = 0.0;
-  for (std::int64_t k = 0; k < profiles.size(0); ++k) {
-    const std::span profile(profiles.const_data_ptr<double>() + k * profiles.size(1), cells);
-    // Few views have more noise.
-    const double least = (k == 0 ? 0.02 : 0.05) * greatest;
+  for (std::int64_t k = 0; k < means.size(0); ++k) {
+    const std::span profile(means.const_data_ptr<double>() + k * means.size(1), cells);
+    const std::span error(noise.const_data_ptr<double>() + k * means.size(1), cells);
     // The square of a chord's length is nearly linear at the border of an object: extrapolated, it tells how far the
     // object goes on beyond the last cell. Up to two cells do not matter.
-    const auto beyond = [&](double end, double two_before) {
-      return end > least && 2.0 * end * end > two_before * two_before ? end : 0.0;
+    const auto beyond = [&](std::size_t end, std::size_t two_before) {
+      const double least = std::max((k == 0 ? 0.02 : 0.05) * greatest, 4.0 * error[end]);
+      return profile[end] > least && 2.0 * profile[end] * profile[end] > profile[two_before] * profile[two_before]
+                 ? profile[end]
+                 : 0.0;
     };
-    first = std::max(first, beyond(profile[0], profile[2]));
-    last = std::max(last, beyond(profile[cells - 1], profile[cells - 3]));
+    first = std::max(first, beyond(0, 2));
+    last = std::max(last, beyond(cells - 1, cells - 3));
   }
   if (first > 0.0 || last > 0.0) {
     TORCH_WARN(
