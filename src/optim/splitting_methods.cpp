@@ -32,15 +32,19 @@ double curvature_of_terms(const DataTerm& f, const at::Tensor& x0, double sqnorm
   constexpr double nearly_all = 1e-12;
   constexpr int evaluations = 5;
   const double whole = way(nearly_all);
+  constexpr double farthest = 1e4;
   double kappa = 1.0;
+  double part = 0.0;
   for (int k = 0; k < evaluations; ++k) {
-    const double part = way(kappa) / whole;
-    if (!(part > 0.0 && part < 1.0)) {
+    part = way(kappa) / whole;
+    if (!(part >= 0.0)) {
       return 1.0;
     }
-    kappa *= part / (1.0 - part);  // exact for a quadratic
+    kappa *=
+        part < 1.0 ? std::clamp(part / (1.0 - part), 1.0 / farthest, farthest) : farthest;  // exact for a quadratic
   }
-  return std::isfinite(kappa) && kappa > 0.0 ? kappa : 1.0;
+  // The way of an indicator does not depend on κ.
+  return part > 0.01 && part < 0.99 ? kappa : 1.0;
 }
 
 }  // namespace

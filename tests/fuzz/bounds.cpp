@@ -16,7 +16,8 @@ void load(const std::filesystem::path& path) {
     const std::string taken(std::size_t{65} << 20, 'x');
     number = taken[taken.size() / 2];
   } else if (what == "time") {
-    for (;; number = 0) {
+    for (;;) {
+      number = 0;
     }
   } else if (what == "exception") {
     throw std::runtime_error("not one of adjoin's own");
