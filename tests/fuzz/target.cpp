@@ -24,13 +24,13 @@ namespace {
 
 [[noreturn]] void give_up(const char* what) {
   std::fprintf(stderr, "fuzz: %s; the file is current.%s\n", what, program_invocation_short_name);
-  std::abort();
+  std::_Exit(1);
 }
 
 void on_alarm(int /*signal*/) {
   constexpr char text[] = "fuzz: no answer within 2 s; the file is current.<program>\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, text, sizeof text - 1);
-  std::abort();
+  std::_Exit(1);
 }
 
 /// Two seconds of processor time, so that other programs on the machine do not count; but who waits for something uses
