@@ -12,7 +12,8 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test test-whole matrix wheel stubs bench bench-peers format check tidy sanitize sanitize-threads clean
+.PHONY: help setup configure build demo test test-whole matrix wheel stubs bench bench-peers format check check-installing tidy \
+  sanitize sanitize-threads fuzz clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
@@ -67,6 +68,9 @@ check: configure ## formatting, the include graph, and that every public header 
 	python scripts/check_includes.py
 	ninja -C $(BUILD) -j $(JOBS) adjoin_headers
 
+check-installing: build ## every block of docs/installing.md as it stands, in copies of the sources (half an hour)
+	python tests/installing.py package own pip --build $(BUILD)
+
 tidy: configure ## clang-tidy over our sources, or those under TIDY (folders)
 	python scripts/tidy.py $(BUILD) $(TIDY)
 
@@ -78,6 +82,12 @@ sanitize-threads: ## build and test comm and the operators under ThreadSanitizer
 	$(MAKE) configure PRESET=tsan
 	ninja -C build/tsan -j $(JOBS) comm_test operators_test
 	setarch -R ctest --preset tsan -R '^(comm\.|operators$$)'
+
+CLANG ?= $(shell command -v clang++-19 || command -v clang++)
+fuzz: setup ## 100 000 changed files for every loader under AddressSanitizer and UBSan, by libFuzzer where Clang is
+	$(if $(CLANG),cmake --preset fuzz -DCMAKE_CXX_COMPILER=$(CLANG),$(MAKE) configure PRESET=sanitize)
+	ninja -C build/$(if $(CLANG),fuzz,sanitize) -j $(JOBS) fuzzers
+	ctest --preset $(if $(CLANG),fuzz,sanitize) -R '^fuzz\.' -j $(JOBS)
 
 clean: ## forget builds and results; .venv and .cache stay
 	rm -rf build out

@@ -15,9 +15,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_G
   target_compile_options(adjoin_options INTERFACE -Wno-array-bounds -Wno-stringop-overflow)
 endif()
 if(ADJOIN_SANITIZE)
+  target_compile_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE} -fno-omit-frame-pointer)
   # What the sanitizers insert makes GCC doubt that optional members are initialised.
-  target_compile_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE} -fno-omit-frame-pointer
-                                                  -Wno-maybe-uninitialized)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(adjoin_options INTERFACE -Wno-maybe-uninitialized)
+  endif()
   target_link_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE})
 endif()
 

@@ -63,28 +63,65 @@ function(adjoin_mpi_test name)
   endif()
 endfunction()
 
+# adjoin_fuzz_program(NAME USES rooms…): tests/fuzz/NAME.cpp, which tests/fuzz/target.hpp describes. The target `fuzzers`
+# is all of them.
+option(ADJOIN_LIBFUZZER "Change files by libFuzzer, of Clang, in place of tests/fuzz/mutate.cpp" OFF)
+add_custom_target(fuzzers)
+function(adjoin_fuzz_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES")
+  set(sources fuzz/${name}.cpp fuzz/target.cpp fuzz/allocations.cpp)
+  if(NOT ADJOIN_LIBFUZZER)
+    list(APPEND sources fuzz/mutate.cpp)
+  endif()
+  adjoin_program(fuzz_${name} SOURCES ${sources} USES ${arg_USES})
+  if(ADJOIN_LIBFUZZER)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  endif()
+  target_include_directories(fuzz_${name} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz/${name}")
+  add_dependencies(fuzzers fuzz_${name})
+endfunction()
+
 # adjoin_fuzz_test(FORMAT USES rooms…): the loader of a format, in tests/fuzz/FORMAT.cpp, given some thousand files that
 # are changed at random, and 100 000 where sanitizers look on.
-option(ADJOIN_LIBFUZZER "Change files by libFuzzer, of Clang, in place of tests/fuzz/mutate.cpp" OFF)
 function(adjoin_fuzz_test format)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES")
-  set(sources fuzz/${format}.cpp fuzz/target.cpp fuzz/allocations.cpp)
+  adjoin_fuzz_program(${format} ${ARGN})
   set(folder "${PROJECT_BINARY_DIR}/fuzz/${format}")
-  file(MAKE_DIRECTORY "${folder}")
-  set(runs $<IF:$<BOOL:${ADJOIN_SANITIZE}>,100000,3000>)
+  set(runs 3000)
+  if(ADJOIN_SANITIZE)
+    set(runs 100000)
+  endif()
   if(ADJOIN_LIBFUZZER)
-    adjoin_program(fuzz_${format} SOURCES ${sources} USES ${arg_USES})
-    target_link_options(fuzz_${format} PRIVATE -fsanitize=fuzzer)
-    set(arguments -runs=${runs} -seed=1 -max_len=4096 -len_control=0 -timeout=20 -rss_limit_mb=0 -print_final_stats=1
-        "${folder}/files")
+    set(arguments -runs=${runs} -seed=1 -max_len=4096 -len_control=0 -timeout=100 -rss_limit_mb=0 -malloc_limit_mb=0
+        -detect_leaks=0 -print_final_stats=1 "${folder}/files")
   else()
-    adjoin_program(fuzz_${format} SOURCES ${sources} fuzz/mutate.cpp USES ${arg_USES})
     set(arguments ${runs})
   endif()
   add_test(NAME fuzz.${format} COMMAND fuzz_${format} ${arguments} WORKING_DIRECTORY "${folder}")
-  target_include_directories(fuzz_${format} PRIVATE "${PROJECT_SOURCE_DIR}/src")
   set_tests_properties(fuzz.${format} PROPERTIES TIMEOUT 1800
                        ENVIRONMENT "${adjoin_test_environment};ADJOIN_FUZZ_SEEDS=${folder}/files")
+endfunction()
+
+# adjoin_fuzz_bounds_test(): that loaders which break a bound do not pass.
+function(adjoin_fuzz_bounds_test)
+  adjoin_fuzz_program(bounds USES core)
+  set(folder "${PROJECT_BINARY_DIR}/fuzz/bounds")
+  set(memory "fuzz: memory: ")
+  set(time "fuzz: no answer within 2 s")
+  set(exception "fuzz: not one of adjoin's own")
+  set(heap "AddressSanitizer: heap-buffer-overflow")
+  set(undefined "runtime error: signed integer overflow")
+  set(breaches memory time exception)
+  if(ADJOIN_SANITIZE MATCHES "address.*undefined")
+    list(APPEND breaches heap undefined)
+  endif()
+  foreach(breach IN LISTS breaches)
+    file(WRITE "${folder}/${breach}" "${breach}")
+    add_test(NAME fuzz.bounds.${breach} COMMAND fuzz_bounds "${folder}/${breach}" WORKING_DIRECTORY "${folder}")
+    set_tests_properties(fuzz.bounds.${breach} PROPERTIES TIMEOUT 100 PASS_REGULAR_EXPRESSION "${${breach}}"
+                                                          RESOURCE_LOCK fuzz_bounds
+                                                          ENVIRONMENT "${adjoin_test_environment}")
+  endforeach()
 endfunction()
 
 # adjoin_header_test(): the target adjoin_headers, which compiles every public header by itself. Those that begin with

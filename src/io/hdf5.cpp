@@ -25,6 +25,8 @@ using hdf5::require;
 
 /// Bytes that a file of any size may make of values that it does not hold, such as a fill value.
 constexpr std::uint64_t most_filled = 16 << 20;
+/// Values of more than this, and of more than four times the file, are counted before memory is taken for them.
+constexpr std::uint64_t usual = 32 << 20;
 
 std::vector<std::int64_t> sizes_of(const Dataset& data) {
   std::vector<std::int64_t> sizes(data.sizes.begin(), data.sizes.end());
@@ -114,30 +116,34 @@ void scatter(const Dataset& data, const Chunk& chunk, const std::vector<std::uin
 at::Tensor read_chunks(File& file, const Dataset& data, std::uint64_t bytes) {
   require(!data.sizes.empty(), "is damaged: a single number has chunks");
   const std::uint64_t whole = hdf5::chunk_bytes(data);
-  const std::vector<Chunk> chunks = hdf5::list_chunks(file, data);
+  // Values take no more memory than what is stored can be unpacked to, and some that are filled in.
+  std::uint64_t count = 0;
+  std::uint64_t stored = 0;
+  hdf5::for_each_chunk(file, data, [&](const Chunk& chunk) {
+    const bool packed = !data.filters.empty();
+    require(packed ? whole / most_inflated <= chunk.bytes : whole == chunk.bytes,
+            "is damaged: a chunk is larger than what is stored of it");
+    count += 1;
+    stored += chunk.bytes;
+  });
   std::uint64_t possible = 1;
   for (std::size_t axis = 0; axis < data.sizes.size(); ++axis) {
     possible *= (data.sizes[axis] - 1) / data.layout.chunk[axis] + 1;
   }
-  const bool complete = chunks.size() >= possible;
-  // Values take no more memory than what is stored can be unpacked to, and some that are filled in.
-  std::uint64_t stored = 0;
-  for (const Chunk& chunk : chunks) {
-    const bool packed = !data.filters.empty();
-    require(packed ? whole / most_inflated <= chunk.bytes : whole == chunk.bytes,
-            "is damaged: a chunk is larger than what is stored of it");
-    stored += chunk.bytes;
-  }
+  const bool complete = count >= possible;
   const std::uint64_t present = data.filters.empty() ? stored : stored * most_inflated;
   check_fill(data, complete || bytes <= present ? 0 : bytes - present);
   require(complete || data.fill, "has values that were never written, and no fill value");
-  const at::Tensor array = filled(data);
   std::vector<std::uint8_t> packed;
-  std::vector<std::uint8_t> values(chunks.empty() ? 0 : whole);
-  for (const Chunk& chunk : chunks) {
+  std::vector<std::uint8_t> values;
+  if (bytes > 4 * file.size() + usual) {
+    hdf5::for_each_chunk(file, data, [&](const Chunk& chunk) { hdf5::read_chunk(file, data, chunk, packed, values); });
+  }
+  const at::Tensor array = filled(data);
+  hdf5::for_each_chunk(file, data, [&](const Chunk& chunk) {
     hdf5::read_chunk(file, data, chunk, packed, values);
     scatter(data, chunk, values, array);
-  }
+  });
   return array;
 }
 

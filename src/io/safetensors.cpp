@@ -39,6 +39,9 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 10> kTensorTyp
                                                                                        {"BOOL", at::kBool}}};
 constexpr const char* kMetadata = "__metadata__";
 constexpr std::uint64_t kLongestHeader = 100'000'000;  // the format's own limit
+/// Of tensors and of metadata. The largest models have a thousand in a file; an entry takes many times the memory of
+/// the text that claims it.
+constexpr std::size_t most_entries = 65536;
 
 struct Entry {
   std::string name = {};
@@ -75,6 +78,9 @@ class HeaderParser : public nlohmann::json_sax<json> {
       if (!in_metadata_) {
         entries.push_back({.name = text});
       }
+      if (names_.size() >= most_entries) {
+        return refuse(c10::str("has more than ", most_entries, " tensors"));
+      }
       return names_.insert(text).second || refuse(c10::str("has two entries '", text, "'"));
     }
     key_ = text;
@@ -83,7 +89,8 @@ class HeaderParser : public nlohmann::json_sax<json> {
   bool string(string_t& text) override {
     if (in_metadata_ && depth_ == 2) {
       metadata[key_] = text;
-      return true;
+      return metadata.size() <= most_entries ||
+             refuse(c10::str("has more than ", most_entries, " entries of metadata"));
     }
     if (depth_ == 2 && !in_array_ && key_ == "dtype") {
       entries.back().type = text;

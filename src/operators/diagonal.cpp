@@ -13,6 +13,7 @@
 #include "adjoin/core/layout.hpp"
 #include "adjoin/physics/fused_of.hpp"
 #include "kernels/weigh.hpp"
+#include "operators/squares.hpp"
 
 namespace adjoin {
 
@@ -144,7 +145,7 @@ class FusedDiagonals final : public FusedOf<Diagonal> {
 
   at::Tensor A_adjoint_A(const at::Tensor& x, const at::Tensor& out) const override {
     const auto plan = plan_for(x);
-    if (plan == nullptr) {
+    if (plan == nullptr || !plan->normal.defined()) {
       return {};
     }
     at::Tensor product = fit_or_empty(out, x.sizes(), x.options());
@@ -157,11 +158,12 @@ class FusedDiagonals final : public FusedOf<Diagonal> {
                                   const at::Tensor& out) const override {
     const auto plan = plan_for(x);
     const std::vector<double> numbers = plan != nullptr && y.empty() ? numbers_of(weights) : std::vector<double>();
-    if (numbers.empty()) {
+    const auto normal = numbers.empty() ? nullptr : plan->weighted_normals.get(0, numbers, [&] {
+      return std::make_shared<const at::Tensor>(sum_squares(plan->kept, numbers));
+    });
+    if (normal == nullptr || !normal->defined()) {
       return FusedStack::A_adjoint_W_residual(x, y, weights, out);
     }
-    const auto normal = plan->weighted_normals.get(
-        0, numbers, [&] { return std::make_shared<const at::Tensor>(sum_squares(plan->kept, numbers)); });
     at::Tensor product = fit_or_empty(out, x.sizes(), x.options());
     store(product, {normal->const_data_ptr(), normal->numel()}, x);
     return product;
@@ -172,7 +174,7 @@ class FusedDiagonals final : public FusedOf<Diagonal> {
   struct Plan {
     std::vector<at::Tensor> kept;  // without leading axes of length 1
     std::vector<kernels::RepeatedWeights> weights;
-    at::Tensor normal;  // Σ |w_i|²
+    at::Tensor normal;  // Σ |w_i|², undefined where it would lose digits
     Derived<at::Tensor, std::vector<double>> weighted_normals;
   };
 
@@ -183,7 +185,7 @@ class FusedDiagonals final : public FusedOf<Diagonal> {
       const at::Tensor term = factors[i] == 1.0 ? squares : squares * factors[i];
       sum = sum.defined() ? sum + term : term;
     }
-    return sum.contiguous();
+    return keep_digits(sum) ? sum.contiguous() : at::Tensor();
   }
 
   static void store(at::Tensor& to, const kernels::RepeatedWeights& weights, const at::Tensor& x) {

@@ -8,6 +8,7 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/physics/fused_of.hpp"
+#include "operators/squares.hpp"
 
 namespace adjoin {
 
@@ -81,7 +82,7 @@ class FusedMatrices final : public FusedOf<Matrix> {
     if (joint == nullptr) {
       return {};
     }
-    if (!joint->has_gram()) {
+    if (!joint->has_gram() || !joint->gram().defined()) {
       return adjoint(*joint, times(joint->flat(x), joint->matrix), out);
     }
     if (!fits(out, x.sizes(), x.options())) {
@@ -100,8 +101,12 @@ class FusedMatrices final : public FusedOf<Matrix> {
 
     /// MᴴM pays off where it has no more entries than M, and where computing it takes the time of a few products.
     bool has_gram() const { return matrix.size(1) <= 1024 && matrix.size(1) <= matrix.size(0); }
+    /// Undefined where it would lose digits.
     const at::Tensor& gram() const {
-      return gram_.get([&] { return lasting([&] { return at::mm(matrix.t().conj(), matrix); }); });
+      return gram_.get([&] {
+        const at::Tensor product = lasting([&] { return at::mm(matrix.t().conj(), matrix); });
+        return keep_digits(product) ? product : at::Tensor();
+      });
     }
     at::Tensor flat(const at::Tensor& x) const { return x.reshape({x.size(0), matrix.size(1)}); }
   };

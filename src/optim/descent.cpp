@@ -42,6 +42,10 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
                                c10::function_ref<Reals(const at::Tensor& x)> value) {
   constexpr int most_attempts = 80;
   const double round_off = 16.0 * precision(z);
+  for (State& state : states_) {
+    state.tried = state.longer;
+    state.edge = false;
+  }
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
     const at::Tensor x = next(steps_);
     if (!options_.backtracking) {
@@ -49,7 +53,7 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
     }
     const Reals there = value(x);
     const at::Tensor moved = x - z;
-    const auto products = adjoin::dots({{&here.grad, &moved}, {&moved, &moved}}, items.count());
+    const auto products = adjoin::dots({{&here.grad, &moved}, {&moved, &moved}, {&z, &z}}, items.count());
     bool again = false;
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (!items.running(i)) {
@@ -64,11 +68,12 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
       const double squared = products[1][i].real();
       const double allowed = squared / (2.0 * steps_[i]);
       const double noise = round_off * std::abs(here.values[i]);
-      state.clear = allowed > 100.0 * noise;
+      state.clear = allowed > 10.0 * noise;
       if (above <= allowed + noise) {
         continue;
       }
       again = true;
+      state.edge = state.edge || !std::isfinite(above);
       if (state.longer) {
         state.longer = false;
         state.left = state.wait = std::min(2 * state.wait, 32);
@@ -79,10 +84,29 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
       steps_[i] *= std::isfinite(above) ? std::clamp(fitting / steps_[i], least, 0.5) : 0.5;
     }
     if (!again) {
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        if (items.running(i)) {
+          check_way(states_[i], products[1][i].real(), products[2][i].real());
+        }
+      }
       return x;
     }
   }
   throw Error("backtracking: no step is short enough; is the gradient that of the value?");
+}
+
+// `moved` and `size`: squares of how far an item moved and of its size.
+void Descent::check_way(State& state, double moved, double size) const {
+  constexpr int patience = 10;
+  constexpr double still = 1e-6;
+  state.blocked = state.edge || (state.blocked && !(state.tried && moved > 0.0));
+  const double least = std::max(options_.tol, still);
+  state.stuck = state.blocked && moved <= least * least * size ? state.stuck + 1 : 0;
+  if (state.stuck >= patience) {
+    throw Error(
+        "backtracking: the image is at the edge of the data fidelity's domain, and no step leads on: take proximal "
+        "gradient descent or FISTA with Positivity, which stay inside, or a background above zero");
+  }
 }
 
 Reals Descent::lengthen(const Items& items) {
@@ -96,7 +120,7 @@ Reals Descent::lengthen(const Items& items) {
     if (state.longer) {
       state.left = state.wait = 1;  // the last attempt was a success
     }
-    state.longer = --state.left <= 0 && state.clear;
+    state.longer = (--state.left <= 0 && state.clear) || state.blocked;
     if (state.longer) {
       factors[i] = growth;
       steps_[i] *= growth;
@@ -145,10 +169,17 @@ void Descent::watch(const Items& items, int iteration, const at::Tensor& z, cons
 }
 
 Reals Descent::pace() const {
-  if (!options_.step || options_.backtracking) {
+  const bool blocked = std::ranges::any_of(states_, &State::blocked);
+  if (!blocked && (!options_.step || options_.backtracking)) {
     return {};
   }
   Reals result(steps_.size(), 1.0);
+  for (std::size_t i = 0; i < steps_.size() && options_.backtracking; ++i) {
+    result[i] = states_[i].blocked ? -1.0 : 1.0;
+  }
+  if (options_.backtracking) {
+    return result;
+  }
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     result[i] = std::min(1.0, steps_[i] * states_[i].curvature);
   }

@@ -37,7 +37,8 @@ class Descent {
   /// step too long, `limit` over the curvature or more, it is shortened, or, if the options set it and the images move
   /// farther and farther, an Error. Looks at a few iterations only, as it takes a few passes over an image.
   void watch(const Items& items, int iteration, const at::Tensor& z, const at::Tensor& grad, double limit);
-  /// Steps as parts of full ones, 1 over the curvature; empty where they are full.
+  /// Steps as parts of full ones, 1 over the curvature; empty where they are full. Below zero where the edge of f's
+  /// domain makes them short, so that no length of them is taken for convergence.
   Reals pace() const;
 
  private:
@@ -46,9 +47,15 @@ class Descent {
     int left = 1;                                            // until the next attempt
     bool longer = false;                                     // whether the step is such an attempt
     bool clear = true;                                       // whether the last comparison was well above round-off
+    bool tried = false;                                      // whether the last step began as such an attempt
+    bool edge = false;                                       // whether f was infinite at one of its lengths
+    bool blocked = false;                                    // whether f is infinite where a longer step leads
+    int stuck = 0;                                           // iterations that this leaves no way to go
     double curvature = 0;                                    // the largest that was seen
     double moved = std::numeric_limits<double>::infinity();  // ‖z − last z‖² when it was last looked at
   };
+
+  void check_way(State& state, double moved, double size) const;
 
   const OptimOptions& options_;
   Reals steps_;

@@ -20,13 +20,21 @@ using detail::scaled;
 namespace {
 
 detail::LocalOperators operators_of(const DistributedStackedPhysics& stack) {
-  return {
+  detail::LocalOperators operators = {
       .A = [&stack](const at::Tensor& x,
                     const Params& params) { return stack.A(x, {.gather = false, .params = params}); },
       .vjp = [&stack](const at::Tensor& x, const TensorList& v, const at::Tensor& out,
                       const Params& params) { return stack.local().A_vjp(x, v, out, params); },
+      .weighted_residual = {},
       .one = [&stack](std::size_t position) -> const Physics& { return stack.local()[position]; },
       .taken = [&stack](std::size_t position, const Params& params) { return stack.local().taken(position, params); }};
+  if (const auto* linear = dynamic_cast<const LocalLinearPhysics*>(&stack.local())) {
+    operators.weighted_residual = [linear](const at::Tensor& x, const TensorList& y, const TensorList& weights,
+                                           const at::Tensor& out, const Params& params) {
+      return linear->stack().A_adjoint_W_residual_sum(x, y, weights, out, params);
+    };
+  }
+  return operators;
 }
 
 // What a solver itself throws, it throws on all ranks alike, as their numbers are the same: it is no rank's failure.

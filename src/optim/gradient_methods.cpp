@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/optim/algorithms.hpp"
@@ -281,7 +282,9 @@ OptimResult ordered_subsets(const DataTerm& f, const Prior& g, const at::Tensor&
             x = run.prior().prox(at::sub(x, slope, step * count), Reals(items.size(), step));
           }
           x = items.keep(x, start);
-          return Step{.x = x, .objective = run.objective_if_wanted(x)};
+          // A step that has become shorter is that part of a full one.
+          Reals pace = f.convex && options.step ? descent.pace() : Reals(items.size(), step / first);
+          return Step{.x = x, .objective = run.objective_if_wanted(x), .pace = std::move(pace)};
         },
         ", or take a shorter step or fewer subsets");
   });

@@ -3,13 +3,50 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/vector_space.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "optim/elementwise.hpp"
 #include "optim/run.hpp"
 
 namespace adjoin {
+
+namespace {
+
+// κ such that the terms d of f are about as curved as κ/2 ‖·‖² between 0 and the data: the Lipschitz constant of their
+// gradients or, where there is none, the κ whose prox, with the weight 1/κ, goes half of the way from 0 to the data, as
+// that of the quadratic does. Poisson's is 2 over the counts; 1 where there is none.
+double curvature_of_terms(const DataTerm& f, const at::Tensor& x0, double sqnorm) {
+  const double lipschitz = f.lipschitz ? f.lipschitz(x0) : std::numeric_limits<double>::infinity();
+  if (lipschitz > 0.0 && std::isfinite(lipschitz)) {
+    return lipschitz / sqnorm;
+  }
+  const at::Tensor zero = at::zeros_like(x0);
+  const auto way = [&](double kappa) {
+    TensorList u;
+    return adjoin::norm(f.dual_step(u, zero, kappa)) / kappa;
+  };
+  constexpr double nearly_all = 1e-12;
+  constexpr int evaluations = 5;
+  const double whole = way(nearly_all);
+  constexpr double farthest = 1e4;
+  double kappa = 1.0;
+  double part = 0.0;
+  for (int k = 0; k < evaluations; ++k) {
+    part = way(kappa) / whole;
+    if (!(part >= 0.0)) {
+      return 1.0;
+    }
+    kappa *=
+        part < 1.0 ? std::clamp(part / (1.0 - part), 1.0 / farthest, farthest) : farthest;  // exact for a quadratic
+  }
+  // The way of an indicator does not depend on κ.
+  return part > 0.01 && part < 0.99 ? kappa : 1.0;
+}
+
+}  // namespace
 
 OptimResult hqs(const DataTerm& f, const Prior& g, const at::Tensor& x0, const std::vector<double>& gammas,
                 const OptimOptions& options) {
@@ -54,10 +91,11 @@ OptimResult primal_dual(const DataTerm& f, const Prior& g, const at::Tensor& x0,
     const double sqnorm = f.sqnorm(x0);
     check(sqnorm > 0.0 && std::isfinite(sqnorm),
           "primal_dual: A must have a norm that is positive and finite, got ‖A‖² = ", sqnorm);
-    const double tau = options.step.value_or(1.0 / std::sqrt(sqnorm));
+    const double full = 1.0 / (sqnorm * curvature_of_terms(f, x0, sqnorm));
+    const double tau = options.step.value_or(full);
     const double sigma = 1.0 / (tau * sqnorm);
-    // Where τ is short against 1/‖A‖, so are the steps of x.
-    const Reals pace = tau * std::sqrt(sqnorm) < 1.0 ? Reals(run.items().size(), tau * std::sqrt(sqnorm)) : Reals();
+    // Where τ is short, so are the steps of x.
+    const Reals pace = tau < full ? Reals(run.items().size(), tau / full) : Reals();
     TensorList u;
     at::Tensor z = x0;
     return run.iterate([&](const at::Tensor& x, int, Items& items) {

@@ -31,11 +31,19 @@ at::Tensor vjp_sum(const StackedPhysics& stack, const at::Tensor& x, const Tenso
   return stack.A_vjp(x, v, params);
 }
 
+auto weighted_residual_of(const StackedLinearPhysics& stack) {
+  return [&stack](const at::Tensor& x, const TensorList& y, const TensorList& weights, const at::Tensor& out,
+                  const Params& params) { return stack.A_adjoint_W_residual_sum(x, y, weights, out, params); };
+}
+
+std::nullptr_t weighted_residual_of(const StackedPhysics& /*stack*/) { return nullptr; }
+
 template <class Stack>
 detail::LocalOperators operators_of(const Stack& stack) {
   return {.A = [&stack](const at::Tensor& x, const Params& params) { return stack.A(x, params); },
           .vjp = [&stack](const at::Tensor& x, const TensorList& v, const at::Tensor& out,
                           const Params& params) { return vjp_sum(stack, x, v, out, params); },
+          .weighted_residual = weighted_residual_of(stack),
           .one = [&stack](std::size_t position) -> const Physics& { return stack[position]; },
           .taken = [&stack](std::size_t position, const Params& params) { return stack.taken(position, params); }};
 }

@@ -132,11 +132,14 @@ class Scaled final : public LinearPhysics {
     return at::mul(a_->A_adjoint_for(y, image, params), factor_.conj());
   }
   std::string missing_image() const override { return missing_image_of(*a_); }
+  // The square of a factor may be out of the range of x's numbers where what it makes of them is not.
   at::Tensor A_adjoint_A_impl(const at::Tensor& x, const Params& params) const override {
-    return at::mul(a_->A_adjoint_A(x, params), squared_);
+    return square_is_plain() ? at::mul(a_->A_adjoint_A(x, params), squared_)
+                             : A_adjoint_for_impl(A_impl(x, params), x, params);
   }
   at::Tensor A_A_adjoint_impl(const at::Tensor& y, const Params& params) const override {
-    return at::mul(a_->A_A_adjoint(y, params), squared_);
+    const at::Tensor product = a_->A_A_adjoint(y, params);
+    return square_is_plain() ? at::mul(product, squared_) : at::mul(at::mul(product, factor_), factor_.conj());
   }
   at::Tensor A_dagger_impl(const at::Tensor& y, const Params& params) const override {
     const at::Tensor x = squared_ > 0.0 ? closed_dagger(*a_, y, params) : at::Tensor();
@@ -149,6 +152,8 @@ class Scaled final : public LinearPhysics {
   void update_impl(const Params& params) override { a_->update(params); }
 
  private:
+  bool square_is_plain() const { return squared_ > 0x1p-60 && squared_ < 0x1p60; }
+
   at::Scalar factor_;
   double squared_;
   LinearPhysicsPtr a_;

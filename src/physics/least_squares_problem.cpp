@@ -85,6 +85,31 @@ Units units_of_y(const LeastSquaresProblem<Y>& problem, const at::Tensor& adjoin
   return Units::normalising(adjoin::norms(problem.y, problem.items), limit);
 }
 
+// Units of a prox's z and y in which z and the solution, which is at most ‖z‖ + √γ ‖y‖ / 2, are of order 1.
+template <class Y>
+Units units_of_solution(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, const std::vector<double>& gammas) {
+  Reals sizes = adjoin::norms(z, problem.items);
+  const Reals measured = adjoin::norms(problem.y, problem.items);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    sizes[i] = std::max(sizes[i], std::sqrt(gammas[gammas.size() == 1 ? 0 : i]) * measured[i]);
+  }
+  return Units::normalising(sizes, scale_limits(z).vector);
+}
+
+bool are_plain(const at::Tensor& image, std::int64_t items) {
+  const int limit = scale_limits(image).vector;
+  return std::ranges::all_of(adjoin::norms(image, items), [&](double n) { return n == 0.0 || within(n, limit); });
+}
+
+// The one unit of all items for each.
+Units for_items(const Units& units, std::int64_t items) {
+  Units result(static_cast<std::size_t>(items));
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    result[i] = units[units.size() == 1 ? 0 : i];
+  }
+  return result;
+}
+
 // The problem whose data terms are those of the items times γ_i, by the maps √γ_i A and √γ_i Aᵀ.
 template <class Y>
 LeastSquaresProblem<Y> weighted_items(const LeastSquaresProblem<Y>& problem, const std::vector<double>& gammas) {
@@ -190,15 +215,14 @@ at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor
   }
   // γ AᵀA as (γ/s) AᵀA s, with s = 1 or, where γ is far from 1, about √γ: it may well be A that makes γ large or small.
   constexpr int far = 40;
-  Units units(gammas.size());
+  Units roots(gammas.size());
   Scalars factors;
   for (std::size_t i = 0; i < gammas.size(); ++i) {
-    units[i] = within(gammas[i], far) ? 0 : std::ilogb(gammas[i]) / 2;
-    factors.push_back(std::ldexp(gammas[i], -units[i]));
+    roots[i] = within(gammas[i], far) ? 0 : std::ilogb(gammas[i]) / 2;
+    factors.push_back(std::ldexp(gammas[i], -roots[i]));
   }
-  const at::Tensor adjoint = units.trivial() && problem.A_adjoint_y.defined()
-                                 ? problem.A_adjoint_y
-                                 : problem.A_adjoint(units.scaled(problem.y));
+  at::Tensor adjoint = roots.trivial() && problem.A_adjoint_y.defined() ? problem.A_adjoint_y
+                                                                        : problem.A_adjoint(roots.scaled(problem.y));
   check_image("prox_l2", "z", z, adjoint);
   // image + factor x, item by item, in the dtype of the image.
   const auto plus = [&](const at::Tensor& image, const at::Tensor& x) {
@@ -210,10 +234,21 @@ at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor
     return sum;
   };
   const LinearMap<at::Tensor, at::Tensor> H = [&](const at::Tensor& x) {
-    return plus(x, problem.A_adjoint_A(units.scaled(x)));
+    return plus(x, problem.A_adjoint_A(roots.scaled(x)));
   };
-  const std::optional<at::Tensor> start = options.init ? *options.init : z;
-  return reported(options, solve_hermitian(options.solver, H, plus(z, adjoint), common, start));
+  at::Tensor b = plus(z, adjoint);
+  std::optional<at::Tensor> start = options.init ? *options.init : z;
+  const Units units = roots.trivial() && are_plain(z, problem.items) && are_plain(b, problem.items)
+                          ? Units(static_cast<std::size_t>(problem.items))
+                          : units_of_solution(problem, z, gammas);
+  if (!units.trivial()) {
+    adjoint = problem.A_adjoint((units * for_items(roots, problem.items)).scaled(problem.y));
+    b = plus(units.scaled(z), adjoint);
+    start = units.scaled(*start);
+  }
+  SolverResult<at::Tensor> result = solve_hermitian(options.solver, H, b, common, start);
+  restore("prox_l2", units.inverse(), result.x);
+  return reported(options, std::move(result));
 }
 
 #define ADJOIN_INSTANTIATE(Y)                                                                       \

@@ -34,7 +34,7 @@ template <class V>
 ScaleLimits scale_limits(const V& like) {
   return precision(like) > std::numeric_limits<double>::epsilon()
              ? ScaleLimits{.vector = 20, .gain = 70, .first = 100, .most = 240}
-             : ScaleLimits{.vector = 64, .gain = 200, .first = 500, .most = 1000};
+             : ScaleLimits{.vector = 64, .gain = 200, .first = 500, .most = 1022};
 }
 
 /// Whether a positive number lies within 2^±exponent.

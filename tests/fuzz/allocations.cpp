@@ -44,7 +44,12 @@ std::size_t Allocations::peak() const { return static_cast<std::size_t>(most.loa
 
 #ifdef ADJOIN_ADDRESS_SANITIZER
 
-#include <sanitizer/allocator_interface.h>
+// As <sanitizer/allocator_interface.h> declares them, which GCC does not install.
+extern "C" {
+int __sanitizer_install_malloc_and_free_hooks(void (*taken)(const volatile void*, std::size_t),  // NOLINT
+                                              void (*given_back)(const volatile void*));
+std::size_t __sanitizer_get_allocated_size(const volatile void* pointer);  // NOLINT(bugprone-reserved-identifier)
+}
 
 namespace {
 

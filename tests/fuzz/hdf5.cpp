@@ -99,11 +99,46 @@ std::string external_link() {
   });
 }
 
+/// One array under thousands of long names, of which the reader looks for one.
+std::string many_names() {
+  return written([&](const std::filesystem::path& path) {
+    const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t space = H5Screate(H5S_SCALAR);
+    H5Dclose(H5Dcreate2(file, "data", H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    for (int i = 0; i < 4000; ++i) {
+      H5Lcreate_hard(file, "data", file, (std::string(1000, 'x') + std::to_string(i)).c_str(), H5P_DEFAULT,
+                     H5P_DEFAULT);
+    }
+    H5Sclose(space);
+    H5Fclose(file);
+  });
+}
+
+/// A chunk of 72 MB that should come out of 71 kB, which are no compressed data.
+std::string empty_promise() {
+  return written([&](const std::filesystem::path& path) {
+    const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    constexpr hsize_t size = 18'000'000;
+    const hid_t space = H5Screate_simple(1, &size, nullptr);
+    const hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(properties, 1, &size);
+    H5Pset_deflate(properties, 6);
+    const hid_t data = H5Dcreate2(file, "data", H5T_IEEE_F32LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    const std::string stored(71'000, 'x');
+    constexpr hsize_t begin = 0;
+    H5Dwrite_chunk(data, H5P_DEFAULT, 0, &begin, stored.size(), stored.data());
+    H5Dclose(data);
+    H5Pclose(properties);
+    H5Sclose(space);
+    H5Fclose(file);
+  });
+}
+
 }  // namespace
 
 std::vector<std::string> seeds() {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  std::vector<std::string> files = {external_link()};
+  std::vector<std::string> files = {external_link(), many_names(), empty_promise()};
   for (const bool newest : {false, true}) {
     files.push_back(file_of({.newest = newest}));
     files.push_back(file_of({.extents = {}, .newest = newest}));

@@ -123,10 +123,11 @@ int main(int argc, char** argv) {
   }
   const long runs = argc > 1 ? std::strtol(argv[1], nullptr, 10) : 1000;
   adjoin::fuzz::Mutator mutator(argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1);
-  const std::vector<std::string> files = adjoin::fuzz::seeds();
+  std::vector<std::string> files = adjoin::fuzz::seeds();
   for (const std::string& file : files) {
     adjoin::fuzz::run(file);
   }
+  std::erase_if(files, [](const std::string& file) { return file.size() > adjoin::fuzz::most_changed; });
   for (long i = 0; i < runs; ++i) {
     adjoin::fuzz::run(mutator.from(files));
   }

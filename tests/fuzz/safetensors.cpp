@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+#include <cstdio>
+
 #include "target.hpp"
 
 namespace adjoin::fuzz {
@@ -14,6 +17,17 @@ std::string with_header(const std::string& header, const std::string& data) {
     bytes += static_cast<char>(header.size() >> shift);
   }
   return bytes + header + data;
+}
+
+/// `entry` with the numbers up to `count` in it, divided by commas.
+std::string numbered(int count, const char* entry) {
+  std::string all;
+  std::array<char, 100> text{};
+  for (int i = 0; i < count; ++i) {
+    std::snprintf(text.data(), text.size(), entry, i);
+    (all += i == 0 ? "" : ",") += text.data();
+  }
+  return all;
 }
 
 std::string repeated(const std::string& text, int times) {
@@ -45,6 +59,12 @@ std::vector<std::string> seeds() {
   files.push_back(with_header(repeated("[", 100'000), ""));
   files.push_back(with_header(R"({"__metadata__":)" + repeated("{\"a\":", 100'000), ""));
   files.push_back(std::string("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F{", 9));
+  // Entries that take more memory than the text that claims them.
+  files.push_back(with_header("{" + numbered(200'000, R"("%d":{})") + "}", ""));
+  files.push_back(with_header(R"({"__metadata__":{)" + numbered(200'000, R"("%d":"")") + "}}", ""));
+  files.push_back(
+      with_header("{" + numbered(20'000, R"("%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})") + "}", ""));
+  files.push_back(with_header(R"({"__metadata__":{"a":")" + std::string(4'000'000, 'x') + "\"}}", ""));
   return files;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -23,20 +24,34 @@ namespace {
 
 [[noreturn]] void give_up(const char* what) {
   std::fprintf(stderr, "fuzz: %s; the file is current.%s\n", what, program_invocation_short_name);
-  std::abort();
+  std::_Exit(1);
 }
 
 void on_alarm(int /*signal*/) {
   constexpr char text[] = "fuzz: no answer within 2 s; the file is current.<program>\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, text, sizeof text - 1);
-  std::abort();
+  std::_Exit(1);
 }
 
-/// Processor time, so that other programs on the machine do not count.
-void limit_time(int seconds) {
-  const itimerval timer{{0, 0}, {seconds, 0}};
-  setitimer(ITIMER_PROF, &timer, nullptr);
-}
+/// Two seconds of processor time, so that other programs on the machine do not count; but who waits for something uses
+/// none, and has a minute.
+class TimeLimit {
+ public:
+  TimeLimit() { set(2, 60); }
+  TimeLimit(const TimeLimit&) = delete;
+  TimeLimit& operator=(const TimeLimit&) = delete;
+  ~TimeLimit() { set(0, 0); }
+
+ private:
+  static void set(int processor, int clock) {
+    static const auto handlers = std::array{std::signal(SIGPROF, on_alarm), std::signal(SIGALRM, on_alarm)};
+    static_cast<void>(handlers);
+    const itimerval of_processor{{0, 0}, {processor, 0}};
+    const itimerval of_clock{{0, 0}, {clock, 0}};
+    setitimer(ITIMER_PROF, &of_processor, nullptr);
+    setitimer(ITIMER_REAL, &of_clock, nullptr);
+  }
+};
 
 }  // namespace
 
@@ -44,21 +59,18 @@ void run(const std::string& bytes) {
   static const std::filesystem::path path =
       std::filesystem::current_path() / (std::string("current.") + program_invocation_short_name);
   static const int file = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  static const auto handler = std::signal(SIGPROF, on_alarm);
-  static_cast<void>(handler);
   const auto size = static_cast<ssize_t>(bytes.size());
   if (ftruncate(file, size) != 0 || pwrite(file, bytes.data(), bytes.size(), 0) != size) {
     give_up("cannot write");
   }
-  limit_time(2);
   const Allocations allocations;
   try {
+    const TimeLimit limit;
     load(path);
   } catch (const Error&) {
   } catch (const std::exception& error) {
     give_up(error.what());
   }
-  limit_time(0);
   if (allocations.peak() > 8 * bytes.size() + (std::size_t{64} << 20)) {
     give_up(("memory: " + std::to_string(allocations.peak()) + " bytes for a file of " + std::to_string(bytes.size()))
                 .c_str());
@@ -75,6 +87,10 @@ extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
     std::filesystem::create_directories(folder);
     int number = 0;
     for (const std::string& seed : adjoin::fuzz::seeds()) {
+      if (seed.size() > adjoin::fuzz::most_changed) {
+        adjoin::fuzz::run(seed);
+        continue;
+      }
       std::ofstream(std::filesystem::path(folder) / ("seed" + std::to_string(number++)), std::ios::binary) << seed;
     }
   }

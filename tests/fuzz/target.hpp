@@ -12,6 +12,9 @@
 
 namespace adjoin::fuzz {
 
+/// Files of more bytes are loaded as they are, and not changed.
+constexpr std::size_t most_changed = 64 << 10;
+
 /// Files to begin with: good ones of every kind, and bad ones that once did harm.
 std::vector<std::string> seeds();
 
@@ -21,8 +24,9 @@ void load(const std::filesystem::path& path);
 /// Mends checksums in a changed file, so that the reader looks further; may do nothing.
 void repair(std::string& bytes);
 
-/// Loads a file of these bytes. Ends the program unless that takes at most 2 s of processor time and, at any moment,
-/// 8 times the file's size and 64 MiB of memory; the file, current.<name of the program>, is left for inspection.
+/// Loads a file of these bytes. Ends the program unless that takes at most 2 s of processor time, a minute, and, at any
+/// moment, 8 times the file's size and 64 MiB of memory; the file, current.<name of the program>, is left for
+/// inspection.
 void run(const std::string& bytes);
 
 /// The bytes of the file that `write`, a function of its path, makes.

@@ -50,6 +50,38 @@ TEST_P(StackFidelity, TwinIsTheSumOfTheTerms) {
   expect_near(reference.grad(x, y), grad, tol);
 }
 
+// Fused operators weigh a measurement while they compute it.
+TEST_P(StackFidelity, ASigmaForEachSampleIsAWeightOfIts) {
+  const at::ScalarType real = c10::toRealValueType(dtype);
+  const auto least_squares = [&](std::int64_t i, at::Device /*device*/) -> DataFidelityPtr {
+    const std::int64_t rows = matrix_of(i, dtype).size(0);
+    return i == 1 ? std::make_shared<L2>(0.5)
+                  : std::make_shared<L2>(random_tensor({rows}, real, 70 + static_cast<std::uint64_t>(i)).abs() + 0.3);
+  };
+  at::Tensor expected = at::zeros_like(x);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto k = static_cast<std::size_t>(i);
+    expected += factor * single[k].A_adjoint(least_squares(i, at::kCPU)->grad(single[k].A(x), y[k]));
+  }
+  const DistributedDataFidelity weighted(stack, least_squares);
+  const StackedDataFidelity weighted_twin(single, least_squares);
+  for (int round = 0; round < 2; ++round) {
+    expect_near(weighted.grad(x, y), expected, tol);
+    expect_near(weighted_twin.grad(x, y), expected, tol);
+    expect_near(weighted.fn_and_grad(x, y).grad, expected, tol);
+  }
+  if (n > 0) {
+    TensorList unlike = y;
+    unlike[0] = at::cat({y[0], y[0]}, 1);
+    try {
+      (void)weighted_twin.grad(x, unlike);
+      ADD_FAILURE() << "no error for measurements of another shape";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("shape of y"), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST_P(StackFidelity, DistributedEqualsTwin) {
   const ValueAndGradient expected = reference.fn_and_grad(x, y);
   const auto expect_equal = [&](const auto& measurements) {

@@ -31,6 +31,15 @@ def test_measurements_and_adjoints_are_those_of_the_dense_matrix(ctx, strategy, 
     assert stack.adjointness_test(x) < 1e-12
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_norms_that_the_dtype_of_the_image_does_not_hold(ctx, scale):
+    stack = DistributedStackedLinearPhysics(ctx, 2, lambda i, device, shared: Matrix(torch.full((1, 1), scale)))
+    x = torch.ones(1, 1)
+    for local_only in (False, True):
+        assert stack.compute_sqnorm(x, local_only=local_only) == pytest.approx(2 * scale**2, rel=1e-3)
+    assert stack.compute_sqnorm(x / scale).dtype == torch.double
+
+
 def test_more_ranks_than_operators(ctx):
     stack = DistributedStackedLinearPhysics(ctx, 1, lambda i, device, shared: Scaling(3.0))
     x = image()

@@ -47,8 +47,10 @@ OptimResult admm(const DataTerm& f, const Prior& g, const at::Tensor& x0, double
                  const OptimOptions& options = {});
 
 /// The primal-dual algorithm of Chambolle and Pock (J. Math. Imaging Vis. 40, 2011, algorithm 1) with f(x) = F(A x):
-/// u ← prox_{σ F*}(u + σ A z), x⁺ = prox_{τ λ g}(x − τ Aᵀ u), z = 2 x⁺ − x. F need not be smooth. `step` is τ, by
-/// default 1/‖A‖, and σ = 1/(τ ‖A‖²). One A and one Aᵀ, and one reduction, an iteration.
+/// u ← prox_{σ F*}(u + σ A z), x⁺ = prox_{τ λ g}(x − τ Aᵀ u), z = 2 x⁺ − x. F need not be smooth. `step` is τ, and
+/// σ = 1/(τ ‖A‖²). By default τ = 1/(κ ‖A‖²) with κ the Lipschitz constant of the gradients of F's terms, else about
+/// what curves them between 0 and the data, for which 6 dual steps are made. One A and one Aᵀ, and one reduction, an
+/// iteration.
 OptimResult primal_dual(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options = {});
 
 struct OrderedSubsets {

@@ -48,6 +48,10 @@ struct LocalOperators {
   std::function<TensorList(const at::Tensor& x, const Params& params)> A;
   /// Σ J_i(x)ᵀ v_i, in `out` where that is defined and fits; undefined without operators.
   std::function<at::Tensor(const at::Tensor& x, const TensorList& v, const at::Tensor& out, const Params& params)> vjp;
+  /// Σ A_iᵀ w_i (A_i x − y_i), likewise; empty for operators that are not linear.
+  std::function<at::Tensor(const at::Tensor& x, const TensorList& y, const TensorList& weights, const at::Tensor& out,
+                           const Params& params)>
+      weighted_residual;
   std::function<const Physics&(std::size_t position)> one;
   /// The parameters that one of them takes.
   std::function<Params(std::size_t position, const Params& params)> taken;
@@ -77,6 +81,11 @@ class StackTerms {
   double sigma() const;
 
  private:
+  /// The gradient where every fidelity is L2 and one has a σ for each sample, which operators may weigh while they hold
+  /// a measurement in cache; else undefined, and where an argument does not fit.
+  at::Tensor weighted_least_squares(const at::Tensor& x, const TensorList& y, const at::Tensor& out,
+                                    const Params& params) const;
+
   LocalOperators operators_;
   std::vector<DataFidelityPtr> fidelities_;
   std::vector<std::int64_t> indices_;

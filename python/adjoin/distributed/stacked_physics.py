@@ -185,7 +185,10 @@ class LinearCalls(StackedCalls):
 
     def _sqnorm(self, x0: TensorLike, value: float) -> torch.Tensor:
         like = as_tensor(x0, "x0")
-        return torch.tensor(value, dtype=like.real.dtype, device=like.device)
+        dtype = like.real.dtype
+        # The square of a norm may lie beyond the numbers of the image's dtype.
+        is_held = value == 0.0 or torch.finfo(dtype).tiny <= value <= torch.finfo(dtype).max
+        return torch.tensor(value, dtype=dtype if is_held else torch.double, device=like.device)
 
 
 class DistributedStackedPhysics(StackedCalls):
@@ -398,7 +401,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         gather: bool = True,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """‖A‖², a scalar tensor.
+        """‖A‖², a scalar tensor of the real dtype of ``x0``, or in double precision where that does not hold it.
 
         :param x0: gives shape, dtype and device of an image.
         :param local_only: True: an upper bound, for which a few numbers are sent. False: the value, to a relative

@@ -40,6 +40,7 @@ void walk_tree(File& file, std::uint64_t address, TreeKind kind, std::size_t key
       }
     }
     waiting.insert(waiting.end(), children.rbegin(), children.rend());
+    require(waiting.size() <= file.size() / head, "is damaged: a tree has more nodes than the file");
   }
 }
 
@@ -104,6 +105,7 @@ void walk_records(File& file, std::uint64_t address, unsigned type, const std::f
       waiting.push_back({child, records, here.level - 1});
     }
     node.checksum();
+    require(waiting.size() <= file.size() / around, "is damaged: a tree has more nodes than the file");
   }
 }
 

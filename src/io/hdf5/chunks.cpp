@@ -49,15 +49,16 @@ class Grid {
   std::vector<std::uint64_t> counts_;
 };
 
-/// Lists chunks; keeps those that lie in the dataset.
+/// Lists chunks; hands out those that lie in the dataset.
 class Lister {
  public:
-  Lister(File& file, const Dataset& data) : file_(file), data_(data), grid_(data), whole_(hdf5::chunk_bytes(data)) {}
+  Lister(File& file, const Dataset& data, const std::function<void(const Chunk&)>& visit)
+      : file_(file), data_(data), visit_(visit), grid_(data), whole_(hdf5::chunk_bytes(data)) {}
 
-  std::vector<Chunk> list() {
+  void list() {
     const Layout& layout = data_.layout;
     if (layout.address == nowhere) {
-      return {};
+      return;
     }
     switch (layout.index) {
       case ChunkIndex::Tree:
@@ -80,11 +81,10 @@ class Lister {
         list_records();
         break;
     }
-    return std::move(chunks_);
   }
 
  private:
-  void add(Chunk chunk) {
+  void add(const Chunk& chunk) {
     bool inside = chunk.address != nowhere;
     for (std::size_t axis = 0; axis < data_.sizes.size(); ++axis) {
       inside = inside && chunk.place[axis] < chunks_along(data_.sizes[axis], data_.layout.chunk[axis]);
@@ -95,7 +95,7 @@ class Lister {
     total_ += chunk.bytes;
     require(file_.holds(chunk.address, chunk.bytes) && total_ <= file_.size(),
             "is damaged or cut short: its chunks are larger than the file");
-    chunks_.push_back(std::move(chunk));
+    visit_(chunk);
   }
 
   void list_tree() {
@@ -107,7 +107,7 @@ class Lister {
         require(begin % data_.layout.chunk[axis] == 0, "is damaged: a chunk begins within another one");
         chunk.place[axis] = begin / data_.layout.chunk[axis];
       }
-      add(std::move(chunk));
+      add(chunk);
     });
   }
 
@@ -220,16 +220,16 @@ class Lister {
       for (std::uint64_t& place : chunk.place) {
         place = record.number(8);
       }
-      add(std::move(chunk));
+      add(chunk);
     });
   }
 
   File& file_;
   const Dataset& data_;
+  const std::function<void(const Chunk&)>& visit_;
   Grid grid_;
   std::uint64_t whole_;
   std::uint64_t total_ = 0;
-  std::vector<Chunk> chunks_;
 };
 
 /// An index block has the first elements, and the addresses of blocks of elements: of the smallest ones itself, of all
@@ -339,6 +339,9 @@ std::uint64_t chunk_bytes(const Dataset& data) {
   return bytes;
 }
 
-std::vector<Chunk> list_chunks(File& file, const Dataset& data) { return Lister(file, data).list(); }
+void for_each_chunk(File& file, const Dataset& data, const std::function<void(const Chunk&)>& visit) {
+  file.count_structures_anew();
+  Lister(file, data, visit).list();
+}
 
 }  // namespace adjoin::hdf5

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "io/hdf5/dataset.hpp"
@@ -21,7 +22,8 @@ struct Chunk {
 /// Bytes of a chunk's values. Throws Fault when no memory has so many.
 std::uint64_t chunk_bytes(const Dataset& data);
 
-/// Every chunk that was written and that the dataset, as large as it is now, includes.
-std::vector<Chunk> list_chunks(File& file, const Dataset& data);
+/// Hands out every chunk that was written and that the dataset, as large as it is now, includes. They are not kept: a
+/// list of chunks of one byte would be larger than the file.
+void for_each_chunk(File& file, const Dataset& data, const std::function<void(const Chunk&)>& visit);
 
 }  // namespace adjoin::hdf5

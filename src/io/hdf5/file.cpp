@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "io/hdf5/checksum.hpp"
@@ -39,6 +40,12 @@ std::string Block::text() {
   std::string value(rest.begin(), end);
   skip(value.size() + 1);
   return value;
+}
+
+bool Block::has_text(std::uint64_t place, std::string_view text) const {
+  require(place < left(), "is damaged: one of its structures is cut short");
+  const auto rest = std::span(bytes_).subspan(position_ + place);
+  return rest.size() > text.size() && rest[text.size()] == 0 && std::memcmp(rest.data(), text.data(), text.size()) == 0;
 }
 
 void Block::signature(std::string_view expected) {

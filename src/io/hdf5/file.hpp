@@ -48,6 +48,8 @@ class Block {
   unsigned length_bytes() const { return length_bytes_; }
   /// Up to the next zero, which is taken, too.
   std::string text();
+  /// Whether this text lies at a place further on, with a zero behind it.
+  bool has_text(std::uint64_t place, std::string_view text) const;
   /// Throws unless these characters come next.
   void signature(std::string_view expected);
   /// The next bytes as a block of their own.
@@ -84,6 +86,8 @@ class File {
   /// A structure. Throws Fault when it is not in the file, and when structures amount to more than eight times the
   /// file, as they do where they refer to each other in circles.
   Block structure(std::uint64_t address, std::uint64_t bytes);
+  /// Before structures are read once more.
+  void count_structures_anew() { structures_ = 0; }
   /// Values, into memory for so many bytes. Throws Fault when they are not in the file.
   void values(std::uint64_t address, void* out, std::uint64_t bytes) const;
 

@@ -10,8 +10,34 @@ namespace adjoin::hdf5 {
 
 namespace {
 
-/// Exactly as many bytes as `values` has, of zlib's format.
-void inflate_into(std::vector<std::uint8_t>& stored, std::vector<std::uint8_t>& values) {
+/// Whether what is stored, in zlib's format, makes so many bytes.
+bool inflates_to(std::vector<std::uint8_t>& stored, std::uint64_t bytes) {
+  z_stream stream{};
+  require(inflateInit(&stream) == Z_OK, "cannot be decompressed: there is no memory");
+  std::vector<std::uint8_t> out(1 << 16);
+  std::uint64_t made = 0;
+  int result = Z_OK;
+  for (std::size_t read = 0; result == Z_OK && made <= bytes;) {
+    const std::size_t in = std::min<std::size_t>(stored.size() - read, 1 << 30);
+    stream.next_in = stored.data() + read;
+    stream.avail_in = static_cast<uInt>(in);
+    stream.next_out = out.data();
+    stream.avail_out = static_cast<uInt>(out.size());
+    result = inflate(&stream, Z_NO_FLUSH);
+    read += in - stream.avail_in;
+    made += out.size() - stream.avail_out;
+  }
+  inflateEnd(&stream);
+  return result == Z_STREAM_END && made == bytes;
+}
+
+/// So many bytes of zlib's format. Where they are far more than what is stored, they are counted before memory is
+/// taken.
+void inflate_into(std::vector<std::uint8_t>& stored, std::uint64_t bytes, std::vector<std::uint8_t>& values) {
+  constexpr std::uint64_t usual = 16 << 20;
+  require(bytes <= 4 * stored.size() + usual || inflates_to(stored, bytes),
+          "is damaged: a chunk cannot be decompressed");
+  values.resize(bytes);
   uLongf length = values.size();
   const int result = uncompress(values.data(), &length, stored.data(), stored.size());
   require(result == Z_OK && length == values.size(), "is damaged: a chunk cannot be decompressed");
@@ -34,7 +60,7 @@ void unshuffle(const std::vector<std::uint8_t>& in, std::uint64_t entry, std::ve
 
 void read_chunk(const File& file, const Dataset& data, const Chunk& chunk, std::vector<std::uint8_t>& stored,
                 std::vector<std::uint8_t>& values) {
-  const std::uint64_t whole = values.size();
+  const std::uint64_t whole = chunk_bytes(data);
   stored.resize(chunk.bytes);
   file.values(chunk.address, stored.data(), stored.size());
   bool reaches_beyond = false;
@@ -58,8 +84,10 @@ void read_chunk(const File& file, const Dataset& data, const Chunk& chunk, std::
       case Filter::Fletcher32: {
         require(stored.size() >= 4, "is damaged: a chunk has no checksum");
         const std::size_t bytes = stored.size() - 4;
-        const std::uint32_t sum = static_cast<std::uint32_t>(stored[bytes]) | stored[bytes + 1] << 8 |
-                                  stored[bytes + 2] << 16 | static_cast<std::uint32_t>(stored[bytes + 3]) << 24;
+        std::uint32_t sum = 0;
+        for (std::size_t i = 4; i-- > 0;) {
+          sum = sum << 8U | stored[bytes + i];
+        }
         stored.resize(bytes);
         require(is_fletcher32(stored, sum) || !checksums_matter, "is damaged: a chunk has a wrong checksum");
         break;
@@ -69,8 +97,7 @@ void read_chunk(const File& file, const Dataset& data, const Chunk& chunk, std::
         stored.swap(values);
         break;
       case Filter::Deflate:
-        values.resize(unpacked);
-        inflate_into(stored, values);
+        inflate_into(stored, unpacked, values);
         stored.swap(values);
         break;
     }

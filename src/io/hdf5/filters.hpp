@@ -8,7 +8,8 @@
 
 namespace adjoin::hdf5 {
 
-/// The values of a chunk, into memory for `chunk_bytes`; `stored` is for what is read and unpacked on the way.
+/// The values of a chunk, `chunk_bytes` of them; `stored` is for what is read and unpacked on the way. Both are memory
+/// that serves the next chunk, too.
 void read_chunk(const File& file, const Dataset& data, const Chunk& chunk, std::vector<std::uint8_t>& stored,
                 std::vector<std::uint8_t>& values);
 

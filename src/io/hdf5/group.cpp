@@ -68,7 +68,7 @@ std::optional<Link> find_in_tables(File& file, Block symbol_table, std::string_v
       node.skip(4);
       const std::uint64_t path_offset = node.number(4);
       node.skip(12);
-      if (!found && text_at(name_offset) == name) {
+      if (!found && texts.has_text(name_offset, name)) {
         found = is_soft ? Link{.object = nowhere, .path = text_at(path_offset)} : Link{.object = object, .path = {}};
       }
     }

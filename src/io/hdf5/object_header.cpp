@@ -9,6 +9,8 @@ namespace {
 
 /// Objects share messages by naming the object that holds one; that object holds its own.
 constexpr int deepest_sharing = 4;
+/// As many messages as an object of the older kind can count.
+constexpr std::size_t most_messages = 65535;
 
 std::vector<Message> read(File& file, std::uint64_t address, int depth);
 
@@ -86,6 +88,7 @@ class HeaderReader {
   }
 
   void add(MessageType type, unsigned flags, Block content) {
+    require(messages_.size() + continuations_.size() < most_messages, "is damaged: an object has too many messages");
     if (type == MessageType::Continuation) {
       const std::uint64_t address = content.address();
       continuations_.emplace_back(address, content.length());

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/residual.hpp"
+#include "operators/squares.hpp"
 
 namespace adjoin {
 namespace {
@@ -38,8 +39,9 @@ at::Tensor FusedBlurs::A_adjoint(const TensorList& y, const at::Tensor& out) con
 
 at::Tensor FusedBlurs::A_adjoint_A(const at::Tensor& x, const at::Tensor& out) const {
   const auto plans = plans_for(x);
-  return plans != nullptr && plans->is_quicker_both_ways() ? normal(*plans, plans->power(), x, 0, 1, out)
-                                                           : at::Tensor();
+  return plans != nullptr && plans->is_quicker_both_ways() && plans->power().defined()
+             ? normal(*plans, plans->power(), x, 0, 1, out)
+             : at::Tensor();
 }
 
 at::Tensor FusedBlurs::A_adjoint_W_residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
@@ -50,7 +52,7 @@ at::Tensor FusedBlurs::A_adjoint_W_residual(const at::Tensor& x, const TensorLis
   }
   // Numbers are factors of the terms of the normal form.
   const std::vector<double> numbers = y.empty() ? numbers_of(weights) : std::vector<double>();
-  if (!numbers.empty() && plans->is_quicker_both_ways()) {
+  if (!numbers.empty() && plans->is_quicker_both_ways() && plans->power(numbers)->defined()) {
     return normal(*plans, *plans->power(numbers), x, 0, 1, out);
   }
   const bool alike = y.empty() || (takes(y) && are_alike(y) && Layout(x) == y[0]);
@@ -67,7 +69,7 @@ at::Tensor FusedBlurs::normal_form(const at::Tensor& x) const {
   }
   // One filter for all images, so that the sums of all stacks have one shape.
   const at::Tensor& power = plans->power();
-  return power.size(0) == 1 && power.size(1) == 1 ? power : at::Tensor();
+  return power.defined() && power.size(0) == 1 && power.size(1) == 1 ? power : at::Tensor();
 }
 
 at::Tensor FusedBlurs::apply_normal_form(const at::Tensor& form, const at::Tensor& x, int part, int parts,
@@ -84,6 +86,9 @@ at::Tensor FusedBlurs::Plans::sum_powers(const std::vector<double>& weights) con
   for (std::size_t i = 1; i < size(); ++i) {
     // Not in place: filters of several items or channels enlarge the sum.
     sum = at::add(sum, blurs_[i]->compute_power(), weights[i]);
+  }
+  if (!keep_digits(sum)) {
+    return {};
   }
   return first().grid().transform != nullptr ? first().in_blocks(sum) : sum;
 }

@@ -58,7 +58,7 @@ class FusedBlurs final : public FusedOf<Blur> {
     }
     bool is_quicker_both_ways() const { return normal_time_ >= first().transform_time(); }
 
-    /// Σ |H_i|² / N; in blocks where the CPU transforms.
+    /// Σ |H_i|² / N; in blocks where the CPU transforms. Undefined where it would lose digits.
     const at::Tensor& power() const {
       return power_.get([&] { return lasting([&] { return sum_powers(std::vector<double>(size(), 1.0)); }); });
     }

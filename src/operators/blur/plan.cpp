@@ -14,6 +14,7 @@
 #include "operators/blur/correlate.hpp"
 #include "operators/blur/images.hpp"
 #include "operators/blur/workspace.hpp"
+#include "operators/squares.hpp"
 
 namespace adjoin {
 
@@ -99,7 +100,14 @@ at::Tensor Blur::Plan::compute_power() const {
   return H.abs().square_().mul_(grid_points_);
 }
 
-double Blur::Plan::squared_norm() const { return power().max().item<double>() * grid_points_; }
+double Blur::Plan::largest_response() const {
+  return largest_response_.get([&] { return bins(response()).detach().abs().max().item<double>(); });
+}
+
+double Blur::Plan::squared_norm() const {
+  const double largest = largest_response() * grid_points_;
+  return largest * largest;
+}
 
 at::Tensor Blur::Plan::padded_rows(const at::Tensor& factors) const {
   return at::constant_pad_nd(factors, {0, grid_.transform ? grid_.transform->row_length() - bins() : 0}).contiguous();
@@ -138,7 +146,12 @@ at::Tensor Blur::Plan::adjoint(const at::Tensor& y) const {
 }
 
 at::Tensor Blur::Plan::normal(const at::Tensor& x) const {
-  return periodic_ && uses_fft(x) ? convolve(x, source_, Factor::power, source_) : adjoint(forward(x));
+  const auto keeps_digits = [&] {
+    const double largest = largest_response();
+    return keep_digits(largest * largest * grid_points_, dtype_);
+  };
+  return periodic_ && uses_fft(x) && keeps_digits() ? convolve(x, source_, Factor::power, source_)
+                                                    : adjoint(forward(x));
 }
 
 at::Tensor Blur::Plan::convolve(const at::Tensor& x, const blur::Window& from, Factor factor,

@@ -49,6 +49,8 @@ class Blur::Plan {
   at::Tensor normal(const at::Tensor& x) const;
   /// max |H|², the squared norm of a circular blur.
   double squared_norm() const;
+  /// max |H| / N.
+  double largest_response() const;
 
   // The filter's transform H / N and |H|² / N, N the number of grid points: the scale of the inverse transform is
   // folded in. Kept, but for compute_power(): a sum over many blurs needs none of its terms again.
@@ -138,6 +140,7 @@ class Blur::Plan {
   at::Tensor flipped_;
   at::Tensor conjugate_;
   Lazy<at::Tensor> response_;
+  Lazy<double> largest_response_;
   Lazy<at::Tensor> power_;
   Lazy<at::Tensor> power_in_blocks_;
 };

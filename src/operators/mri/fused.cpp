@@ -127,7 +127,7 @@ class FusedCoils final : public FusedOf<MultiCoilMRI> {
   /// Σ w_i A_iᵀ A_i x; no weights are all 1.
   at::Tensor normal(const at::Tensor& x, const std::vector<double>& weights, const at::Tensor& out) const {
     const Plans plans = plans_for_image(x);
-    if (plans.empty()) {
+    if (plans.empty() || !std::ranges::all_of(plans, [](const auto& plan) { return plan->power_keeps_digits(); })) {
       return {};
     }
     const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());

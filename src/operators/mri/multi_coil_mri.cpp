@@ -111,6 +111,9 @@ at::Tensor MultiCoilMRI::A_adjoint_A_impl(const at::Tensor& image, const Params&
   if (!plan->has_kernels_for(x)) {
     return plan->normal(x);
   }
+  if (!plan->power_keeps_digits()) {
+    return A_adjoint_impl(A_impl(x, params), params);
+  }
   const at::Tensor source = kernels::plain(x);
   const at::Tensor z = at::empty(x.sizes(), x.options());
   kernels::with_precision_of(x.scalar_type(), [&]<class T>(T) {

@@ -10,6 +10,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "kernels/fft/differentiable.hpp"
+#include "operators/squares.hpp"
 
 namespace adjoin {
 
@@ -134,6 +135,7 @@ MultiCoilMRI::Plan::Plan(const at::Tensor& mask, const at::Tensor& maps, const M
   weights_ = mri::SampleFactors(weights, weights);
   normal_axes_ = axes_to_transform(mask);
   const at::Tensor power = mask_.square() / static_cast<double>(normal_pixels());
+  power_keeps_digits_ = keep_digits(power);
   power_ = mri::SampleFactors(power, transform_ && normal_axes().columns ? transform_->in_blocks(power) : power);
   if (options.dynamic) {
     maps_ = maps_.unsqueeze(2);
@@ -213,6 +215,9 @@ at::Tensor MultiCoilMRI::Plan::adjoint(const at::Tensor& y) const {
 }
 
 at::Tensor MultiCoilMRI::Plan::normal(const at::Tensor& x) const {
+  if (!power_keeps_digits_) {
+    return adjoint(forward(x));
+  }
   const at::Tensor weighted = mri::as_complex(x, true) * maps_;
   std::vector<std::int64_t> along = normal_axes_;
   for (std::int64_t& axis : along) {

@@ -90,6 +90,7 @@ class MultiCoilMRI::Plan {
   void append_tasks(const at::Tensor& source, Space source_space, const at::Tensor& target, Space target_space,
                     bool first, const mri::SampleFactors& power, std::vector<mri::CoilTask<T>>& tasks) const;
   const mri::SampleFactors& power() const { return power_; }
+  bool power_keeps_digits() const { return power_keeps_digits_; }
   /// Gives the tasks that lead from images to images, in the order of append_tasks, the contiguous measurements y,
   /// which may be undefined, and their weights, real and of the sizes of `like`, a measurement.
   template <class T>
@@ -114,10 +115,11 @@ class MultiCoilMRI::Plan {
   at::Device device_;
   std::vector<std::int64_t> spatial_;
   std::int64_t pixels_;
-  at::Tensor maps_;                                       // (b, N, [1,] spatial)
-  at::Tensor mask_;                                       // (b, 1, [T or 1,] spatial)
-  mri::SampleFactors weights_;                            // mask, phase and scale; real when all sizes are even
-  std::vector<std::int64_t> normal_axes_;                 // all, none, the last, or all but the last
+  at::Tensor maps_;                        // (b, N, [1,] spatial)
+  at::Tensor mask_;                        // (b, 1, [T or 1,] spatial)
+  mri::SampleFactors weights_;             // mask, phase and scale; real when all sizes are even
+  std::vector<std::int64_t> normal_axes_;  // all, none, the last, or all but the last
+  bool power_keeps_digits_ = true;
   mri::SampleFactors power_;                              // mask² and the scale of their transform there and back
   std::shared_ptr<const fft::ImageTransform> transform_;  // null where there is none
 };

@@ -21,6 +21,8 @@ constexpr double missing_gap = 4.0;
 constexpr std::size_t most_missing_gaps = 3;
 /// … unless the angles cover less than this part of the circle: then they are repetitions of a few directions.
 constexpr double least_covered = 0.01;
+/// Parts of a turn whose mean projections are looked at.
+constexpr std::int64_t sectors = 12;
 
 /// Angles in ascending order on a circle. Place k + n is place k, once round.
 class Circle {
@@ -177,7 +179,14 @@ AngularWeights angular_weights(std::span<const double> angles, double period) {
 
 SinogramFilter::SinogramFilter(std::span<const double> angles, std::array<std::int64_t, 2> image_size,
                                const TomographyOptions& options)
-    : angular_(angular_weights(angles, 180.0)), scan_(options), detector_(options) {
+    : angular_(angular_weights(angles, 180.0)),
+      sectors_(at::empty({static_cast<std::int64_t>(angles.size())}, at::kLong)),
+      scan_(options),
+      detector_(options) {
+  std::ranges::transform(angles, sectors_.data_ptr<std::int64_t>(), [](double angle) {
+    const double turns = angle / 360.0;
+    return std::min(sectors - 1, static_cast<std::int64_t>(static_cast<double>(sectors) * (turns - std::floor(turns))));
+  });
   const double half = 0.5 * static_cast<double>(options.detectors);
   const double reach = (half - std::abs(options.shift)) * options.spacing;  // on the shorter side
   const double corner = 0.5 * std::hypot(image_size[0], image_size[1]);
@@ -199,26 +208,48 @@ SinogramFilter::SinogramFilter(std::span<const double> angles, std::array<std::i
   detector_.shift += (options.shift > 0.0 ? -0.5 : 0.5) * static_cast<double>(added);
 }
 
+SinogramFilter::Profiles SinogramFilter::mean_profiles(const at::Tensor& y) const {
+  const at::Tensor views = y.detach().flatten(0, -3).mean(0).to(at::kCPU, at::kDouble);
+  const at::Tensor counts = at::bincount(sectors_, {}, sectors).clamp_min(1).to(at::kDouble).unsqueeze(1);
+  const auto mean_of = [&](const at::Tensor& values) {
+    return at::zeros({sectors, views.size(1)}, views.options()).index_add(0, sectors_, values) / counts;
+  };
+  const at::Tensor means = mean_of(views);
+  const at::Tensor variances = (mean_of(views.square()) - means.square()).clamp_min(0.0) / counts;
+  return {.means = at::cat({views.mean(0, true), means}).abs().contiguous(),
+          .noise = at::cat({at::zeros_like(means[0]).unsqueeze(0), variances.sqrt()}).contiguous()};
+}
+
 void SinogramFilter::warn_if_truncated(const at::Tensor& y) const {
   if (y.numel() == 0 || y.size(-1) < 4) {
     return;
   }
-  const at::Tensor mean = y.detach().flatten(0, -2).mean(0).abs().to(at::kCPU, at::kDouble).contiguous();
-  const std::span profile(mean.const_data_ptr<double>(), static_cast<std::size_t>(mean.numel()));
-  const double greatest = std::ranges::max(profile);
-  // The square of a chord's length is nearly linear at the border of an object: extrapolated, it tells how far the
-  // object goes on beyond the last cell. Up to two cells do not matter.
-  const auto goes_on = [&](double last, double two_before) {
-    return last > 0.02 * greatest && 2.0 * last * last > two_before * two_before;
-  };
-  const bool first = goes_on(profile[0], profile[2]);
-  const bool last = goes_on(profile[profile.size() - 1], profile[profile.size() - 3]);
-  if (first || last) {
-    TORCH_WARN("Tomography::fbp: the object reaches beyond the detector, where projections still have ",
-               std::round(100.0 * std::max(first ? profile.front() : 0.0, last ? profile.back() : 0.0) / greatest),
-               " % of their greatest value. The image is wrong, most of all towards the border; padding = "
-               "extrapolate estimates what was not measured",
-               first != last && !redundancy_.defined() ? ", and angles of a full turn would measure it" : "");
+  const auto [means, noise] = mean_profiles(y);
+  const auto cells = static_cast<std::size_t>(means.size(1));
+  const double greatest = means[0].max().item<double>();
+  double first = 0.0;
+  double last = 0.0;
+  for (std::int64_t k = 0; k < means.size(0); ++k) {
+    const std::span profile(means.const_data_ptr<double>() + k * means.size(1), cells);
+    const std::span error(noise.const_data_ptr<double>() + k * means.size(1), cells);
+    // The square of a chord's length is nearly linear at the border of an object: extrapolated, it tells how far the
+    // object goes on beyond the last cell. Up to two cells do not matter.
+    const auto beyond = [&](std::size_t end, std::size_t two_before) {
+      const double least = std::max((k == 0 ? 0.02 : 0.05) * greatest, 4.0 * error[end]);
+      return profile[end] > least && 2.0 * profile[end] * profile[end] > profile[two_before] * profile[two_before]
+                 ? profile[end]
+                 : 0.0;
+    };
+    first = std::max(first, beyond(0, 2));
+    last = std::max(last, beyond(cells - 1, cells - 3));
+  }
+  if (first > 0.0 || last > 0.0) {
+    TORCH_WARN(
+        "Tomography::fbp: the object reaches beyond the detector, where projections still have ",
+        std::round(100.0 * std::max(first, last) / greatest),
+        " % of their greatest value. The image is wrong, most of all towards the border; padding = "
+        "extrapolate estimates what was not measured",
+        (first > 0.0) != (last > 0.0) && !redundancy_.defined() ? ", and angles of a full turn would measure it" : "");
   }
 }
 

@@ -42,9 +42,17 @@ class SinogramFilter {
 
  private:
   void warn_if_truncated(const at::Tensor& y) const;
+  /// Mean projections, in magnitude: of all views, and of those of each twelfth of a turn; and what noise may have made
+  /// of them, by how the views of a twelfth differ. Each is (13, cells).
+  struct Profiles {
+    at::Tensor means;
+    at::Tensor noise;
+  };
+  Profiles mean_profiles(const at::Tensor& y) const;
   at::Tensor extrapolated(const at::Tensor& y) const;
 
   AngularWeights angular_;
+  at::Tensor sectors_;  // which twelfth of a turn each angle lies in
   double period_ = 180.0;
   TomographyOptions scan_;
   TomographyOptions detector_;
