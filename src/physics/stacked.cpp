@@ -167,7 +167,7 @@ void check_weights(const char* method, const TensorList& weights, std::size_t n)
 }
 
 // Measurements cut off from autograd.
-TensorList fixed(const TensorList& y) {
+TensorList cut_off(const TensorList& y) {
   TensorList cut = y;
   for (at::Tensor& entry : cut) {
     entry = entry.defined() ? primal_of(entry).detach() : entry;
@@ -477,7 +477,7 @@ LeastSquaresProblem<ShardedTensorList> StackedLinearPhysics::least_squares_probl
   }
   at::Tensor A_adjoint_y;
   if (!image.defined()) {
-    A_adjoint_y = A_adjoint(fixed(y), params);
+    A_adjoint_y = A_adjoint(cut_off(y), params);
     image = A_adjoint_y;
   }
   return {
@@ -498,7 +498,7 @@ LeastSquaresProblem<ShardedTensorList> StackedLinearPhysics::weighted_least_squa
   const auto roots = std::make_shared<TensorList>(roots_of(options.weights));
   at::Tensor A_adjoint_y;
   if (!image.defined()) {
-    A_adjoint_y = A_adjoint(weighed(weighed(fixed(y), *roots), *roots), options.params);
+    A_adjoint_y = A_adjoint(weighed(weighed(cut_off(y), *roots), *roots), options.params);
     image = A_adjoint_y;
   }
   return {.A = [this, params = options.params,
