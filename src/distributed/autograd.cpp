@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,48 +14,6 @@
 namespace adjoin {
 
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
-using Backward = std::function<Tensors(const Tensors& gradients, const Tensors& outputs)>;
-
-void (*translate_exception)(const std::exception_ptr&) = nullptr;
-
-struct BackwardHolder : torch::CustomClassHolder {
-  BackwardHolder(Backward f, bool outputs) : call(std::move(f)), needs_outputs(outputs) {}
-  Backward call;
-  bool needs_outputs;
-};
-
-struct Collective : torch::autograd::Function<Collective> {
-  // The inputs are passed for autograd to see them, as an ArrayRef: it does not look into a vector.
-  static variable_list forward(AutogradContext* ctx, at::ArrayRef<at::Tensor> /*inputs*/,
-                               const std::function<Tensors()>& forward, Backward backward, bool keep_outputs) {
-    ctx->saved_data["backward"] =
-        c10::IValue::make_capsule(c10::make_intrusive<BackwardHolder>(std::move(backward), keep_outputs));
-    variable_list outputs = forward();
-    if (keep_outputs) {
-      ctx->save_for_backward(outputs);
-    }
-    return outputs;
-  }
-
-  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
-    const auto capsule = ctx->saved_data["backward"].toCapsule();
-    const auto& holder = static_cast<BackwardHolder&>(*capsule);
-    try {
-      // torch frees outputs after a backward pass; what needs none may be run again, as a shared sum of gradients is.
-      variable_list results = holder.call(gradients, holder.needs_outputs ? ctx->get_saved_variables() : Tensors());
-      results.resize(results.size() + 3);  // functions and flag have no gradient
-      return results;
-    } catch (...) {
-      if (translate_exception != nullptr) {
-        translate_exception(std::current_exception());
-      }
-      throw;
-    }
-  }
-};
 
 // The places of the outputs that are spread so.
 std::vector<std::size_t> places_of(Spread::Kind kind, const std::vector<Spread>& outputs) {
@@ -299,39 +256,6 @@ Tensors of_duals(const RecordedCall& call, const RecordedInputs& inputs, const s
 
 }  // namespace
 
-Tensors differentiable(const Tensors& inputs, const std::function<Tensors()>& forward,
-                       std::function<Tensors(const Tensors&)> backward) {
-  return Collective::apply(
-      at::ArrayRef<at::Tensor>(inputs), forward,
-      Backward([backward = std::move(backward)](const Tensors& gradients, const Tensors& /*outputs*/) {
-        return backward(gradients);
-      }),
-      false);
-}
-
-Tensors differentiable_by_outputs(const Tensors& inputs, const std::function<Tensors()>& forward, Backward backward) {
-  return Collective::apply(at::ArrayRef<at::Tensor>(inputs), forward, std::move(backward), true);
-}
-
-Tensors differentiable_once(const Tensors& inputs, const Tensors& results, const char* what) {
-  if (!c10::GradMode::is_enabled()) {
-    return results;
-  }
-  Tensors defined;
-  std::ranges::copy_if(results, std::back_inserter(defined), [](const at::Tensor& t) { return t.defined(); });
-  Tensors wrapped = differentiable(
-      inputs, [&] { return defined; },
-      [what](const Tensors& /*gradients*/) -> Tensors {
-        throw Error(c10::str(what, " cannot be differentiated again"));
-      });
-  auto next = wrapped.begin();
-  Tensors all;
-  for (const at::Tensor& result : results) {
-    all.push_back(result.defined() ? *next++ : result);
-  }
-  return all;
-}
-
 at::Tensor joined(const Tensors& tensors) {
   Tensors flat;
   for (const at::Tensor& tensor : tensors) {
@@ -428,7 +352,5 @@ bool records_gradients(const Params& params) {
     return (tensor != nullptr && records_gradients(*tensor)) || (list != nullptr && records_gradients(*list));
   });
 }
-
-void set_backward_translator(void (*translate)(const std::exception_ptr&)) { translate_exception = translate; }
 
 }  // namespace adjoin

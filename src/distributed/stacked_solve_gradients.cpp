@@ -12,6 +12,7 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/solvers/krylov.hpp"
+#include "physics/solve_gradients.hpp"
 
 namespace adjoin {
 
@@ -39,18 +40,6 @@ class SavedList {
   std::vector<SavedVariable> saved_;
 };
 
-// γ as a tensor that broadcasts over the items of `like`.
-at::Tensor along_batch(const Gamma& gamma, const at::Tensor& like) {
-  if (!gamma.tensor().defined()) {
-    return at::scalar_tensor(gamma.values()[0], at::TensorOptions(at::kDouble).device(like.device()));
-  }
-  std::vector<std::int64_t> shape(gamma.is_single() ? 0 : static_cast<std::size_t>(like.dim()), 1);
-  if (!shape.empty()) {
-    shape[0] = static_cast<std::int64_t>(gamma.values().size());
-  }
-  return gamma.tensor().to(like.device(), c10::toRealValueType(like.scalar_type())).reshape(shape);
-}
-
 TensorList scaled(TensorList list, const Gamma& gamma, double weight) {
   for (at::Tensor& entry : list) {
     entry = (entry * along_batch(gamma, entry) * weight).to(entry.scalar_type());
@@ -63,26 +52,6 @@ at::Tensor real_products(const at::Tensor& a, const at::Tensor& b, const Gamma& 
   const at::Tensor products = at::real(a.is_complex() ? a.conj() * b : a * b);
   const at::Tensor sums = gamma.is_single() ? products.sum() : products.flatten(1).sum(1);
   return sums.reshape(gamma.tensor().sizes());
-}
-
-at::Tensor real_product(const at::Tensor& a, const at::Tensor& b) {
-  return a.is_complex() || b.is_complex() ? at::real(a.conj() * b).sum() : (a * b).sum();
-}
-
-TensorList primals_of(const TensorList& list) {
-  TensorList primals;
-  for (const at::Tensor& entry : list) {
-    primals.push_back(primal_of(entry));
-  }
-  return primals;
-}
-
-TensorList tangents_of(const TensorList& list) {
-  TensorList tangents;
-  for (const at::Tensor& entry : list) {
-    tangents.push_back(is_dual(entry) ? tangent_of(entry) : at::zeros_like(entry));
-  }
-  return tangents;
 }
 
 bool any_dual(const Params& params) { return std::ranges::any_of(RecordedInputs().add(params).tensors, is_dual); }
@@ -196,6 +165,8 @@ at::Tensor DistributedStackedLinearPhysics::followed_prox(const at::Tensor& z, c
   const auto backward = [this, saved_z, saved_y, saved_gamma, number = gamma, whole, again, has_parameters, y_wanted,
                          keep = weak_from_this().lock()](const Tensors& gradients, const Tensors& outputs) -> Tensors {
     const at::Tensor& x = outputs[0];
+    check(!is_dual(gradients[0]) || (!number.tensor().defined() && !has_parameters),
+          "prox_l2: its gradient with respect to gamma or parameters has no tangents");
     const Gamma at_gamma = number.tensor().defined() ? Gamma(saved_gamma->unpack()) : number;
     const TensorList measurements = saved_y->unpack();
     TensorList zeros;
@@ -258,7 +229,14 @@ TensorList DistributedStackedLinearPhysics::dagger_transposed(const at::Tensor& 
   if (!records_gradients(g)) {
     return solve();
   }
-  check(!is_dual(g), "A_dagger: its gradient has no tangents");
+  if (is_dual(g)) {
+    TensorList results = dagger_transposed(primal_of(g), whole, options);
+    const TensorList tangents = dagger_transposed(tangent_of(g), whole, options);
+    for (std::size_t k = 0; k < results.size(); ++k) {
+      results[k] = with_tangent(results[k], tangents[k]);
+    }
+    return results;
+  }
   DistributedDaggerOptions again = options;
   const auto backward = [this, again, keep = weak_from_this().lock()](const Tensors& gradients) -> Tensors {
     return {A_dagger(TensorList(gradients), again)};
@@ -299,6 +277,7 @@ at::Tensor DistributedStackedLinearPhysics::followed_dagger(const Measurements& 
   const auto backward = [this, saved_y, whole, again, has_parameters, keep = weak_from_this().lock()](
                             const Tensors& gradients, const Tensors& outputs) -> Tensors {
     const at::Tensor& g = gradients[0];
+    check(!is_dual(g) || !has_parameters, "A_dagger: its gradient with respect to parameters has no tangents");
     Tensors results = dagger_transposed(g, whole, again).tensors();
     if (has_parameters) {
       const auto of_parameters = [&] {

@@ -131,6 +131,22 @@ at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
   if (!options.local_only && (records_gradients(y.list()) || uses_followed(options.params))) {
     return followed_dagger(y, options);
   }
+  if (options.local_only && options.gather && (records_gradients(y.list()) || uses_followed(options.params))) {
+    const TensorList list = y.list();
+    const auto part = [this, own, count = list.size(),
+                       share = static_cast<double>(local_.size()) /
+                               static_cast<double>(num_operators())](const Tensors& inputs) -> Tensors {
+      const at::ArrayRef<at::Tensor> all(inputs);
+      const TensorList given(all.slice(0, count).vec());
+      DaggerOptions with_inputs = own;
+      with_inputs.params = with_tensors(own.params, all.slice(count));
+      const TensorList mine = local_part("A_dagger: y", given);
+      return {local_.size() == 0 ? at::Tensor() : local_.A_dagger_mean(mine, with_inputs) * share};
+    };
+    const Spread::Kind spread = y.is_whole(*space_) ? Spread::item : Spread::owned;
+    return recorded(recording("A_dagger", image_plans_), RecordedInputs().add(list, spread).add(options.params),
+                    {Spread::replicated}, part)[0];
+  }
   if (options.local_only && !options.gather) {
     const at::Tensor sum = exchange_->local([&] { return local_mean({}); });
     return sum.defined() ? sum : at::zeros({}, context_.device());

@@ -17,6 +17,7 @@
 #include "adjoin/solvers/krylov.hpp"
 #include "adjoin/solvers/least_squares.hpp"
 #include "adjoin/solvers/progress.hpp"
+#include "physics/solve_gradients.hpp"
 #include "solvers/scaling.hpp"
 
 namespace adjoin {
@@ -180,6 +181,9 @@ Monitor progress_monitor(const char* method, std::string_view solver, bool verbo
 template <class Y>
 at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options) {
   check_options(options);
+  if (at::Tensor x = followed_least_squares(problem, options); x.defined()) {
+    return x;
+  }
   const c10::NoGradGuard no_grad;
   const SolverOptions common = solver_options("A_dagger", problem, options);
   if (!uses_normal_equations(options.solver)) {
@@ -205,6 +209,9 @@ at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor
                          const DaggerOptions& options) {
   check_options(options);
   gamma.check_positive("prox_l2");
+  if (at::Tensor x = followed_prox_l2(problem, z, gamma, options); x.defined()) {
+    return x;
+  }
   const c10::NoGradGuard no_grad;
   const SolverOptions common = solver_options("prox_l2", problem, options);
   const std::vector<double> gammas = gamma.for_items("prox_l2", gamma.is_single() ? 1 : problem.items);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/gradients.hpp"
 #include "adjoin/core/modes.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/physics/adjointness.hpp"
@@ -30,6 +31,13 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](unsigned char p, unsigned char q) { return std::tolower(p) == std::tolower(q); });
 }
 
+// An operator, whose owner it keeps where that shares it, and the parameters of a call.
+struct Kept {
+  const LinearPhysics& physics;
+  std::shared_ptr<const LinearPhysics> owner;
+  Params params;
+};
+
 // The least-squares problem of A among images like `image`; one known beforehand spares an application of the adjoint.
 LeastSquaresProblem<at::Tensor> least_squares_problem(const LinearPhysics& physics, const at::Tensor& y,
                                                       at::Tensor image, const DaggerOptions& options) {
@@ -39,16 +47,15 @@ LeastSquaresProblem<at::Tensor> least_squares_problem(const LinearPhysics& physi
   const auto whitened = [roots](const at::Tensor& v) { return roots.empty() ? v : weighed(v, roots[0]); };
   at::Tensor A_adjoint_y;
   if (!image.defined()) {
-    const c10::NoGradGuard no_grad;
-    A_adjoint_y = image = physics.A_adjoint(whitened(whitened(y)), params);
+    A_adjoint_y = physics.A_adjoint(whitened(whitened(primal_of(y).detach())), params);
+    image = A_adjoint_y.detach();
   }
-  const auto A = [&physics, &params, whitened](const at::Tensor& x) { return whitened(physics.A(x, params)); };
-  const auto A_adjoint = [&physics, &params, whitened, image](const at::Tensor& v) {
-    return in_space_of(image, physics.A_adjoint_for(whitened(v), image, params));
+  const Kept kept{physics, physics.weak_from_this().lock(), params};
+  const auto A = [kept, whitened](const at::Tensor& x) { return whitened(kept.physics.A(x, kept.params)); };
+  const auto A_adjoint = [kept, whitened, like = image.detach()](const at::Tensor& v) {
+    return in_space_of(like, kept.physics.A_adjoint_for(whitened(v), like, kept.params));
   };
-  const auto normal = [&physics, &params](const at::Tensor& x) {
-    return in_space_of(x, physics.A_adjoint_A(x, params));
-  };
+  const auto normal = [kept](const at::Tensor& x) { return in_space_of(x, kept.physics.A_adjoint_A(x, kept.params)); };
   LeastSquaresProblem<at::Tensor> problem{.A = A,
                                           .A_adjoint = A_adjoint,
                                           .A_adjoint_A = normal,

@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "adjoin/core/differentiable.hpp"
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/modes.hpp"
 
@@ -59,16 +60,18 @@ void Physics::made_of(std::initializer_list<at::Tensor> tensors, std::span<const
 }
 
 at::Tensor Physics::A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
-  const bool differentiable = c10::GradMode::is_enabled() && (x.requires_grad() || v.requires_grad());
+  const bool recorded = c10::GradMode::is_enabled();
   const c10::InferenceMode record(false);
   at::Tensor input = x.is_inference() ? x.clone() : x;
-  if (!differentiable || !input.requires_grad()) {
+  if (!recorded || !input.requires_grad()) {
     input = input.detach().requires_grad_();
   }
   const at::Tensor y = A_impl(input, params);
   if (!y.requires_grad()) {
     throw Error(c10::str(name(), "::A_vjp: A is not differentiable by autograd, so its adjoint must be given"));
   }
+  // What A is made of beside its input counts, too.
+  const bool differentiable = recorded && (x.requires_grad() || v.requires_grad() || leaves_of({y}).size() > 1);
   check(v.sizes() == y.sizes(), name(), "::A_vjp: v must have the shape of A(x), ", y.sizes(), ", got ", v.sizes());
   const at::Tensor gradient =
       torch::autograd::grad({y}, {input}, {v}, differentiable, differentiable, /*allow_unused=*/true)[0];

@@ -166,6 +166,15 @@ void check_weights(const char* method, const TensorList& weights, std::size_t n)
   }
 }
 
+// Measurements cut off from autograd.
+TensorList cut_off(const TensorList& y) {
+  TensorList cut = y;
+  for (at::Tensor& entry : cut) {
+    entry = entry.defined() ? primal_of(entry).detach() : entry;
+  }
+  return cut;
+}
+
 at::Tensor residual_of(const at::Tensor& Ax, const at::Tensor& y) {
   check(y.defined() && y.sizes() == Ax.sizes(), "y must have the shape of A x, ", Ax.sizes(), ", got ",
         y.defined() ? c10::str(y.sizes()) : "an undefined tensor");
@@ -468,19 +477,18 @@ LeastSquaresProblem<ShardedTensorList> StackedLinearPhysics::least_squares_probl
   }
   at::Tensor A_adjoint_y;
   if (!image.defined()) {
-    const c10::NoGradGuard no_grad;
-    A_adjoint_y = image = A_adjoint(y, params);
+    A_adjoint_y = A_adjoint(cut_off(y), params);
+    image = A_adjoint_y;
   }
-  return {.A = [this, &params, kept = std::make_shared<TensorList>()](
-                   const at::Tensor& x) { return as_vector(A_reusing(*kept, x, params)); },
-          .A_adjoint =
-              [this, &params, image](const ShardedTensorList& v) {
-                return in_space_of(image, A_adjoint_for(v.local, image, params));
-              },
-          .A_adjoint_A = [this, &params](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, params)); },
-          .y = as_vector(y),
-          .items = common_items(image, y),
-          .A_adjoint_y = A_adjoint_y};
+  return {
+      .A = [this, params, kept = std::make_shared<TensorList>()](
+               const at::Tensor& x) { return as_vector(A_reusing(*kept, x, params)); },
+      .A_adjoint = [this, params, like = image.detach()](
+                       const ShardedTensorList& v) { return in_space_of(like, A_adjoint_for(v.local, like, params)); },
+      .A_adjoint_A = [this, params](const at::Tensor& x) { return in_space_of(x, A_adjoint_A(x, params)); },
+      .y = as_vector(y),
+      .items = common_items(image, y),
+      .A_adjoint_y = A_adjoint_y};
 }
 
 // The same for weights W: measurements and operators times √W.
@@ -490,22 +498,20 @@ LeastSquaresProblem<ShardedTensorList> StackedLinearPhysics::weighted_least_squa
   const auto roots = std::make_shared<TensorList>(roots_of(options.weights));
   at::Tensor A_adjoint_y;
   if (!image.defined()) {
-    const c10::NoGradGuard no_grad;
-    A_adjoint_y = image = A_adjoint(weighed(weighed(y, *roots), *roots), options.params);
+    A_adjoint_y = A_adjoint(weighed(weighed(cut_off(y), *roots), *roots), options.params);
+    image = A_adjoint_y;
   }
-  return {
-      .A = [this, &options, roots](const at::Tensor& x) { return as_vector(weighed(A(x, options.params), *roots)); },
-      .A_adjoint =
-          [this, &options, roots, image](const ShardedTensorList& v) {
-            return in_space_of(image, A_adjoint_for(weighed(v.local, *roots), image, options.params));
-          },
-      .A_adjoint_A =
-          [this, &options](const at::Tensor& x) {
-            return in_space_of(x, A_adjoint_W_A(x, options.weights, options.params));
-          },
-      .y = as_vector(weighed(y, *roots)),
-      .items = common_items(image, y),
-      .A_adjoint_y = A_adjoint_y};
+  return {.A = [this, params = options.params,
+                roots](const at::Tensor& x) { return as_vector(weighed(A(x, params), *roots)); },
+          .A_adjoint =
+              [this, params = options.params, roots, like = image.detach()](const ShardedTensorList& v) {
+                return in_space_of(like, A_adjoint_for(weighed(v.local, *roots), like, params));
+              },
+          .A_adjoint_A = [this, params = options.params, weights = options.weights](
+                             const at::Tensor& x) { return in_space_of(x, A_adjoint_W_A(x, weights, params)); },
+          .y = as_vector(weighed(y, *roots)),
+          .items = common_items(image, y),
+          .A_adjoint_y = A_adjoint_y};
 }
 
 void StackedLinearPhysics::check_solvable(const char* method, const TensorList& y) const {

@@ -105,12 +105,6 @@ TEST(LinearPhysics, TheMonitorSeesTheIterationsAndCanStopThem) {
   }
 }
 
-TEST(LinearPhysics, SolutionsAreCutOffFromAutograd) {
-  const at::Tensor y = random({2, 5}).requires_grad_();
-  EXPECT_FALSE(rows_times(random({5, 3}))->A_dagger(y).requires_grad());
-  EXPECT_FALSE(rows_times(random({5, 3}))->prox_l2(random({2, 3}), y, 1.0).requires_grad());
-}
-
 TEST(LinearPhysics, SqnormIsTheLargestSquaredSingularValue) {
   for (const auto type : double_types) {
     const at::Tensor M = random({30, 20}, type);

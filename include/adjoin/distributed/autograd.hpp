@@ -5,11 +5,11 @@
 #include <c10/util/FunctionRef.h>
 
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <vector>
 
+#include "adjoin/core/differentiable.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/params.hpp"
 #include "adjoin/core/tensor_list.hpp"
@@ -18,20 +18,6 @@
 namespace adjoin {
 
 class Parameters;
-
-using Tensors = std::vector<at::Tensor>;
-
-/// Evaluates forward(), which is not recorded itself, as one differentiable operation of `inputs`: `backward` maps
-/// gradients of the outputs to gradients of the inputs, and is made of differentiable operations in turn. The
-/// differential of a collective is a collective: every rank must run it, in the same order.
-Tensors differentiable(const Tensors& inputs, const std::function<Tensors()>& forward,
-                       std::function<Tensors(const Tensors& gradients)> backward);
-/// The same, where `backward` needs the outputs.
-Tensors differentiable_by_outputs(const Tensors& inputs, const std::function<Tensors()>& forward,
-                                  std::function<Tensors(const Tensors& gradients, const Tensors& outputs)> backward);
-/// Tensors that cannot be differentiated again, as `inputs` have been used: that throws Error, in which `what` names
-/// them.
-Tensors differentiable_once(const Tensors& inputs, const Tensors& results, const char* what);
 
 /// How a tensor is spread over the ranks, and so how what the ranks contribute to it becomes the tensor.
 struct Spread {
@@ -90,9 +76,5 @@ bool records_gradients(const Params& params);
 
 /// `params` with these tensors, in the order of RecordedInputs::add, in place of its own.
 Params with_tensors(const Params& params, at::ArrayRef<at::Tensor> tensors);
-
-/// Lets a host language throw, from a backward pass, exceptions of its own in place of ours, of whose types torch's
-/// engine would not keep more than the message. `translate` may throw; when it returns, the exception goes on as it is.
-void set_backward_translator(void (*translate)(const std::exception_ptr& exception));
 
 }  // namespace adjoin

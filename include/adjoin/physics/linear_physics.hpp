@@ -78,11 +78,11 @@ class LinearPhysics : public Physics, public std::enable_shared_from_this<Linear
   at::Tensor A_adjoint_A(const at::Tensor& x, const Params& params = {}) const;
   /// A Aᵀ y.
   at::Tensor A_A_adjoint(const at::Tensor& y, const Params& params = {}) const;
-  /// Minimum-norm least-squares solution of A x = y; closed form where the operator has one, else by `options.solver`,
-  /// and then cut off from autograd.
+  /// Minimum-norm least-squares solution of A x = y; closed form where the operator has one, else by `options.solver`.
+  /// Differentiable by the implicit function theorem with respect to y and leaves that A is made of, but not to init.
   at::Tensor A_dagger(const at::Tensor& y, const DaggerOptions& options = {}) const;
-  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0 and finite, one number or one for each item of a batch. Cut off from
-  /// autograd.
+  /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0 and finite, one number or one for each item of a batch.
+  /// Differentiable likewise, with respect to z and γ, too.
   at::Tensor prox_l2(const at::Tensor& z, const at::Tensor& y, const Gamma& gamma,
                      const DaggerOptions& options = {}) const;
 

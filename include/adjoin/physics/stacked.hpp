@@ -124,7 +124,7 @@ class StackedLinearPhysics {
   /// Grows with every version of an operator.
   std::int64_t version() const;
 
-  /// The exact minimum-norm least-squares solution. Cut off from autograd, as are the solutions below.
+  /// The exact minimum-norm least-squares solution. The solves differentiate; the stack outlives their backward passes.
   at::Tensor A_dagger(const TensorList& y, const DaggerOptions& options = {}) const;
   /// (1/n) Σ A_i† y_i: cheap, and only an approximation of the pseudoinverse.
   at::Tensor A_dagger_mean(const TensorList& y, const DaggerOptions& options = {}) const;

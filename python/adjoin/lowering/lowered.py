@@ -53,11 +53,11 @@ class Watched:
     name: str
 
     def state(self) -> tuple[Any, int]:
-        """The value, and how often it was changed in place."""
+        """The value, and how often it was changed in place, -1 where nobody counts that."""
         value = self.place.get(self.name)
         if isinstance(value, torch.Tensor) and not value.is_inference():
             return value, value._version
-        return value, 0
+        return value, -1
 
 
 @dataclass
@@ -102,7 +102,9 @@ class Lowered:
     # Why it has no equal at present.
     reason: str = ""
     physics: _adjoin.LoweredPhysics = field(init=False)
-    _states: list[tuple[Any, int]] = field(init=False, default_factory=list)
+    # What the equal was made of: as each call compares it, without asking, and as it must be asked for.
+    _seen: list[tuple[dict[str, Any], str, Any, int]] = field(init=False, default_factory=list)
+    _asked: list[tuple[Watched, tuple[Any, int]]] = field(init=False, default_factory=list)
     _proved: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,17 +121,24 @@ class Lowered:
         """Makes the equal anew where the operator has changed."""
         for part in self.recipe.parts:
             part.follow()
-        for watched, (value, version) in zip(self.recipe.watched, self._states, strict=True):
+        for place, name, value, version in self._seen:
+            current = place.get(name)
+            if current is not value or (version >= 0 and current._version != version):
+                self._renew()
+                return
+        for watched, (value, version) in self._asked:
             current, now = watched.state()
             if current is not value or now != version:
                 self._renew()
                 return
 
     def _renew(self) -> None:
-        self._states = [watched.state() for watched in self.recipe.watched]
+        states = [(watched, watched.state()) for watched in self.recipe.watched]
+        self._seen = [(watched.place, watched.name, *state) for watched, state in states if type(watched) is Watched]
+        self._asked = [(watched, state) for watched, state in states if type(watched) is not Watched]
         try:
             stand_in = self.recipe.make()
-            key = _key(self._states)
+            key = _key(state for _, state in states)
             if key not in self._proved:
                 self._proved[key] = self._difference(stand_in)
             self.reason = self._proved[key]

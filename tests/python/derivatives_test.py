@@ -1,0 +1,144 @@
+"""Derivatives of every differentiable call, of first and second order, backwards, forwards and mixed, against differences."""
+
+import pytest
+import torch
+from copies_test import every_operator
+from support import dense_stack
+from torch.autograd import gradcheck, gradgradcheck
+
+from adjoin import DistributedDataFidelity, DistributedProcessing, DistributedStackedLinearPhysics, distribute, optim
+from adjoin.errors import InvalidArgument
+from adjoin.physics import Blur, Diagonal, Matrix
+
+PRECISE = {"max_iter": 400, "tol": 1e-14}
+
+
+def leaf(*shape, dtype=torch.float64):
+    return torch.randn(*shape, dtype=dtype, requires_grad=True)
+
+
+def like(tensor):
+    return torch.randn_like(tensor.detach()).requires_grad_()
+
+
+def check(f, *inputs, forwards=True, mixed=True, tolerance=1e-6):
+    """Products of derivatives with random vectors, equal on every rank; `mixed` ones are tangents of gradients."""
+    options = {"fast_mode": True, "atol": tolerance, "rtol": 1e-4}
+    assert gradcheck(f, inputs, check_forward_ad=forwards, **options)
+    assert gradgradcheck(f, inputs, check_fwd_over_rev=forwards and mixed, **options)
+
+
+@every_operator
+def test_operators(operator, x):
+    x = x.clone().requires_grad_()
+    y = like(operator.A(x))
+    check(operator.A, x)
+    check(lambda v: operator.A_adjoint_for(v, x.detach()), y)
+    check(operator.A_adjoint_A, x)
+    check(lambda v: operator.A_vjp(x.detach(), v), y)
+
+
+@every_operator
+def test_solves_of_operators(operator, x):
+    gamma, y = torch.tensor([0.7], dtype=torch.float64).requires_grad_(), like(operator.A(x))
+    check(lambda *of: operator.prox_l2(*of, **PRECISE), like(x), y, gamma, tolerance=1e-5)
+    try:
+        full_rank = torch.allclose(operator.A(operator.A_dagger(y.detach(), **PRECISE)), y.detach(), atol=1e-6)
+    except InvalidArgument:  # y does not tell the size of the image
+        full_rank = False
+    if full_rank:  # else the solver finds as many directions as the number of its iterations says
+        check(lambda y: operator.A_dagger(y, **PRECISE), y, tolerance=1e-5)
+
+
+def sums_and_products():
+    a, b = Matrix(torch.randn(4, 4, dtype=torch.float64)), Matrix(torch.randn(4, 4, dtype=torch.float64))
+    return [a + b, a - 2.0 * b, a * b, (a * b).T, Diagonal(torch.rand(4, dtype=torch.float64)) * a]
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_sums_and_products_of_operators(place):
+    operator = sums_and_products()[place]
+    x, y, gamma = leaf(2, 4), leaf(2, 4), torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    check(operator.A, x)
+    check(operator.A_adjoint, y)
+    check(operator.A_adjoint_A, x)
+    check(lambda *of: operator.prox_l2(*of, **PRECISE), x, y, gamma, tolerance=1e-5)
+
+
+def test_solves_reach_what_an_operator_is_made_of():
+    matrix, y, z = leaf(4, 3), leaf(2, 4), leaf(2, 3)
+    check(lambda m, y: Matrix(m).prox_l2(z, y, 0.7, **PRECISE), matrix, y, forwards=False, tolerance=1e-5)
+    kernel, image = leaf(1, 1, 3, 3), leaf(1, 1, 5, 5)
+    check(lambda k, y: Blur(k, padding="circular").prox_l2(image, y, 0.7, **PRECISE), kernel, like(image), forwards=False,
+          tolerance=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_stacks(ctx, dtype, reduction):
+    stack, _ = dense_stack(ctx, count=3, dtype=dtype, reduction=reduction)
+    x, y = leaf(1, 6, dtype=dtype), [leaf(1, 3 + i, dtype=dtype) for i in range(3)]
+    gamma = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+    check(lambda x: tuple(stack.A(x)), x)
+    check(lambda x: tuple(stack.forward(x)), x, mixed=False)
+    check(stack.A_adjoint_A, x)
+    check(lambda *y: stack.A_adjoint(y), *y)
+    check(lambda *y: stack.A_vjp(x.detach(), y), *y)
+    check(lambda *y: tuple(stack.A_A_adjoint(y)), *y)
+    check(lambda *y: tuple(stack.A_adjoint(y, reduce_op="none")), *y, mixed=False)
+    check(lambda x: tuple(stack.A_adjoint_A(x, reduce_op="none")), x, mixed=False)
+    check(lambda z, *y: stack.prox_l2(z, y, 0.7, **PRECISE), x, *y, tolerance=1e-5)
+    check(lambda g: stack.prox_l2(x.detach(), [t.detach() for t in y], g, **PRECISE), gamma, mixed=False, tolerance=1e-5)
+    check(lambda *y: stack.A_dagger(y, local_only=False, **PRECISE), *y, tolerance=1e-5)
+    check(lambda *y: stack.A_dagger(y, local_only=True, **PRECISE), *y, mixed=False, tolerance=1e-5)
+
+
+def test_tangents_of_gradients_throw_where_there_are_none(ctx):
+    stack, _ = dense_stack(ctx, count=3)
+    z, y = torch.randn(1, 6, dtype=torch.float64), [torch.randn(1, 3 + i, dtype=torch.float64) for i in range(3)]
+    gamma = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+    with pytest.raises(Exception, match="tangents"):
+        check(lambda g: stack.prox_l2(z, y, g, **PRECISE), gamma, tolerance=1e-5)
+
+
+def test_fused_stacks(ctx):
+    blurs = [Blur(torch.randn(1, 1, 3, 3, dtype=torch.float64), padding="circular") for _ in range(3)]
+    stack = distribute(blurs, ctx)
+    x, y = leaf(1, 1, 5, 4), [leaf(1, 1, 5, 4) for _ in range(3)]
+    check(lambda x: tuple(stack.A(x)), x)
+    check(stack.A_adjoint_A, x)
+    check(lambda *y: stack.A_adjoint(y), *y)
+    check(lambda z, *y: stack.prox_l2(z, y, 0.7, **PRECISE), x, *y, tolerance=1e-5)
+
+
+def test_parameters_of_calls(ctx):
+    class Weighing:
+        def A(self, x, weight=1.0):
+            return weight * x
+
+        def A_adjoint(self, y, weight=1.0):
+            return weight * y
+
+    stack = DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: Weighing())
+    x, weight, y = leaf(1, 4), leaf(4), [leaf(1, 4) for _ in range(3)]
+    check(lambda x, w: tuple(stack.A(x, weight=w)), x, weight, forwards=False)
+    check(lambda x, w: stack.A_adjoint_A(x, weight=w), x, weight, forwards=False)
+    check(lambda w, *y: stack.A_adjoint(y, weight=w), weight, *y, forwards=False)
+
+
+FIDELITIES = [optim.L2(sigma=0.5), optim.Huber(0.3), optim.PoissonLikelihood(background=0.1), optim.AmplitudeLoss()]
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES, ids=lambda f: type(f).__name__)
+def test_fidelities(ctx, fidelity):
+    stack = distribute([Diagonal(1.0 + torch.rand(6, dtype=torch.float64)) for _ in range(3)], ctx)
+    whole = DistributedDataFidelity(ctx, fidelity)
+    x = (torch.rand(1, 6, dtype=torch.float64) + 1).requires_grad_()
+    y = [(t.detach() + 0.5).requires_grad_() for t in stack.A(x)]
+    check(lambda x, *y: whole.fn(x, y, stack), x, *y, forwards=False)
+    check(lambda x, *y: whole.grad(x, y, stack), x, *y, forwards=False)
+
+
+def test_tiles(ctx):
+    tiles = DistributedProcessing(ctx, torch.tanh, strategy_kwargs={"patch_size": 3, "overlap": 1})
+    check(tiles, leaf(1, 1, 5, 6), mixed=False)
