@@ -161,10 +161,15 @@ def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
 
 
 def parameters_of(objects: Iterable[Any]) -> list[torch.Tensor]:
-    """The parameters of those objects that are torch modules, each once."""
+    """The parameters of torch modules among the objects, and the tensors that require gradients of which adjoin's own
+    operators among them are made, each once."""
     found: dict[int, torch.Tensor] = {}
     for item in objects:
+        tensors: Iterable[torch.Tensor] = ()
         if isinstance(item, torch.nn.Module):
-            for parameter in item.parameters():
-                found.setdefault(id(parameter), parameter)
+            tensors = item.parameters()
+        elif isinstance(item, _adjoin.Physics):
+            tensors = (tensor for tensor in item._tensors_with_gradients() if tensor.requires_grad)
+        for tensor in tensors:
+            found.setdefault(id(tensor), tensor)
     return list(found.values())

@@ -132,6 +132,7 @@ adjoin.InvalidArgument. Operators can be copied, pickled and saved by torch.save
           },
           "The keyword arguments that calls and update take; None for any.")
       .def_property_readonly("name", &Physics::name)
+      .def("_tensors_with_gradients", &Physics::tensors_with_gradients)
       .def("recipe", &recipe_of, "(maker, operands, arguments): how another such operator is made.")
       .def("__reduce__", &reduce)
       .def(

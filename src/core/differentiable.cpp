@@ -196,32 +196,62 @@ Tensors differentiable_once(const Tensors& inputs, const Tensors& results, const
   return all;
 }
 
-Tensors leaves_of(const Tensors& tensors) {
-  Tensors leaves;
+namespace {
+
+using NodePtr = decltype(torch::autograd::Edge::function);
+
+NodePtr node_of(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.requires_grad() ? torch::autograd::impl::gradient_edge(tensor).function : nullptr;
+}
+
+// Calls visit(node) once for each of these nodes and of those that they come from.
+template <class Visit>
+void for_each_source(std::vector<NodePtr> open, const Visit& visit) {
   std::unordered_set<const torch::autograd::Node*> seen;
-  using NodePtr = decltype(torch::autograd::Edge::function);
-  std::vector<NodePtr> open;
-  const auto meet = [&](const NodePtr& node) {
-    if (node != nullptr && seen.insert(node.get()).second) {
-      open.push_back(node);
-    }
-  };
-  for (const at::Tensor& tensor : tensors) {
-    if (tensor.defined() && tensor.requires_grad()) {
-      meet(torch::autograd::impl::gradient_edge(tensor).function);
-    }
-  }
   while (!open.empty()) {
     const NodePtr node = std::move(open.back());
     open.pop_back();
-    if (const auto* const leaf = dynamic_cast<const torch::autograd::AccumulateGrad*>(node.get())) {
-      leaves.push_back(leaf->variable);
+    if (node == nullptr || !seen.insert(node.get()).second) {
+      continue;
     }
+    visit(*node);
     for (const torch::autograd::Edge& edge : node->next_edges()) {
-      meet(edge.function);
+      open.push_back(edge.function);
     }
   }
+}
+
+}  // namespace
+
+Tensors leaves_of(const Tensors& tensors) {
+  std::vector<NodePtr> nodes;
+  for (const at::Tensor& tensor : tensors) {
+    nodes.push_back(node_of(tensor));
+  }
+  Tensors leaves;
+  for_each_source(std::move(nodes), [&](const torch::autograd::Node& node) {
+    if (const auto* const leaf = dynamic_cast<const torch::autograd::AccumulateGrad*>(&node)) {
+      leaves.push_back(leaf->variable);
+    }
+  });
   return leaves;
+}
+
+bool are_independent(const Tensors& tensors) {
+  std::vector<NodePtr> own;  // kept: nothing else holds the node of a leaf
+  std::vector<NodePtr> sources;
+  for (const at::Tensor& tensor : tensors) {
+    if (own.emplace_back(node_of(tensor)) != nullptr) {
+      for (const torch::autograd::Edge& edge : own.back()->next_edges()) {
+        sources.push_back(edge.function);
+      }
+    }
+  }
+  bool none_met = true;
+  for_each_source(std::move(sources), [&](const torch::autograd::Node& node) {
+    none_met = none_met && std::ranges::none_of(own, [&](const NodePtr& one) { return one.get() == &node; });
+  });
+  return none_met;
 }
 
 Tensors partial_gradients(const Tensors& inputs, const Tensors& leaves,

@@ -2,13 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include "adjoin/core/gradients.hpp"
 #include "adjoin/core/modes.hpp"
 
 namespace adjoin {
 
 at::Tensor watched(const at::Tensor& tensor) {
   if (!tensor.is_inference()) {
-    return tensor.requires_grad() ? tensor : tensor.detach();
+    return tensor.requires_grad() || is_dual(tensor) ? tensor : tensor.detach();
   }
   const LastingValues lasting;
   return tensor.clone();

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "adjoin/core/differentiable.hpp"
+#include "adjoin/core/errors.hpp"
 #include "adjoin/distributed/autograd.hpp"
 
 namespace adjoin {
@@ -45,6 +47,12 @@ Parameters::Parameters(std::shared_ptr<Exchange> exchange, std::vector<at::Tenso
   CallArguments arguments;
   arguments.add("parameters", layouts_of(replicated_));
   owned_somewhere_ = exchange_->call("set_parameters", arguments, [&] {
+    std::vector<at::Tensor> all = replicated_;
+    all.insert(all.end(), owned_.begin(), owned_.end());
+    check(
+        are_independent(all),
+        "parameters: one tensor that requires gradients is computed from another, so their gradients would be counted "
+        "twice: make the operator of tensor.clone() in place of the tensor that others are computed from");
     return exchange_->agree_min(std::ranges::any_of(owned_, requires_grad) ? 0.0 : 1.0) == 0.0;
   });
   nothing_ = at::zeros({}).requires_grad_();
@@ -57,6 +65,11 @@ bool Parameters::recorded() const {
   // A rank without parameters of its own cannot know whether those of others still require gradients.
   return std::ranges::any_of(replicated_, requires_grad) ||
          (owned_somewhere_ && (owned_.empty() || std::ranges::any_of(owned_, requires_grad)));
+}
+
+bool Parameters::contain(const at::Tensor& tensor) const {
+  const auto is_sought = [&](const at::Tensor& one) { return one.is_same(tensor); };
+  return std::ranges::any_of(replicated_, is_sought) || std::ranges::any_of(owned_, is_sought);
 }
 
 std::vector<at::Tensor> Parameters::tensors() const { return with_owned(those_that_require_grad(replicated_)); }

@@ -140,6 +140,31 @@ void DistributedStackedPhysics::set_parameters(std::vector<at::Tensor> replicate
   parameters_ = Parameters(exchange_, std::move(replicated), std::move(owned));
 }
 
+void DistributedStackedPhysics::check_gradients_arrive() const {
+  for (std::size_t position = 0; position < local_indices().size(); ++position) {
+    if (!local()[position].requires_grad()) [[likely]] {
+      continue;
+    }
+    for (const at::Tensor& tensor : local()[position].tensors_with_gradients()) {
+      const char* lost = nullptr;
+      if (is_dual(tensor)) {
+        lost = " carries a tangent, which the stack does not carry on: give it to the call by keyword";
+      } else if (c10::GradMode::is_enabled() && !parameters_.contain(tensor)) {
+        lost =
+            " requires gradients, but was not among the parameters when the stack was made: make the stack anew, or "
+            "give it to the call by keyword";
+      }
+      if (lost != nullptr) {
+        exchange_->call("gradients", {}, [&] {
+          for_operator(static_cast<std::int64_t>(position), [&] {
+            throw InvalidArgument(c10::str(local()[position].name(), ": its tensor of shape ", tensor.sizes(), lost));
+          });
+        });
+      }
+    }
+  }
+}
+
 // ---- Measuring ---------------------------------------------------------------------------------------------------
 
 TensorList DistributedStackedPhysics::A(const at::Tensor& x, const CallOptions& options) const {

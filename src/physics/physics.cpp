@@ -59,6 +59,21 @@ void Physics::made_of(std::initializer_list<at::Tensor> tensors, std::span<const
   updates_ += before - version();
 }
 
+TensorList Physics::tensors_with_gradients() const {
+  TensorList found;
+  for (const at::Tensor& tensor : tensors_) {
+    if (tensor.requires_grad() || is_dual(tensor)) {
+      found.push_back(tensor);
+    }
+  }
+  for (const Physics* part : parts_) {
+    for (const at::Tensor& tensor : part->tensors_with_gradients()) {
+      found.push_back(tensor);
+    }
+  }
+  return found;
+}
+
 at::Tensor Physics::A_vjp_impl(const at::Tensor& x, const at::Tensor& v, const Params& params) const {
   const bool recorded = c10::GradMode::is_enabled();
   const c10::InferenceMode record(false);

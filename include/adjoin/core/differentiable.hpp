@@ -26,6 +26,10 @@ Tensors differentiable_once(const Tensors& inputs, const Tensors& results, const
 /// The leaves that require gradients among what autograd recorded `tensors` to be made of.
 Tensors leaves_of(const Tensors& tensors);
 
+/// Whether autograd knows none of these tensors as computed from another: only then do their gradients add up to that
+/// of the whole.
+bool are_independent(const Tensors& tensors);
+
 /// The gradients of a real number f(inputs) with respect to `inputs`, and then to `leaves` that f uses beside them,
 /// each while all others stay as they are, wherever they come from. They differentiate in turn, as often as f does,
 /// with respect to both. f is called again whenever they do.

@@ -15,7 +15,8 @@ inline std::int64_t version_of(const at::Tensor& tensor) {
 }
 
 /// `tensor`, to be kept and watched: with the memory and the version of the argument, which is cut off from autograd
-/// unless it requires gradients. Changes of inference tensors are not counted, so these are copied.
+/// unless it requires gradients or carries a tangent. Changes of inference tensors are not counted, so these are
+/// copied.
 at::Tensor watched(const at::Tensor& tensor);
 
 }  // namespace adjoin

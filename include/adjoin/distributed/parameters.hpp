@@ -11,19 +11,20 @@
 
 namespace adjoin {
 
-/// Leaf tensors that local work uses beside its inputs.
+/// Tensors that local work uses beside its inputs.
 class Parameters {
  public:
   /// No parameters.
   Parameters() = default;
   /// `replicated` are the same tensors, in the same order, on every rank: their gradients are summed over the ranks by
   /// one reduction in a backward pass, however many calls used them. `owned` are this rank's alone, and so are their
-  /// gradients. Collective.
+  /// gradients. Throws InvalidArgument where one that requires gradients is computed from another. Collective.
   Parameters(std::shared_ptr<Exchange> exchange, std::vector<at::Tensor> replicated,
              std::vector<at::Tensor> owned = {});
 
   /// Whether autograd records a call that uses them: the same on every rank.
   bool recorded() const;
+  bool contain(const at::Tensor& tensor) const;
   /// Those that require gradients.
   std::vector<at::Tensor> tensors() const;
   /// For each of tensors(), what a call must have as input for the gradient to arrive. It has the shape of the tensor,

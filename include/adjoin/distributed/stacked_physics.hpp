@@ -123,7 +123,12 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
   void check_tensor(const char* argument, const at::Tensor& tensor) const;
   /// Whether autograd must follow a call's local part, for the parameters that it uses.
-  bool uses_followed(const Params& params) const { return parameters_.recorded() || records_gradients(params); }
+  bool uses_followed(const Params& params) const {
+    check_gradients_arrive();
+    return parameters_.recorded() || records_gradients(params);
+  }
+  /// Throws, on all ranks, where an operator is made of tensors whose gradients or tangents would be lost.
+  void check_gradients_arrive() const;
   /// A call of this stack whose local part autograd follows; `plans` are kept from call to call.
   RecordedCall recording(const char* name, const std::shared_ptr<CallPlans>& plans) const;
   /// n items, one an operator.

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "adjoin/core/gradients.hpp"
 #include "adjoin/core/params.hpp"
 #include "adjoin/core/recipe.hpp"
 #include "adjoin/core/versions.hpp"
@@ -77,12 +78,14 @@ class Physics {
     }
     return version;
   }
-  /// Whether one of these tensors requires gradients: results then depend on it in autograd's eyes, and nothing that is
-  /// derived from it is kept.
+  /// Whether one of these tensors requires gradients or carries a tangent: results then depend on it in autograd's
+  /// eyes, and nothing that is derived from it is kept.
   bool requires_grad() const {
-    return std::ranges::any_of(tensors_, [](const at::Tensor& tensor) { return tensor.requires_grad(); }) ||
+    return std::ranges::any_of(tensors_, [](const at::Tensor& t) { return t.requires_grad() || is_dual(t); }) ||
            std::ranges::any_of(parts_, [](const Physics* part) { return part->requires_grad(); });
   }
+  /// These tensors, and those of the operators that this one is made of, that require gradients or carry a tangent.
+  TensorList tensors_with_gradients() const;
 
   /// How often the operator and its adjoint ran, in whichever method; the fused form of a stack does not count.
   struct Calls {

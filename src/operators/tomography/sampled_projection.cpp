@@ -31,8 +31,8 @@ Frame frame_of(std::array<std::int64_t, 2> image, const SampledProjectionOptions
 
 /// A tensor that the operator follows, without gradients. Throws InvalidArgument where those are asked for.
 at::Tensor followed(const char* argument, const at::Tensor& tensor) {
-  check(!tensor.requires_grad(), "SampledProjection: ", argument,
-        " must not require gradients: the projection is differentiated for images alone");
+  check(!tensor.requires_grad() && !is_dual(tensor), "SampledProjection: ", argument,
+        " must not require gradients or carry a tangent: the projection is differentiated for images alone");
   return watched(tensor);
 }
 
