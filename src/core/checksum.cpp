@@ -57,7 +57,7 @@ std::uint64_t hash_of(const unsigned char* data, std::size_t bytes) {
 // and from the rows of any image.
 constexpr std::array<double, 8> places = {0.6180339887, 0.2360679775, 0.8541019662, 0.4721359550,
                                           0.0901699437, 0.7082039325, 0.3262379212, 0.9442719100};
-constexpr std::array<double, 8> weights = {1.0, 0.87, 0.76, 0.66, 0.57, 0.5, 0.435, 0.38};
+constexpr std::array<double, 8> lane_weights = {1.0, 0.87, 0.76, 0.66, 0.57, 0.5, 0.435, 0.38};
 
 // Elements from the start of the storage of the element that is `index`th in order.
 std::int64_t offset_of(const at::Tensor& tensor, std::int64_t index) {
@@ -82,7 +82,7 @@ double sample_sum_as(const at::Tensor& tensor) {
   double sum = 0.0;
   for (std::size_t k = 0; k < places.size(); ++k) {
     const auto index = static_cast<std::int64_t>(places[k] * numel);
-    sum += weights[k] * size_of(static_cast<Wide>(data[offset_of(tensor, index)]));
+    sum += lane_weights[k] * size_of(static_cast<Wide>(data[offset_of(tensor, index)]));
   }
   return sum;
 }
