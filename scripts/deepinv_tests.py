@@ -8,6 +8,7 @@ ones.
 """
 
 import multiprocessing
+import os
 import pathlib
 import sys
 import types
@@ -24,6 +25,8 @@ import torch
 
 adjoin.deepinv.install()
 
+# Of tests with many cases, the first and one in so many; all where ADJOIN_WHOLE is set.
+ONE_IN = 5
 
 _make_drunet = deepinv.models.DRUNet.__init__
 
@@ -47,6 +50,19 @@ class Installed:
     def pytest_report_header(self) -> str:
         stack = deepinv.distributed.distribute.__module__
         return f"deepinv {deepinv.__version__}, whose distribute is that of {stack}"
+
+    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
+        """Leaves the first case of each test and one in ONE_IN; all where ADJOIN_WHOLE is set."""
+        if "ADJOIN_WHOLE" in os.environ:
+            return
+        seen: set[str] = set()
+        left = []
+        for number, item in enumerate(items):
+            if item.nodeid.split("[")[0] in seen and number % ONE_IN != 0:
+                left.append(item)
+            seen.add(item.nodeid.split("[")[0])
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
 
     def pytest_itemcollected(self, item: Any) -> None:
         item.module.run_distributed_test.__defaults__ = (None, 120.0)  # seconds a rank, instead of 12

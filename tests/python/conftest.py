@@ -23,7 +23,7 @@ def seeded():
 
 
 # Of tests whose every case starts programs, the first of each and one in so many; all where ADJOIN_WHOLE is set.
-ONE_IN = 5
+ONE_IN = 15
 
 
 def pytest_collection_modifyitems(config, items):
