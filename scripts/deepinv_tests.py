@@ -8,7 +8,6 @@ ones.
 """
 
 import multiprocessing
-import os
 import pathlib
 import sys
 import types
@@ -19,14 +18,15 @@ from deepinv_releases import restart_with
 if __name__ == "__main__" and "--release" in sys.argv:
     restart_with(sys.argv[sys.argv.index("--release") + 1])
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tests/python"))
+
 import adjoin.deepinv
 import deepinv
 import torch
+from sampling import sampled
 
 adjoin.deepinv.install()
 
-# Of tests with many cases, the first and one in so many; all where ADJOIN_WHOLE is set.
-ONE_IN = 5
 
 _make_drunet = deepinv.models.DRUNet.__init__
 
@@ -52,16 +52,9 @@ class Installed:
         return f"deepinv {deepinv.__version__}, whose distribute is that of {stack}"
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
-        """Leaves the first case of each test and one in ONE_IN; all where ADJOIN_WHOLE is set."""
-        if "ADJOIN_WHOLE" in os.environ:
-            return
-        seen: set[str] = set()
-        left = []
-        for number, item in enumerate(items):
-            if item.nodeid.split("[")[0] in seen and number % ONE_IN != 0:
-                left.append(item)
-            seen.add(item.nodeid.split("[")[0])
-        items[:] = [item for item in items if item not in left]
+        kept = sampled(items, one_in=5)
+        left = [item for item in items if item not in kept]
+        items[:] = kept
         config.hook.pytest_deselected(items=left)
 
     def pytest_itemcollected(self, item: Any) -> None:
