@@ -132,7 +132,8 @@ adjoin.InvalidArgument. Operators can be copied, pickled and saved by torch.save
           },
           "The keyword arguments that calls and update take; None for any.")
       .def_property_readonly("name", &Physics::name)
-      .def("_tensors_with_gradients", &Physics::tensors_with_gradients)
+      .def("_tensors_with_gradients", &Physics::tensors_with_gradients,
+           "The tensors that the operator and its parts are made of, where they require gradients or carry a tangent.")
       .def("recipe", &recipe_of, "(maker, operands, arguments): how another such operator is made.")
       .def("__reduce__", &reduce)
       .def(

@@ -9,7 +9,7 @@ namespace adjoin {
 
 at::Tensor watched(const at::Tensor& tensor) {
   if (!tensor.is_inference()) {
-    return tensor.requires_grad() || is_dual(tensor) ? tensor : tensor.detach();
+    return is_differentiated(tensor) ? tensor : tensor.detach();
   }
   const LastingValues lasting;
   return tensor.clone();

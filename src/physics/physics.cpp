@@ -62,7 +62,7 @@ void Physics::made_of(std::initializer_list<at::Tensor> tensors, std::span<const
 TensorList Physics::tensors_with_gradients() const {
   TensorList found;
   for (const at::Tensor& tensor : tensors_) {
-    if (tensor.requires_grad() || is_dual(tensor)) {
+    if (is_differentiated(tensor)) {
       found.push_back(tensor);
     }
   }

@@ -17,6 +17,8 @@ from adjoin.physics import (
     Inpainting,
     Matrix,
     MultiCoilMRI,
+    SampledProjection,
+    Tomography,
 )
 
 PRECISE = {"max_iter": 400, "tol": 1e-14}
@@ -122,6 +124,21 @@ def test_parameters_of_stacks(ctx, place):
     check(lambda *p: stack(*p).prox_l2(x, y, 0.7, **PRECISE), *parameters, forwards=False, second=False, tolerance=1e-5)
     with forward_ad.dual_level(), pytest.raises(Exception, match="carries a tangent"):
         stack(*[forward_ad.make_dual(p.detach(), torch.ones_like(p)) for p in parameters]).A(x)
+
+
+def test_geometry_is_not_differentiated():
+    angles, grid = leaf(4), leaf(2, 6, 5, 2)
+    makers = (
+        lambda angles, grid: Tomography(angles, (8, 8)),
+        lambda angles, grid: SampledProjection(grid, (8, 8)),
+        lambda angles, grid: SampledProjection(grid.detach(), (8, 8), weights=angles.expand(8, 4).repeat(1, 2)),
+    )
+    for make in makers:
+        with pytest.raises(InvalidArgument, match="must not require gradients or carry a tangent"):
+            make(angles, grid)
+        with forward_ad.dual_level(), pytest.raises(InvalidArgument, match="must not require gradients or carry a tangent"):
+            make(*[forward_ad.make_dual(t.detach(), torch.ones_like(t)) for t in (angles, grid)])
+        assert not make(angles.detach(), grid.detach())._tensors_with_gradients()
 
 
 def test_parameters_that_are_computed_from_one_another_throw(ctx):

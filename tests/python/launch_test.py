@@ -33,6 +33,12 @@ with adjoin.DistributedContext(device_mode="cpu") as ctx:
 """
 
 
+@pytest.fixture(autouse=True)
+def whole_lines(monkeypatch):
+    """An unbuffered print writes its parts one by one, and the lines of several ranks mix."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 def launcher(name):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     mpirun = shutil.which("mpirun", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

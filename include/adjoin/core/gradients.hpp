@@ -22,6 +22,9 @@ inline at::Tensor with_tangent(const at::Tensor& primal, const at::Tensor& tange
   return at::_make_dual(primal, tangent, 0);
 }
 
+/// Whether derivatives with respect to the tensor are asked for, backwards or forwards, recorded now or later.
+inline bool is_differentiated(const at::Tensor& tensor) { return tensor.requires_grad() || is_dual(tensor); }
+
 /// Whether autograd follows operations on the tensor, backwards or forwards, or on any tensor of the list.
 inline bool records_gradients(const at::Tensor& tensor) {
   return tensor.defined() && ((tensor.requires_grad() && c10::GradMode::is_enabled()) || is_dual(tensor));

@@ -122,7 +122,8 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
 
   /// Throws InvalidArgument unless `tensor` is defined, on the context's device and of the stack's precision.
   void check_tensor(const char* argument, const at::Tensor& tensor) const;
-  /// Whether autograd must follow a call's local part, for the parameters that it uses.
+  /// Whether autograd must follow a call's local part, for the parameters that it uses. Throws InvalidArgument where an
+  /// operator is made of a tensor whose gradients cannot arrive (check_gradients_arrive).
   bool uses_followed(const Params& params) const {
     check_gradients_arrive();
     return parameters_.recorded() || records_gradients(params);

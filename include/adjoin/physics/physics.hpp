@@ -81,7 +81,7 @@ class Physics {
   /// Whether one of these tensors requires gradients or carries a tangent: results then depend on it in autograd's
   /// eyes, and nothing that is derived from it is kept.
   bool requires_grad() const {
-    return std::ranges::any_of(tensors_, [](const at::Tensor& t) { return t.requires_grad() || is_dual(t); }) ||
+    return std::ranges::any_of(tensors_, is_differentiated) ||
            std::ranges::any_of(parts_, [](const Physics* part) { return part->requires_grad(); });
   }
   /// These tensors, and those of the operators that this one is made of, that require gradients or carry a tangent.

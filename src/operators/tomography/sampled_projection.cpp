@@ -31,7 +31,7 @@ Frame frame_of(std::array<std::int64_t, 2> image, const SampledProjectionOptions
 
 /// A tensor that the operator follows, without gradients. Throws InvalidArgument where those are asked for.
 at::Tensor followed(const char* argument, const at::Tensor& tensor) {
-  check(!tensor.requires_grad() && !is_dual(tensor), "SampledProjection: ", argument,
+  check(!is_differentiated(tensor), "SampledProjection: ", argument,
         " must not require gradients or carry a tangent: the projection is differentiated for images alone");
   return watched(tensor);
 }

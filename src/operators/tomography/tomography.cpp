@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/gradients.hpp"
 #include "operators/tomography/beam.hpp"
 #include "operators/tomography/sinogram_filter.hpp"
 
@@ -44,6 +45,8 @@ Tomography::Tomography(const at::Tensor& angles, std::array<std::int64_t, 2> ima
   check(angles.defined() && angles.dim() == 1 && angles.numel() > 0 && !angles.is_complex(),
         "Tomography: angles must be a real tensor of one axis with at least one entry, got ",
         angles.defined() ? c10::str(angles.sizes(), " of ", angles.scalar_type()) : "an undefined one");
+  check(!is_differentiated(angles), "Tomography: angles must not require gradients or carry a tangent: line integrals ",
+        "are differentiated for images alone");
   check(image_size[0] > 0 && image_size[1] > 0, "Tomography: image_size must be {H, W}, both positive, got {",
         image_size[0], ", ", image_size[1], "}");
   check(std::isfinite(options.spacing) && options.spacing > 0.0,
