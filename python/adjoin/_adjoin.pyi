@@ -8,7 +8,7 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MultiCoilMRI', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
 class EnteredCall:
     def __enter__(self) -> None:
         ...
@@ -152,7 +152,9 @@ class Physics:
     def __repr__(self) -> str:
         ...
     def _tensors_with_gradients(self) -> list[torch.Tensor]:
-        ...
+        """
+        The tensors that the operator and its parts are made of, where they require gradients or carry a tangent.
+        """
     def forward(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
         Measurements with noise and sensor response.
@@ -439,6 +441,52 @@ class MultiCoilMRI(LinearPhysics):
         ...
     @property
     def mask(self) -> torch.Tensor:
+        ...
+class NonuniformFourier(LinearPhysics):
+    """
+    Fourier sums at any frequencies: y_j = Σ_n x_n exp(−2πi k_j·(n − N // 2)) / √ΠN. By FINUFFT (pip install finufft).
+    
+    x (B, C, H, W) or (B, C, D, H, W) of `image_size`, real or complex, gives complex y (B, C, …) with the leading axes of
+    `trajectory` (…, axes), whose last axis is in the order of the image's axes. `units` of the trajectory as given:
+    "cycles_per_pixel" (−½ … ½), "radians_per_pixel" or "cycles_per_fov"; `eps` is the relative accuracy. Stacks fuse.
+    Parameter trajectory, in cycles a pixel, which has gradients.
+    """
+    def __init__(self, trajectory: torch.Tensor | numpy.ndarray, image_size: collections.abc.Sequence[int], units: str = 'cycles_per_pixel', eps: float = 1e-06) -> None:
+        ...
+    def split(self, n: int) -> list[LinearPhysics]:
+        """
+        n operators of every n-th shot each, the first axis of the trajectory.
+        """
+    @property
+    def image_size(self) -> list[int]:
+        ...
+    @property
+    def trajectory(self) -> torch.Tensor:
+        ...
+class NonCartesianMRI(LinearPhysics):
+    """
+    Parallel MRI along a trajectory: y_n = weights · F(s_n · x) with coil maps s_n and Fourier sums F.
+    
+    F, `trajectory` (…, axes), `units` and `eps` as of NonuniformFourier. Coil maps are complex (b, N, H, W) or
+    (b, N, D, H, W). x complex (B, 1, H, W) gives y complex (B, N, …), real (B, 2, H, W) gives real (B, 2, N, …), with the
+    leading axes of the trajectory, to which `weights` broadcast, such as the roots of density_compensation. The normal
+    operator is a convolution. Stacks of coils, and of shots with common maps, fuse. Parameters trajectory, coil_maps and
+    weights, which all have gradients.
+    """
+    def __init__(self, trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch.Tensor | numpy.ndarray, weights: torch.Tensor | numpy.ndarray | None = None, units: str = 'cycles_per_pixel', eps: float = 1e-06) -> None:
+        ...
+    def split(self, n: int, by: str = 'coil') -> list[LinearPhysics]:
+        """
+        n operators of some of the coils, or of every n-th shot, each: by "coil" or "shot".
+        """
+    @property
+    def coil_maps(self) -> torch.Tensor:
+        ...
+    @property
+    def trajectory(self) -> torch.Tensor:
+        ...
+    @property
+    def weights(self) -> torch.Tensor | None:
         ...
 class SampledProjection(LinearPhysics):
     """
@@ -926,6 +974,13 @@ def conjugate_gradient(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter:
     ...
 def denoiser_of(architecture: str, weights: dict) -> Denoiser:
     ...
+def density_compensation(trajectory: torch.Tensor | numpy.ndarray, image_size: collections.abc.Sequence[int], units: str = 'cycles_per_pixel', iterations: int = 30) -> torch.Tensor:
+    """
+    The area of k-space around each sample of a trajectory (…, axes), in pixels of the image's grid: w (…).
+    
+    With it, A_adjoint(w · y) is near the image; its roots are weights of NonCartesianMRI. Pipe and Menon's iteration,
+    Magn. Reson. Med. 41, 1999.
+    """
 def finalize_mpi() -> None:
     ...
 def fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:

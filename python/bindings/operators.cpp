@@ -8,6 +8,9 @@
 #include "adjoin/operators/inpainting.hpp"
 #include "adjoin/operators/matrix.hpp"
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
+#include "adjoin/operators/mri/non_cartesian_mri.hpp"
+#include "adjoin/operators/nufft/density_compensation.hpp"
+#include "adjoin/operators/nufft/nonuniform_fourier.hpp"
 #include "adjoin/operators/split.hpp"
 #include "adjoin/operators/tomography/sampled_projection.hpp"
 #include "adjoin/operators/tomography/tomography.hpp"
@@ -45,6 +48,70 @@ void bind_kernels(py::module_& m) {
         "The filter of bicubic resampling by a factor.");
   m.def("sinc_kernel", &sinc_kernel, py::arg("factor"), py::arg("length") = 0, py::arg("dtype") = at::kFloat,
         "The windowed sinc filter of resampling by a factor; length 0 chooses.");
+}
+
+void bind_nonuniform(py::module_& m) {
+  py::class_<NonuniformFourier, LinearPhysics, std::shared_ptr<NonuniformFourier>>(
+      m, "NonuniformFourier",
+      R"(Fourier sums at any frequencies: y_j = Σ_n x_n exp(−2πi k_j·(n − N // 2)) / √ΠN. By FINUFFT (pip install finufft).
+
+x (B, C, H, W) or (B, C, D, H, W) of `image_size`, real or complex, gives complex y (B, C, …) with the leading axes of
+`trajectory` (…, axes), whose last axis is in the order of the image's axes. `units` of the trajectory as given:
+"cycles_per_pixel" (−½ … ½), "radians_per_pixel" or "cycles_per_fov"; `eps` is the relative accuracy. Stacks fuse.
+Parameter trajectory, in cycles a pixel, which has gradients.)")
+      .def(py::init([](const TensorLike& trajectory, Sizes image_size, const std::string& units, double eps) {
+             return std::make_shared<NonuniformFourier>(
+                 trajectory, std::move(image_size),
+                 NonuniformFourierOptions{.units = frequency_units_from_string(units), .eps = eps});
+           }),
+           py::arg("trajectory"), py::arg("image_size"), py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6)
+      .def_property_readonly("trajectory", &NonuniformFourier::trajectory)
+      .def_property_readonly("image_size", &NonuniformFourier::image_size)
+      .def(
+          "split", [](const NonuniformFourier& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
+          "n operators of every n-th shot each, the first axis of the trajectory.");
+  py::class_<NonCartesianMRI, LinearPhysics, std::shared_ptr<NonCartesianMRI>>(
+      m, "NonCartesianMRI",
+      R"(Parallel MRI along a trajectory: y_n = weights · F(s_n · x) with coil maps s_n and Fourier sums F.
+
+F, `trajectory` (…, axes), `units` and `eps` as of NonuniformFourier. Coil maps are complex (b, N, H, W) or
+(b, N, D, H, W). x complex (B, 1, H, W) gives y complex (B, N, …), real (B, 2, H, W) gives real (B, 2, N, …), with the
+leading axes of the trajectory, to which `weights` broadcast, such as the roots of density_compensation. The normal
+operator is a convolution. Stacks of coils, and of shots with common maps, fuse. Parameters trajectory, coil_maps and
+weights, which all have gradients.)")
+      .def(py::init([](const TensorLike& trajectory, const TensorLike& coil_maps, const MaybeTensor& weights,
+                       const std::string& units, double eps) {
+             return std::make_shared<NonCartesianMRI>(
+                 trajectory, coil_maps,
+                 NonCartesianMRIOptions{.units = frequency_units_from_string(units),
+                                        .eps = eps,
+                                        .weights = tensor_of(weights).value_or(at::Tensor())});
+           }),
+           py::arg("trajectory"), py::arg("coil_maps"), py::arg("weights") = py::none(),
+           py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6)
+      .def_property_readonly("trajectory", &NonCartesianMRI::trajectory)
+      .def_property_readonly("coil_maps", &NonCartesianMRI::coil_maps)
+      .def_property_readonly(
+          "weights",
+          [](const NonCartesianMRI& op) { return op.weights().defined() ? std::optional(op.weights()) : std::nullopt; })
+      .def(
+          "split",
+          [](const NonCartesianMRI& whole, std::int64_t n, const std::string& by) {
+            return split(whole, n, split_by_from_string(by));
+          },
+          py::arg("n"), py::arg("by") = "coil",
+          "n operators of some of the coils, or of every n-th shot, each: by \"coil\" or \"shot\".");
+  m.def(
+      "density_compensation",
+      [](const TensorLike& trajectory, const Sizes& image_size, const std::string& units, int iterations) {
+        return density_compensation(trajectory, image_size,
+                                    {.units = frequency_units_from_string(units), .iterations = iterations});
+      },
+      py::arg("trajectory"), py::arg("image_size"), py::arg("units") = "cycles_per_pixel", py::arg("iterations") = 30,
+      R"(The area of k-space around each sample of a trajectory (…, axes), in pixels of the image's grid: w (…).
+
+With it, A_adjoint(w · y) is near the image; its roots are weights of NonCartesianMRI. Pipe and Menon's iteration,
+Magn. Reson. Med. 41, 1999.)");
 }
 
 }  // namespace
@@ -145,6 +212,7 @@ mask and coil_maps.)")
       .def(
           "split", [](const MultiCoilMRI& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
           "n operators of some of the coils each, whose stack is this operator.");
+  bind_nonuniform(m);
   py::class_<SampledProjection, LinearPhysics, std::shared_ptr<SampledProjection>>(
       m, "SampledProjection",
       R"(Sums of an image over the samples of lines, as those of a rotated image down its columns.

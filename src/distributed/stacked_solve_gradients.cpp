@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/saved_variable.h>
 
 #include <algorithm>
 #include <memory>
@@ -12,33 +11,12 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/solvers/krylov.hpp"
+#include "core/saved_tensors.hpp"
 #include "physics/solve_gradients.hpp"
 
 namespace adjoin {
 
 namespace {
-
-using torch::autograd::SavedVariable;
-
-// A list that a backward pass needs, which notices when one of its tensors was changed since.
-class SavedList {
- public:
-  explicit SavedList(const TensorList& list) {
-    for (const at::Tensor& entry : list) {
-      saved_.emplace_back(entry, false);
-    }
-  }
-  TensorList unpack() const {
-    TensorList list;
-    for (const SavedVariable& entry : saved_) {
-      list.push_back(entry.unpack());
-    }
-    return list;
-  }
-
- private:
-  std::vector<SavedVariable> saved_;
-};
 
 TensorList scaled(TensorList list, const Gamma& gamma, double weight) {
   for (at::Tensor& entry : list) {
@@ -157,18 +135,17 @@ at::Tensor DistributedStackedLinearPhysics::followed_prox(const at::Tensor& z, c
   again.init.reset();
   again.info = nullptr;
   again.monitor = {};
-  const auto saved_z = std::make_shared<SavedVariable>(z, false);
-  const auto saved_y = std::make_shared<SavedList>(list);
-  const auto saved_gamma = std::make_shared<SavedVariable>(gamma.tensor(), false);
+  const auto saved = std::make_shared<SavedTensors>(Tensors{z, gamma.tensor()});
+  const auto saved_y = std::make_shared<SavedTensors>(list);
   const auto forward = [&]() -> Tensors { return {prox_l2(z, y, gamma, options)}; };
   const bool y_wanted = records_gradients(list);
-  const auto backward = [this, saved_z, saved_y, saved_gamma, number = gamma, whole, again, has_parameters, y_wanted,
+  const auto backward = [this, saved, saved_y, number = gamma, whole, again, has_parameters, y_wanted,
                          keep = weak_from_this().lock()](const Tensors& gradients, const Tensors& outputs) -> Tensors {
     const at::Tensor& x = outputs[0];
     check(!is_dual(gradients[0]) || (!number.tensor().defined() && !has_parameters),
           "prox_l2: its gradient with respect to gamma or parameters has no tangents");
-    const Gamma at_gamma = number.tensor().defined() ? Gamma(saved_gamma->unpack()) : number;
-    const TensorList measurements = saved_y->unpack();
+    const Gamma at_gamma = number.tensor().defined() ? Gamma(saved->unpack()[1]) : number;
+    const TensorList measurements(saved_y->unpack());
     TensorList zeros;
     for (const at::Tensor& entry : local_part("y", measurements)) {
       zeros.push_back(at::zeros_like(entry));
@@ -179,7 +156,7 @@ at::Tensor DistributedStackedLinearPhysics::followed_prox(const at::Tensor& z, c
                                      : TensorList(measurements.size());
     results.insert(results.end(), of_y.begin(), of_y.end());
     if (at_gamma.tensor().defined()) {
-      const at::Tensor slope = real_products(u, x - saved_z->unpack(), at_gamma) / at_gamma.tensor();
+      const at::Tensor slope = real_products(u, x - saved->unpack()[0], at_gamma) / at_gamma.tensor();
       results.push_back(slope.to(at_gamma.tensor().device(), at_gamma.tensor().scalar_type()));
     }
     if (has_parameters) {
@@ -272,7 +249,7 @@ at::Tensor DistributedStackedLinearPhysics::followed_dagger(const Measurements& 
   again.info = nullptr;
   again.monitor = {};
   again.verbose = false;
-  const auto saved_y = std::make_shared<SavedList>(has_parameters ? list : TensorList());
+  const auto saved_y = std::make_shared<SavedTensors>(has_parameters ? list : TensorList());
   const auto forward = [&]() -> Tensors { return {A_dagger(y, options)}; };
   const auto backward = [this, saved_y, whole, again, has_parameters, keep = weak_from_this().lock()](
                             const Tensors& gradients, const Tensors& outputs) -> Tensors {
@@ -289,7 +266,7 @@ at::Tensor DistributedStackedLinearPhysics::followed_dagger(const Measurements& 
         const ShardedTensorList v = sharded(local_part("y", all) * (1.0 / weight()));
         const at::Tensor u = A_dagger(v, again);
         const at::Tensor p = at_g - A_adjoint(v, {.params = again.params});
-        const TensorList measurements = saved_y->unpack();
+        const TensorList measurements(saved_y->unpack());
         const TensorList own = local_part("y", measurements);
         const TensorList q = dagger_transposed(x, false, again);
         const TensorList Ax = A(x, local);

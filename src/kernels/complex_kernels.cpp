@@ -188,6 +188,41 @@ ADJOIN_INLINE void scale_columns_by(T* a, Weights<T> weights, Columns columns) {
                            : scale_columns(a, Values<T>{weights.values}, columns);
 }
 
+/// One number for all entries.
+template <class T>
+struct Same {
+  Entry<T> value;
+  ADJOIN_INLINE Entry<T> operator()(std::int64_t /*i*/) const { return value; }
+};
+
+template <bool conjugate, bool add, class T>
+ADJOIN_INLINE void turn_rows(const T* a, std::int64_t stride, const T* factors, T* out, std::int64_t rows) {
+  constexpr std::int64_t count = columns_in_block<T>;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const Same<T> factor{{factors[2 * row], factors[2 * row + 1]}};
+    write_block<conjugate, add>(factor, Interleaved<T>{a + 2 * row * stride}, 0, interleaved(out + 2 * row * count),
+                                count);
+  }
+}
+template <class T>
+ADJOIN_INLINE void turn_columns(const T* a, Columns columns, const T* factors, T* out) {
+  turn_rows<false, false>(a, columns.stride, factors, out, columns.rows);
+}
+template <class T>
+ADJOIN_INLINE void turn_columns_back(const T* a, const T* factors, T* out, bool assign, std::int64_t rows) {
+  assign ? turn_rows<true, false>(a, columns_in_block<T>, factors, out, rows)
+         : turn_rows<true, true>(a, columns_in_block<T>, factors, out, rows);
+}
+template <class T>
+ADJOIN_INLINE void put_in_columns(const T* a, T* out, Columns columns) {
+  constexpr std::int64_t count = 2 * columns_in_block<T>;
+  for (std::int64_t row = 0; row < columns.rows; ++row) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      out[2 * row * columns.stride + i] = a[row * count + i];
+    }
+  }
+}
+
 }  // namespace
 
 #define ADJOIN_DEFINE_KERNELS(T)                                                                                      \
@@ -208,7 +243,14 @@ ADJOIN_INLINE void scale_columns_by(T* a, Weights<T> weights, Columns columns) {
   void multiply_conjugate(const T* a, const T* b, T* out, bool assign, Columns columns) {                             \
     vectorised<multiply_conjugate_columns<T>>(a, b, out, assign, columns);                                            \
   }                                                                                                                   \
-  void scale(T* a, Weights<T> weights, Columns columns) { vectorised<scale_columns_by<T>>(a, weights, columns); }
+  void scale(T* a, Weights<T> weights, Columns columns) { vectorised<scale_columns_by<T>>(a, weights, columns); }     \
+  void turn(const T* a, Columns columns, const T* factors, T* out) {                                                  \
+    vectorised<turn_columns<T>>(a, columns, factors, out);                                                            \
+  }                                                                                                                   \
+  void turn_back(const T* a, const T* factors, T* out, bool assign, std::int64_t rows) {                              \
+    vectorised<turn_columns_back<T>>(a, factors, out, assign, rows);                                                  \
+  }                                                                                                                   \
+  void put_columns(const T* a, T* block, Columns columns) { vectorised<put_in_columns<T>>(a, block, columns); }
 
 ADJOIN_DEFINE_KERNELS(float)
 ADJOIN_DEFINE_KERNELS(double)

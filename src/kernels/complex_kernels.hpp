@@ -60,7 +60,13 @@ struct Columns {
   void multiply(const T* a, const T* b, T* out, Columns columns);                               \
   void multiply_conjugate(const T* a, const T* b, T* out, bool assign, Columns columns);        \
   /** The same for columns; the weights of one row follow those of the one before. */           \
-  void scale(T* a, Weights<T> weights, Columns columns);
+  void scale(T* a, Weights<T> weights, Columns columns);                                        \
+  /** out = a, each row of the block times its own complex factor; rows of out lie together. */ \
+  void turn(const T* a, Columns columns, const T* factors, T* out);                             \
+  /** out += conj(factor) · a for each row, or out = … when `assign`; rows lie together. */     \
+  void turn_back(const T* a, const T* factors, T* out, bool assign, std::int64_t rows);         \
+  /** Rows that lie together become those of a block. */                                        \
+  void put_columns(const T* a, T* block, Columns columns);
 
 ADJOIN_DECLARE_KERNELS(float)
 ADJOIN_DECLARE_KERNELS(double)

@@ -79,8 +79,10 @@ L2::L2(const at::Tensor& sigma) : sigma_(std::numeric_limits<double>::quiet_NaN(
   const c10::NoGradGuard no_grad;
   check(sigma.defined() && sigma.is_floating_point(), "L2: sigma must be a number or a real tensor, got ",
         sigma.defined() ? c10::toString(sigma.scalar_type()) : "an undefined one");
+  check(!is_differentiated(sigma), "L2: sigma must not require gradients or carry a tangent: fidelities are ",
+        "differentiated with respect to images and measurements alone");
   check(sigma.numel() > 0 && (sigma > 0).all().item<bool>(), "L2: all entries of sigma must be positive");
-  sigmas_ = sigma.detach().clone();
+  sigmas_ = sigma.clone();
   weights_ = sigmas_.to(at::kDouble).pow(-2.0);
   scale_ = weights_.max().item<double>();
   check(std::isfinite(scale_) && scale_ > 0.0, "L2: 1 / sigma² must be a number that a double holds, got ", scale_);

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/saved_variable.h>
 
 #include <algorithm>
 #include <iterator>
@@ -14,30 +13,11 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/krylov.hpp"
+#include "core/saved_tensors.hpp"
 
 namespace adjoin {
 
 namespace {
-
-// Tensors that a backward pass needs, which notices when one was changed in place since.
-class Saved {
- public:
-  explicit Saved(const Tensors& tensors) {
-    for (const at::Tensor& tensor : tensors) {
-      saved_.emplace_back(tensor, false);
-    }
-  }
-  Tensors unpack() const {
-    Tensors tensors;
-    for (const torch::autograd::SavedVariable& one : saved_) {
-      tensors.push_back(one.unpack());
-    }
-    return tensors;
-  }
-
- private:
-  std::vector<torch::autograd::SavedVariable> saved_;
-};
 
 // Measurements of any vector type as tensors, and back.
 Tensors entries(const at::Tensor& y) { return {y}; }
@@ -137,8 +117,8 @@ class Pseudoinverse : public std::enable_shared_from_this<Pseudoinverse<Y>> {
   Tensors leaves() const { return leaves_.unpack(); }
 
   // What slopes need, with their tangents.
-  std::shared_ptr<Saved> saved(const Tensors& tensors) const {
-    return std::make_shared<Saved>(leaves().empty() ? Tensors() : tensors);
+  std::shared_ptr<SavedTensors> saved(const Tensors& tensors) const {
+    return std::make_shared<SavedTensors>(leaves().empty() ? Tensors() : tensors);
   }
 
   template <class Forward, class Backward>
@@ -216,7 +196,7 @@ class Pseudoinverse : public std::enable_shared_from_this<Pseudoinverse<Y>> {
 
   LeastSquaresProblem<Y> problem_;
   DaggerOptions options_;
-  Saved leaves_;
+  SavedTensors leaves_;
   std::size_t count_;
 };
 
@@ -303,34 +283,34 @@ at::Tensor followed_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Ten
   // The solution with its tangent, for derivatives of the backward pass; without its history, which leads here.
   const auto dual = std::make_shared<at::Tensor>();
   const auto forward = [&]() -> Tensors { return {solve_prox_l2(own, at_z, at_gamma, options)}; };
-  const auto backward = [own, again, dual, number = gamma, count = y.size(), saved = std::make_shared<Saved>(points),
-                         saved_leaves = std::make_shared<Saved>(leaves)](const Tensors& gradients,
-                                                                         const Tensors& outputs) {
-    const at::Tensor x = is_dual(*dual) ? with_tangent(outputs[0], tangent_of(*dual)) : outputs[0];
-    const Tensors at = saved->unpack();
-    const Tensors at_leaves = saved_leaves->unpack();
-    const Gamma its_gamma = number.tensor().defined() ? Gamma(at.back()) : number;
-    const Tensors zeros = entries(adjoin::zeros_like(own.y));
-    const at::Tensor u = solve_prox_l2(for_measurements(own, zeros), gradients[0], its_gamma, again);
-    Tensors fixed = {u, x};
-    append(fixed, at);
-    const auto value = [own, number, count](const Tensors& all) {
-      const Gamma weight = number.tensor().defined() ? Gamma(all.back()) : number;
-      const Tensors at_u = images_of(own, all[0]);
-      const Tensors at_x = images_of(own, all[1]);
-      at::Tensor sum;
-      for (std::size_t k = 0; k < count; ++k) {
-        const at::Tensor residual = (all[2 + k] - at_x[k]) * along_batch(weight, at_x[k]);
-        const at::Tensor term = real_product(at_u[k], residual) * weight_of(own.y);
-        sum = sum.defined() ? sum + term : term;
-      }
-      return sum;
-    };
-    Tensors results = {u};
-    const Tensors slopes = partial_gradients(fixed, at_leaves, value);
-    append(results, part(slopes, 2, slopes.size() - 2));
-    return results;
-  };
+  const auto backward =
+      [own, again, dual, number = gamma, count = y.size(), saved = std::make_shared<SavedTensors>(points),
+       saved_leaves = std::make_shared<SavedTensors>(leaves)](const Tensors& gradients, const Tensors& outputs) {
+        const at::Tensor x = is_dual(*dual) ? with_tangent(outputs[0], tangent_of(*dual)) : outputs[0];
+        const Tensors at = saved->unpack();
+        const Tensors at_leaves = saved_leaves->unpack();
+        const Gamma its_gamma = number.tensor().defined() ? Gamma(at.back()) : number;
+        const Tensors zeros = entries(adjoin::zeros_like(own.y));
+        const at::Tensor u = solve_prox_l2(for_measurements(own, zeros), gradients[0], its_gamma, again);
+        Tensors fixed = {u, x};
+        append(fixed, at);
+        const auto value = [own, number, count](const Tensors& all) {
+          const Gamma weight = number.tensor().defined() ? Gamma(all.back()) : number;
+          const Tensors at_u = images_of(own, all[0]);
+          const Tensors at_x = images_of(own, all[1]);
+          at::Tensor sum;
+          for (std::size_t k = 0; k < count; ++k) {
+            const at::Tensor residual = (all[2 + k] - at_x[k]) * along_batch(weight, at_x[k]);
+            const at::Tensor term = real_product(at_u[k], residual) * weight_of(own.y);
+            sum = sum.defined() ? sum + term : term;
+          }
+          return sum;
+        };
+        Tensors results = {u};
+        const Tensors slopes = partial_gradients(fixed, at_leaves, value);
+        append(results, part(slopes, 2, slopes.size() - 2));
+        return results;
+      };
   const at::Tensor x = differentiable_by_outputs(inputs, forward, backward)[0];
   if (!is_dual(z) && std::ranges::none_of(points, is_dual)) {
     return x;

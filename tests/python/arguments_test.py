@@ -17,6 +17,8 @@ from adjoin.physics import (
     Matrix,
     MatrixFree,
     MultiCoilMRI,
+    NonCartesianMRI,
+    NonuniformFourier,
     SampledProjection,
     Tomography,
     as_physics,
@@ -54,6 +56,8 @@ MAKERS = {
     "Inpainting": lambda of: Inpainting(of(rng_array(8, 8) > 0.5)),
     "Matrix": lambda of: Matrix(of(rng_array(5, 64)), (1, 8, 8)),
     "MultiCoilMRI": lambda of: MultiCoilMRI(of(rng_array(8, 8)), of(rng_array(1, 2, 8, 8) + 1j)),
+    "NonCartesianMRI": lambda of: NonCartesianMRI(of(rng_array(9, 2) / 2), of(rng_array(1, 2, 8, 8) + 1j), of(rng_array(9))),
+    "NonuniformFourier": lambda of: NonuniformFourier(of(rng_array(9, 2) / 2), (8, 8)),
     "SampledProjection": lambda of: SampledProjection(of(rng_array(2, 6, 5, 2)), (8, 8), weights=of(rng_array(8, 8))),
     "Tomography": lambda of: Tomography(of(numpy.arange(5)), (8, 8)),
 }
@@ -66,7 +70,7 @@ def rng_array(*shape):
 @every_layout
 @pytest.mark.parametrize("name", MAKERS)
 def test_operators_are_made_of_arrays_and_applied_to_arrays(name, layout):
-    channels = 2 if name == "MultiCoilMRI" else 1
+    channels = 2 if name in ("MultiCoilMRI", "NonCartesianMRI") else 1
     image = rng_array(1, channels, 8, 8)
     right = MAKERS[name](torch.from_numpy)
     y = right.A(torch.from_numpy(image))

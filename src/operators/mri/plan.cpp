@@ -10,6 +10,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "kernels/fft/differentiable.hpp"
+#include "operators/mri/channels.hpp"
 #include "operators/squares.hpp"
 
 namespace adjoin {
@@ -44,17 +45,6 @@ at::Tensor phase(at::IntArrayRef sizes, std::int64_t shift, at::ScalarType dtype
   }
   return product.to(device, dtype);
 }
-
-/// (B, 2, …) real to (B, 1, …) complex, or (B, 2, N, …) to (B, N, …) when `keep_axis` is false; complex as it is.
-at::Tensor as_complex(const at::Tensor& t, bool keep_axis) {
-  if (t.is_complex()) {
-    return t;
-  }
-  const at::Tensor z = at::complex(t.select(1, 0).contiguous(), t.select(1, 1).contiguous());
-  return keep_axis ? z.unsqueeze(1) : z;
-}
-
-at::Tensor as_channels(const at::Tensor& z) { return at::stack({at::real(z), at::imag(z)}, 1); }
 
 }  // namespace
 
@@ -204,12 +194,12 @@ std::vector<std::int64_t> MultiCoilMRI::Plan::measurement_sizes(const at::Tensor
 }
 
 at::Tensor MultiCoilMRI::Plan::forward(const at::Tensor& x) const {
-  const at::Tensor y = fft::forward(mri::as_complex(x, true) * maps_, axes()) * weights_.values();
+  const at::Tensor y = fft::forward(mri::image_as_complex(x) * maps_, axes()) * weights_.values();
   return x.is_complex() ? y : mri::as_channels(y);
 }
 
 at::Tensor MultiCoilMRI::Plan::adjoint(const at::Tensor& y) const {
-  const at::Tensor coil_images = fft::backward(mri::as_complex(y, false) * weights_.values().conj(), axes());
+  const at::Tensor coil_images = fft::backward(mri::joined_channels(y) * weights_.values().conj(), axes());
   const at::Tensor x = (maps_.conj() * coil_images).sum(1, true);
   return y.is_complex() ? x : mri::as_channels(x.squeeze(1));
 }
@@ -218,7 +208,7 @@ at::Tensor MultiCoilMRI::Plan::normal(const at::Tensor& x) const {
   if (!power_keeps_digits_) {
     return adjoint(forward(x));
   }
-  const at::Tensor weighted = mri::as_complex(x, true) * maps_;
+  const at::Tensor weighted = mri::image_as_complex(x) * maps_;
   std::vector<std::int64_t> along = normal_axes_;
   for (std::int64_t& axis : along) {
     axis += weighted.dim() - axes();

@@ -1,0 +1,122 @@
+#include "adjoin/operators/nufft/nonuniform_fourier.hpp"
+
+#include <ATen/ATen.h>
+
+#include <utility>
+
+#include "adjoin/core/errors.hpp"
+#include "adjoin/core/gradients.hpp"
+#include "adjoin/core/versions.hpp"
+#include "kernels/arrays.hpp"
+#include "operators/nufft/toeplitz.hpp"
+#include "operators/nufft/trajectory.hpp"
+#include "operators/nufft/transforms.hpp"
+
+namespace adjoin {
+
+namespace {
+
+constexpr const char* name_of_class = "NonuniformFourier";
+
+}  // namespace
+
+NonuniformFourier::NonuniformFourier(const at::Tensor& trajectory, std::vector<std::int64_t> image_size,
+                                     const NonuniformFourierOptions& options)
+    : image_size_(std::move(image_size)), eps_(options.eps) {
+  nufft::check_image_size(name_of_class, image_size_);
+  nufft::check_eps(name_of_class, eps_);
+  set(nufft::in_cycles_per_pixel(trajectory, options.units, image_size_));
+}
+
+NonuniformFourier::~NonuniformFourier() = default;
+
+Recipe NonuniformFourier::recipe() const {
+  return {.maker = "NonuniformFourier",
+          .arguments = {{"trajectory", trajectory_}, {"image_size", image_size_}, {"eps", eps_}}};
+}
+
+void NonuniformFourier::set(const at::Tensor& trajectory) {
+  nufft::check_trajectory(name_of_class, trajectory, image_size_);
+  trajectory_ = watched(trajectory);
+  transforms_ = std::make_shared<const nufft::Transforms>(trajectory_, image_size_, eps_);
+  made_of({trajectory_});
+}
+
+void NonuniformFourier::update_impl(const Params& params) { set(params.get_or("trajectory", trajectory_)); }
+
+std::shared_ptr<const nufft::Transforms> NonuniformFourier::transforms(const Params& params) const {
+  if (!params.contains("trajectory")) {
+    return transforms_;
+  }
+  const at::Tensor trajectory = params.get<at::Tensor>("trajectory");
+  nufft::check_trajectory(name_of_class, trajectory, image_size_);
+  return std::make_shared<const nufft::Transforms>(trajectory, image_size_, eps_);
+}
+
+at::Tensor NonuniformFourier::checked_image(const at::Tensor& x) const {
+  nufft::check_precision(name_of_class, "x", x);
+  const std::size_t leading = 2;
+  check(x.dim() == static_cast<std::int64_t>(image_size_.size() + leading) &&
+            x.sizes().slice(leading) == at::IntArrayRef(image_size_),
+        "NonuniformFourier::A: x must be (B, C, image) with an image of ", at::IntArrayRef(image_size_), ", got ",
+        x.sizes());
+  return x.is_complex() ? x : x.to(at::toComplexType(x.scalar_type()));
+}
+
+void NonuniformFourier::check_measurement(const nufft::Transforms& transforms, const at::Tensor& y) const {
+  nufft::check_precision(name_of_class, "y", y);
+  const std::size_t leading = 2;
+  check(y.is_complex() && y.dim() == static_cast<std::int64_t>(transforms.sample_size().size() + leading) &&
+            y.sizes().slice(leading) == transforms.sample_size(),
+        "NonuniformFourier::A_adjoint: y must be complex, (B, C, samples) with samples of ", transforms.sample_size(),
+        ", got ", y.scalar_type(), " ", y.sizes());
+}
+
+at::Tensor NonuniformFourier::A_impl(const at::Tensor& x, const Params& params) const {
+  return transforms(params)->forward(checked_image(x));
+}
+
+at::Tensor NonuniformFourier::A_adjoint_impl(const at::Tensor& y, const Params& params) const {
+  const auto transforms = this->transforms(params);
+  check_measurement(*transforms, y);
+  return transforms->adjoint(y);
+}
+
+at::Tensor NonuniformFourier::A_adjoint_A_impl(const at::Tensor& image, const Params& params) const {
+  const at::Tensor x = checked_image(image);
+  if (params.contains("trajectory") || is_differentiated(trajectory_)) {
+    const auto transforms = this->transforms(params);
+    return transforms->adjoint(transforms->forward(x));
+  }
+  const auto normal = normals_.get(version(), x.scalar_type(), [&] {
+    return std::make_shared<const nufft::Toeplitz>(nufft::normal_spectrum(*transforms_, {}),
+                                                   at::ones(image_size_, x.options().requires_grad(false)));
+  });
+  if (!normal->has_kernels() || records_gradients(x)) {
+    return normal->convolve(x);
+  }
+  const at::Tensor source = kernels::plain(x);
+  at::Tensor z = at::empty(x.sizes(), source.options());
+  kernels::with_precision_of(x.scalar_type(), [&]<class T>(T) {
+    const auto* from = static_cast<const T*>(source.const_data_ptr());
+    auto* to = static_cast<T*>(z.mutable_data_ptr());
+    const std::int64_t pixels = c10::multiply_integers(image_size_);
+    std::vector<nufft::Toeplitz::Task<T>> tasks;
+    for (std::int64_t i = 0; i < x.size(0) * x.size(1); ++i) {
+      const T* const here = from + 2 * i * pixels;
+      T* const there = to + 2 * i * pixels;
+      tasks.push_back({0, {here, here + 1, 2}, {there, there + 1, 2}, true});
+    }
+    normal->run(tasks);
+  });
+  return z;
+}
+
+at::Tensor NonuniformFourier::image_like(const at::Tensor& y) const {
+  check_measurement(*transforms_, y);
+  std::vector<std::int64_t> sizes = {y.size(0), y.size(1)};
+  sizes.insert(sizes.end(), image_size_.begin(), image_size_.end());
+  return at::empty(sizes, y.options().requires_grad(false));
+}
+
+}  // namespace adjoin
