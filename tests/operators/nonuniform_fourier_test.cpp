@@ -194,8 +194,8 @@ TEST_P(NufftNormal, GoesThroughCoilMapsAndWeights) {
 
 INSTANTIATE_TEST_SUITE_P(OfAllKinds, NufftNormal,
                          ::testing::Values(NormalCase{{12, 10}, {50}}, NormalCase{{7, 13}, {4, 20}},
-                                         NormalCase{{1, 9}, {30}}, NormalCase{{5, 6, 7}, {40}},
-                                         NormalCase{{4, 3, 8}, {3, 2, 10}}, NormalCase{{32, 70}, {100}}));
+                                           NormalCase{{1, 9}, {30}}, NormalCase{{5, 6, 7}, {40}},
+                                           NormalCase{{4, 3, 8}, {3, 2, 10}}, NormalCase{{32, 70}, {100}}));
 
 /// Stacks whose operators fuse, and one whose operators have nothing in common.
 std::vector<std::vector<LinearPhysicsPtr>> stacks() {

@@ -100,16 +100,16 @@ inline std::vector<Specimen> all() {
                       {drawn({1, 2, 8, 6}, 1), drawn({2, 1, 8, 6}, 2, at::kComplexDouble)}});
   }
   result.push_back({"NonuniformFourier",
-                    [](std::uint64_t i) { return Tensors{drawn({9, 2}, 10 + i).tanh() / 2.0}; },
+                    [](std::uint64_t i) { return Tensors{drawn({9, 2}, 10 + i).tanh() / 5.0}; },
                     [](const Tensors& t) {
                       return std::make_shared<NonuniformFourier>(t[0], std::vector<std::int64_t>{8, 6},
                                                                  NonuniformFourierOptions{.eps = 1e-13});
                     },
-                    {drawn({1, 2, 8, 6}, 1), drawn({2, 1, 8, 6}, 2, at::kComplexDouble)}});
+                    {drawn({1, 2, 8, 6}, 1, at::kComplexDouble), drawn({2, 1, 8, 6}, 2, at::kComplexDouble)}});
   result.push_back(
       {"NonCartesianMRI",
        [](std::uint64_t i) {
-         return Tensors{drawn({9, 2}, 3).tanh() / 2.0, drawn({1, 2, 8, 6}, 10 + i, at::kComplexDouble), drawn({9}, 4)};
+         return Tensors{drawn({9, 2}, 3).tanh() / 5.0, drawn({1, 2, 8, 6}, 10 + i, at::kComplexDouble), drawn({9}, 4)};
        },
        [](const Tensors& t) {
          return std::make_shared<NonCartesianMRI>(t[0], t[1], NonCartesianMRIOptions{.eps = 1e-13, .weights = t[2]});

@@ -179,13 +179,16 @@ TEST(State, AutocastChangesNothing) {
 }
 
 TEST(State, GradientsOfTheOwnTensorsAreThoseOfParameters) {
-  const std::map<std::string, std::vector<std::string>> names = {{"Blur", {"filter"}},
-                                                                 {"ChannelMixing", {"matrix"}},
-                                                                 {"Diagonal", {"weights"}},
-                                                                 {"Downsampling", {"filter"}},
-                                                                 {"Inpainting", {"mask"}},
-                                                                 {"Matrix", {"matrix"}},
-                                                                 {"MultiCoilMRI", {"mask", "coil_maps"}}};
+  const std::map<std::string, std::vector<std::string>> names = {
+      {"Blur", {"filter"}},
+      {"ChannelMixing", {"matrix"}},
+      {"Diagonal", {"weights"}},
+      {"Downsampling", {"filter"}},
+      {"Inpainting", {"mask"}},
+      {"Matrix", {"matrix"}},
+      {"MultiCoilMRI", {"mask", "coil_maps"}},
+      {"NonCartesianMRI", {"trajectory", "coil_maps", "weights"}},
+      {"NonuniformFourier", {"trajectory"}}};
   for (const Specimen& s : specimens::all()) {
     SCOPED_TRACE(s.name);
     const at::Tensor& x = s.images[0];

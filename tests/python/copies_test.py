@@ -74,6 +74,11 @@ def randn(*shape, dtype=torch.float64):
     return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(3))
 
 
+def frequencies(*shape):
+    """In cycles a pixel."""
+    return torch.remainder(3 * randn(*shape), 1.0) - 0.5
+
+
 def operators():
     """Every operator of adjoin.physics, with an image for it."""
     image = randn(1, 1, 8, 8)
@@ -92,9 +97,9 @@ def operators():
     yield Matrix(randn(5, 64), image_shape=(1, 8, 8)), image
     yield MultiCoilMRI(None, maps), randn(1, 2, 8, 8)
     yield MultiCoilMRI((randn(8, 8) > 0).double(), maps), randn(1, 1, 8, 8, dtype=torch.complex128)
-    yield NonuniformFourier(0.1 * randn(3, 7, 2), (8, 8), eps=1e-13), image
-    yield NonCartesianMRI(0.1 * randn(3, 7, 2), maps, weights=randn(7), eps=1e-13), randn(1, 2, 8, 8)
-    yield NonCartesianMRI(0.1 * randn(9, 2), maps, eps=1e-13), randn(1, 1, 8, 8, dtype=torch.complex128)
+    yield NonuniformFourier(frequencies(3, 7, 2), (8, 8), eps=1e-13), image
+    yield NonCartesianMRI(frequencies(3, 7, 2), maps, weights=randn(7), eps=1e-13), randn(1, 2, 8, 8)
+    yield NonCartesianMRI(frequencies(9, 2), maps, eps=1e-13), randn(1, 1, 8, 8, dtype=torch.complex128)
     yield SampledProjection(0.5 * randn(2, 6, 5, 2), (8, 8)), image
     yield SampledProjection(randn(2, 6, 5, 2), (8, 8), frame=(10, 12), before=(1, 2), weights=randn(8, 8), factor=0.5), image
     yield Tomography(torch.linspace(0, 170, 6), (8, 8), detectors=9, spacing=1.5, shift=0.25), image

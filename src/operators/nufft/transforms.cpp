@@ -98,23 +98,28 @@ at::Tensor Transforms::along_trajectory(const at::Tensor& tangent, const at::Ten
 }
 
 at::Tensor Transforms::apply(const at::Tensor& input, const at::Tensor& trajectory, Direction direction) const {
-  if (is_dual(input) || is_dual(trajectory)) {
-    const at::Tensor at_input = primal_of(input);
-    const at::Tensor at_trajectory = primal_of(trajectory);
-    at::Tensor tangent;
-    if (is_dual(input)) {
-      tangent = apply(tangent_of(input), at_trajectory, direction);
-    }
-    if (is_dual(trajectory)) {
-      const at::Tensor moved = along_trajectory(tangent_of(trajectory), at_input, at_trajectory, direction);
-      tangent = tangent.defined() ? tangent + moved : moved;
-    }
-    return with_tangent(apply(at_input, at_trajectory, direction), tangent);
+  const at::Tensor at_input = primal_of(input);
+  const at::Tensor at_trajectory = primal_of(trajectory);
+  at::Tensor result = recorded(input, trajectory, direction);
+  at::Tensor tangent;
+  if (is_dual(input)) {
+    tangent = apply(tangent_of(input), at_trajectory, direction);
   }
-  if (!records_gradients(input) && !records_gradients(trajectory)) {
-    return evaluate(input, direction);
+  if (is_dual(trajectory)) {
+    const at::Tensor moved = along_trajectory(tangent_of(trajectory), at_input, at_trajectory, direction);
+    tangent = tangent.defined() ? tangent + moved : moved;
   }
-  // The image or the samples count for the derivative with respect to the trajectory alone.
+  return tangent.defined() ? with_tangent(result, tangent) : result;
+}
+
+at::Tensor Transforms::recorded(const at::Tensor& input, const at::Tensor& trajectory, Direction direction) const {
+  const at::Tensor at_input = primal_of(input);
+  const at::Tensor at_trajectory = primal_of(trajectory);
+  if (!records_gradients(at_input) && !records_gradients(at_trajectory)) {
+    return evaluate(at_input, direction);
+  }
+  // The backward pass sees tangents, too, for derivatives forwards over backwards. The image or the samples count in it
+  // for the derivative with respect to the trajectory alone.
   const Tensors needed = {trajectory.requires_grad() ? input : at::Tensor(), trajectory};
   const auto backward = [self = shared_from_this(), saved = std::make_shared<SavedTensors>(needed),
                          of_input = input.requires_grad(), direction](const Tensors& gradients) {
@@ -122,7 +127,7 @@ at::Tensor Transforms::apply(const at::Tensor& input, const at::Tensor& trajecto
     return Tensors{of_input ? self->apply(gradients[0], at[1], opposite(direction)) : at::Tensor(),
                    at[0].defined() ? self->trajectory_gradient(gradients[0], at[0], at[1], direction) : at::Tensor()};
   };
-  return differentiable({input, trajectory}, [&] { return Tensors{evaluate(input, direction)}; }, backward)[0];
+  return differentiable({at_input, at_trajectory}, [&] { return Tensors{evaluate(at_input, direction)}; }, backward)[0];
 }
 
 }  // namespace adjoin::nufft

@@ -42,6 +42,8 @@ class Transforms : public std::enable_shared_from_this<Transforms> {
   };
 
   at::Tensor apply(const at::Tensor& input, const at::Tensor& trajectory, Direction direction) const;
+  /// The value of apply, without tangents.
+  at::Tensor recorded(const at::Tensor& input, const at::Tensor& trajectory, Direction direction) const;
   at::Tensor evaluate(const at::Tensor& input, Direction direction) const;
   /// d/dk of Re ⟨g, result⟩ along each axis: of the sizes of the trajectory.
   at::Tensor trajectory_gradient(const at::Tensor& g, const at::Tensor& input, const at::Tensor& trajectory,
