@@ -232,6 +232,15 @@ TEST(NonuniformFourier, StacksEqualTheirOperators) {
   }
 }
 
+TEST(NonuniformFourier, FindsTheSolutionOfMinimumNorm) {
+  const at::Tensor k = frequencies({20, 2}, 1);
+  const NonuniformFourier op(k, {8, 8});
+  const at::Tensor y = drawn({1, 1, 20}, 2, at::kComplexDouble);
+  const at::Tensor expected = at::matmul(at::linalg_pinv(dense(k, {8, 8})), y.view({20, 1})).view({1, 1, 8, 8});
+  EXPECT_LT(relative(op.A_dagger(y, {.solver = Solver::LSQR, .max_iter = 200, .tol = 1e-12}), expected), 1e-4);
+  EXPECT_LT(relative(op.A_dagger(y, {.max_iter = 200, .tol = 1e-5}), expected), 1e-2);
+}
+
 TEST(NonuniformFourier, SplitsIntoShotsAndCoils) {
   const at::Tensor k = frequencies({7, 5, 2}, 1);
   const at::Tensor maps = drawn({1, 3, 8, 8}, 2, at::kComplexDouble);

@@ -98,8 +98,8 @@ def operators():
     yield MultiCoilMRI(None, maps), randn(1, 2, 8, 8)
     yield MultiCoilMRI((randn(8, 8) > 0).double(), maps), randn(1, 1, 8, 8, dtype=torch.complex128)
     yield NonuniformFourier(frequencies(3, 7, 2), (8, 8), eps=1e-13), image
-    yield NonCartesianMRI(frequencies(3, 7, 2), maps, weights=randn(7), eps=1e-13), randn(1, 2, 8, 8)
-    yield NonCartesianMRI(frequencies(9, 2), maps, eps=1e-13), randn(1, 1, 8, 8, dtype=torch.complex128)
+    yield NonCartesianMRI(frequencies(6, 20, 2), maps, weights=randn(20), eps=1e-13), randn(1, 2, 8, 8)
+    yield NonCartesianMRI(frequencies(90, 2), maps, eps=1e-13), randn(1, 1, 8, 8, dtype=torch.complex128)
     yield SampledProjection(0.5 * randn(2, 6, 5, 2), (8, 8)), image
     yield SampledProjection(randn(2, 6, 5, 2), (8, 8), frame=(10, 12), before=(1, 2), weights=randn(8, 8), factor=0.5), image
     yield Tomography(torch.linspace(0, 170, 6), (8, 8), detectors=9, spacing=1.5, shift=0.25), image
