@@ -8,7 +8,7 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_npy', 'write_png', 'write_safetensors']
 class EnteredCall:
     def __enter__(self) -> None:
         ...
@@ -938,6 +938,10 @@ class Report:
         """
         Writes the file.
         """
+def adaptive_maps(coil_images: torch.Tensor | numpy.ndarray, block: int = 7) -> torch.Tensor:
+    """
+    Coil maps (N, image) from complex images of the coils (N, image): the strongest eigenvector of their covariance over blocks of so many pixels. Walsh et al., Magn. Reson. Med. 43, 2000.
+    """
 def adjoint(a: LinearPhysics) -> LinearPhysics:
     ...
 def adjoint_wavelet_transform(coefficients: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2, sizes: collections.abc.Sequence[int] | None = None) -> torch.Tensor:
@@ -966,6 +970,10 @@ def children_mark() -> str:
     """
 def compose(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...
+def compression_matrix(data: torch.Tensor | numpy.ndarray, coils: int) -> torch.Tensor:
+    """
+    A matrix (coils, N) with orthonormal rows that keeps the most of the energy of complex data (N, …); for mix_coils.
+    """
 def concatenated(*args: typing.Any, sizes: collections.abc.Sequence[int]) -> LinearPhysics:
     """
     Operators on vectors (batch, n), whose measurements, vectors of these sizes, come one after the other.
@@ -980,6 +988,14 @@ def density_compensation(trajectory: torch.Tensor | numpy.ndarray, image_size: c
     
     With it, A_adjoint(w · y) is near the image; its roots are weights of NonCartesianMRI. Pipe and Menon's iteration,
     Magn. Reson. Med. 41, 1999.
+    """
+def espirit_maps(kspace: torch.Tensor | numpy.ndarray, calibration: int = 24, kernel: int = 6, threshold: float = 0.02, crop: float = 0.8, sets: int = 1) -> torch.Tensor:
+    """
+    Coil maps (sets, N, image) from k-space (N, image) whose centre is fully sampled, complex, image (H, W) or (D, H, W).
+    
+    `calibration` samples along each axis of that centre, kernels of `kernel` samples, of which those count whose singular
+    value is above `threshold` times the largest; maps are zero where their eigenvalue is below `crop`. Σ |s|² = 1 over the
+    coils elsewhere. Two `sets` where the field of view folds. Uecker et al., Magn. Reson. Med. 71, 2014.
     """
 def finalize_mpi() -> None:
     ...
@@ -1026,6 +1042,10 @@ def measure_costs(context: DistributedContext, num_operators: int, factory: typi
     ...
 def minres(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
     ...
+def mix_coils(matrix: torch.Tensor | numpy.ndarray, data: torch.Tensor | numpy.ndarray) -> torch.Tensor:
+    """
+    Data (N, …) of virtual coils (M, …): the matrix (M, N) times the coils.
+    """
 def monotone_fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def motion_kernel(length: float, angle: float = 0.0, dtype: torch.dtype = ...) -> torch.Tensor:
@@ -1042,6 +1062,10 @@ def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> Po
     """
     gain · Poisson(y / gain) for real y; negative y counts as 0, or raises where clip is off. Stream as of gaussian_noise.
     """
+def prewhitening_matrix(noise: torch.Tensor | numpy.ndarray) -> torch.Tensor:
+    """
+    A matrix (N, N) that makes the noise of coils white, from samples of it, complex (N, …); for mix_coils, of k-space and of maps.
+    """
 def primal_dual(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def process_group_communicator(group: torch.distributed.distributed_c10d.ProcessGroup, shared_memory: str = 'automatic', timeout: float | None = None, new_group: typing.Any = None) -> Communicator:
@@ -1056,6 +1080,8 @@ def python_linear_physics(operator: typing.Any, name: str, methods: dict, parame
     ...
 def python_physics(operator: typing.Any, name: str, methods: dict, parameters: collections.abc.Sequence[str], any_parameter: bool) -> Physics:
     ...
+def read_cfl(path: str) -> torch.Tensor:
+    ...
 def read_hdf5(path: str, dataset: str, trusted: bool = False) -> torch.Tensor:
     ...
 def read_npy(path: str) -> torch.Tensor:
@@ -1064,6 +1090,10 @@ def read_png(path: str) -> torch.Tensor:
     ...
 def read_safetensors(path: str) -> tuple[dict, dict]:
     ...
+def root_sum_of_squares(coil_images: torch.Tensor | numpy.ndarray) -> torch.Tensor:
+    """
+    √Σ |x|² over the coils of images (N, …).
+    """
 def scale(a: LinearPhysics, factor: typing.Any) -> LinearPhysics:
     ...
 def sinc_kernel(factor: int, length: int = 0, dtype: torch.dtype = ...) -> torch.Tensor:
@@ -1089,6 +1119,8 @@ def wavelet_transform(x: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', le
     coeffs_to_array(wavedecn(x, wavelet, "periodization", level)). Where sizes are divisible by 2 ** levels it is
     orthonormal and keeps the shape of x; else the result is somewhat larger. Differentiable.
     """
+def write_cfl(path: str, array: torch.Tensor | numpy.ndarray) -> None:
+    ...
 def write_npy(path: str, array: torch.Tensor | numpy.ndarray) -> None:
     ...
 def write_png(path: str, image: torch.Tensor | numpy.ndarray) -> None:

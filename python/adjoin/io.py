@@ -13,10 +13,12 @@ from adjoin.arguments import TensorLike
 __all__ = [
     "Report",
     "psnr",
+    "read_cfl",
     "read_hdf5",
     "read_npy",
     "read_png",
     "read_safetensors",
+    "write_cfl",
     "write_npy",
     "write_png",
     "write_safetensors",
@@ -43,6 +45,17 @@ def read_npy(path: Path) -> torch.Tensor:
 def write_npy(path: Path, array: TensorLike) -> None:
     """Writes a NumPy file."""
     _adjoin.write_npy(os.fspath(path), array)
+
+
+def read_cfl(path: Path) -> torch.Tensor:
+    """The array of BART's files ``path``.cfl and .hdr, complex64, axes in BART's order, those of size 1 at the end left
+    out."""
+    return _adjoin.read_cfl(os.fspath(path))
+
+
+def write_cfl(path: Path, array: TensorLike) -> None:
+    """Writes BART's files ``path``.cfl and .hdr."""
+    _adjoin.write_cfl(os.fspath(path), array)
 
 
 def read_hdf5(path: Path, dataset: str, trusted: bool = False) -> torch.Tensor:

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "adjoin/core/psnr.hpp"
+#include "adjoin/io/cfl.hpp"
 #include "adjoin/io/hdf5.hpp"
 #include "adjoin/io/image.hpp"
 #include "adjoin/io/npy.hpp"
@@ -78,6 +79,10 @@ void bind_io(py::module_& m) {
   m.def("read_npy", [](const std::string& path) { return read_npy(path); }, py::arg("path"), Unlocked());
   m.def(
       "write_npy", [](const std::string& path, const TensorLike& array) { write_npy(path, array); }, py::arg("path"),
+      py::arg("array"), Unlocked());
+  m.def("read_cfl", [](const std::string& path) { return read_cfl(path); }, py::arg("path"), Unlocked());
+  m.def(
+      "write_cfl", [](const std::string& path, const TensorLike& array) { write_cfl(path, array); }, py::arg("path"),
       py::arg("array"), Unlocked());
   m.def(
       "read_hdf5",

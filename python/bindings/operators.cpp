@@ -7,6 +7,7 @@
 #include "adjoin/operators/filter_bank.hpp"
 #include "adjoin/operators/inpainting.hpp"
 #include "adjoin/operators/matrix.hpp"
+#include "adjoin/operators/mri/coil_maps.hpp"
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
 #include "adjoin/operators/mri/non_cartesian_mri.hpp"
 #include "adjoin/operators/nufft/density_compensation.hpp"
@@ -48,6 +49,44 @@ void bind_kernels(py::module_& m) {
         "The filter of bicubic resampling by a factor.");
   m.def("sinc_kernel", &sinc_kernel, py::arg("factor"), py::arg("length") = 0, py::arg("dtype") = at::kFloat,
         "The windowed sinc filter of resampling by a factor; length 0 chooses.");
+}
+
+void bind_coils(py::module_& m) {
+  m.def(
+      "espirit_maps",
+      [](const TensorLike& kspace, std::int64_t calibration, std::int64_t kernel, double threshold, double crop,
+         std::int64_t sets) {
+        return espirit_maps(
+            kspace, {.calibration = calibration, .kernel = kernel, .threshold = threshold, .crop = crop, .sets = sets});
+      },
+      py::arg("kspace"), py::arg("calibration") = 24, py::arg("kernel") = 6, py::arg("threshold") = 0.02,
+      py::arg("crop") = 0.8, py::arg("sets") = 1, Unlocked(),
+      R"(Coil maps (sets, N, image) from k-space (N, image) whose centre is fully sampled, complex, image (H, W) or (D, H, W).
+
+`calibration` samples along each axis of that centre, kernels of `kernel` samples, of which those count whose singular
+value is above `threshold` times the largest; maps are zero where their eigenvalue is below `crop`. Σ |s|² = 1 over the
+coils elsewhere. Two `sets` where the field of view folds. Uecker et al., Magn. Reson. Med. 71, 2014.)");
+  m.def(
+      "adaptive_maps",
+      [](const TensorLike& coil_images, std::int64_t block) { return adaptive_maps(coil_images, block); },
+      py::arg("coil_images"), py::arg("block") = 7, Unlocked(),
+      "Coil maps (N, image) from complex images of the coils (N, image): the strongest eigenvector of their covariance "
+      "over blocks of so many pixels. Walsh et al., Magn. Reson. Med. 43, 2000.");
+  m.def(
+      "prewhitening_matrix", [](const TensorLike& noise) { return prewhitening_matrix(noise); }, py::arg("noise"),
+      "A matrix (N, N) that makes the noise of coils white, from samples of it, complex (N, …); for mix_coils, of "
+      "k-space and of maps.");
+  m.def(
+      "compression_matrix", [](const TensorLike& data, std::int64_t coils) { return compression_matrix(data, coils); },
+      py::arg("data"), py::arg("coils"),
+      "A matrix (coils, N) with orthonormal rows that keeps the most of the energy of complex data (N, …); for "
+      "mix_coils.");
+  m.def(
+      "mix_coils", [](const TensorLike& matrix, const TensorLike& data) { return mix_coils(matrix, data); },
+      py::arg("matrix"), py::arg("data"), "Data (N, …) of virtual coils (M, …): the matrix (M, N) times the coils.");
+  m.def(
+      "root_sum_of_squares", [](const TensorLike& coil_images) { return root_sum_of_squares(coil_images); },
+      py::arg("coil_images"), "√Σ |x|² over the coils of images (N, …).");
 }
 
 void bind_nonuniform(py::module_& m) {
@@ -212,6 +251,7 @@ mask and coil_maps.)")
       .def(
           "split", [](const MultiCoilMRI& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
           "n operators of some of the coils each, whose stack is this operator.");
+  bind_coils(m);
   bind_nonuniform(m);
   py::class_<SampledProjection, LinearPhysics, std::shared_ptr<SampledProjection>>(
       m, "SampledProjection",

@@ -12,6 +12,8 @@ def test_arrays_pictures_and_weights_come_back(tmp_path):
     io.write_npy(tmp_path / "a.npy", array)
     assert torch.equal(io.read_npy(tmp_path / "a.npy"), array)
     assert numpy.array_equal(numpy.load(tmp_path / "a.npy"), array.numpy())
+    io.write_cfl(tmp_path / "a", array)
+    assert torch.equal(io.read_cfl(tmp_path / "a.cfl"), array.to(torch.complex64))
     picture = torch.rand(1, 3, 8, 8).mul(255).round() / 255
     io.write_png(tmp_path / "a.png", picture)
     assert torch.allclose(io.read_png(tmp_path / "a.png"), picture, atol=1e-6)
