@@ -35,6 +35,7 @@ from adjoin._adjoin import (
     gaussian_kernel,
     gaussian_kernel_3d,
     gaussian_noise,
+    has_finufft,
     mix_coils,
     motion_kernel,
     poisson_noise,

@@ -140,6 +140,8 @@ weights, which all have gradients.)")
           },
           py::arg("n"), py::arg("by") = "coil",
           "n operators of some of the coils, or of every n-th shot, each: by \"coil\" or \"shot\".");
+  m.def("has_finufft", &has_finufft,
+        "Whether FINUFFT is found, which NonuniformFourier, NonCartesianMRI and density_compensation need.");
   m.def(
       "density_compensation",
       [](const TensorLike& trajectory, const Sizes& image_size, const std::string& units, int iterations) {

@@ -177,6 +177,15 @@ std::shared_ptr<const Finufft> make_plan(const at::Tensor& points, at::IntArrayR
 
 }  // namespace
 
+bool Finufft::is_found() {
+  try {
+    library();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 std::shared_ptr<const Finufft> Finufft::make(const at::Tensor& points, at::IntArrayRef sizes, std::int64_t count,
                                              double eps) {
   return make_plan(points, sizes, count, eps, false);

@@ -26,6 +26,8 @@ class Finufft {
   /// not found, naming what to install.
   static std::shared_ptr<const Finufft> make(const at::Tensor& points, at::IntArrayRef sizes, std::int64_t count,
                                              double eps);
+  /// Whether the library is found.
+  static bool is_found();
   /// Of a grid of `sizes` on the torus, to which forward takes points by interpolation with a kernel of that accuracy,
   /// and adjoint spreads them; without the transform.
   static std::shared_ptr<const Finufft> make_spreading(const at::Tensor& points, at::IntArrayRef sizes, double eps);

@@ -64,7 +64,19 @@ at::Tensor spiral(std::int64_t shots, std::int64_t samples) {
   return at::stack({radius * angle.cos(), radius * angle.sin()}, -1);
 }
 
-TEST(NonuniformFourier, IsTheSumToTheAccuracyAskedFor) {
+/// Skips where FINUFFT, which is optional, is not installed.
+class WithFinufft : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!has_finufft()) {
+      GTEST_SKIP() << "FINUFFT is not installed";
+    }
+  }
+};
+class NonuniformFourierTest : public WithFinufft {};
+class DensityCompensationTest : public WithFinufft {};
+
+TEST_F(NonuniformFourierTest, IsTheSumToTheAccuracyAskedFor) {
   std::mt19937 random(7);
   const auto between = [&](std::int64_t low, std::int64_t high) {
     return std::uniform_int_distribution<std::int64_t>(low, high)(random);
@@ -99,7 +111,7 @@ TEST(NonuniformFourier, IsTheSumToTheAccuracyAskedFor) {
   }
 }
 
-TEST(NonuniformFourier, AgreesWithTheCentredTransformOnTheGrid) {
+TEST_F(NonuniformFourierTest, AgreesWithTheCentredTransformOnTheGrid) {
   for (const std::int64_t n : {6, 7}) {
     const at::Tensor steps = (at::arange(n, at::kDouble) - static_cast<double>(n / 2)) / static_cast<double>(n);
     const auto grid = at::meshgrid({steps, steps}, "ij");
@@ -111,7 +123,7 @@ TEST(NonuniformFourier, AgreesWithTheCentredTransformOnTheGrid) {
   }
 }
 
-TEST(NonuniformFourier, TakesOtherUnits) {
+TEST_F(NonuniformFourierTest, TakesOtherUnits) {
   const at::Tensor k = frequencies({9, 2}, 1);
   const at::Tensor x = drawn({1, 1, 10, 8}, 2);
   const at::Tensor y = NonuniformFourier(k, {10, 8}).A(x);
@@ -125,7 +137,7 @@ TEST(NonuniformFourier, TakesOtherUnits) {
   EXPECT_THROW(frequency_units_from_string("hertz"), InvalidArgument);
 }
 
-TEST(NonuniformFourier, RefusesWhatDoesNotFit) {
+TEST_F(NonuniformFourierTest, RefusesWhatDoesNotFit) {
   const at::Tensor k = frequencies({9, 2}, 1);
   EXPECT_THROW(NonuniformFourier(k, {8}), InvalidArgument);
   EXPECT_THROW(NonuniformFourier(k, {8, 0}), InvalidArgument);
@@ -148,7 +160,7 @@ struct NormalCase {
   Sizes samples;
 };
 
-class NufftNormal : public ::testing::TestWithParam<NormalCase> {};
+class NufftNormal : public WithFinufft, public ::testing::WithParamInterface<NormalCase> {};
 
 TEST_P(NufftNormal, IsAAndThenItsAdjoint) {
   const auto& [sizes, samples] = GetParam();
@@ -215,7 +227,7 @@ std::vector<std::vector<LinearPhysicsPtr>> stacks() {
   return all;
 }
 
-TEST(NonuniformFourier, StacksEqualTheirOperators) {
+TEST_F(NonuniformFourierTest, StacksEqualTheirOperators) {
   for (const auto& operators : stacks()) {
     const StackedLinearPhysics stack(operators);
     const at::Tensor x = drawn({2, 1, 10, 9}, 30, at::kComplexDouble);
@@ -232,7 +244,7 @@ TEST(NonuniformFourier, StacksEqualTheirOperators) {
   }
 }
 
-TEST(NonuniformFourier, FindsTheSolutionOfMinimumNorm) {
+TEST_F(NonuniformFourierTest, FindsTheSolutionOfMinimumNorm) {
   const at::Tensor k = frequencies({20, 2}, 1);
   const NonuniformFourier op(k, {8, 8});
   const at::Tensor y = drawn({1, 1, 20}, 2, at::kComplexDouble);
@@ -241,7 +253,7 @@ TEST(NonuniformFourier, FindsTheSolutionOfMinimumNorm) {
   EXPECT_LT(relative(op.A_dagger(y, {.max_iter = 200, .tol = 1e-5}), expected), 1e-2);
 }
 
-TEST(NonuniformFourier, SplitsIntoShotsAndCoils) {
+TEST_F(NonuniformFourierTest, SplitsIntoShotsAndCoils) {
   const at::Tensor k = frequencies({7, 5, 2}, 1);
   const at::Tensor maps = drawn({1, 3, 8, 8}, 2, at::kComplexDouble);
   const at::Tensor weights = drawn({7, 5}, 3).abs();
@@ -265,7 +277,7 @@ TEST(NonuniformFourier, SplitsIntoShotsAndCoils) {
   EXPECT_THROW(split(sums, 0), InvalidArgument);
 }
 
-TEST(DensityCompensation, IsOneOnTheGrid) {
+TEST_F(DensityCompensationTest, IsOneOnTheGrid) {
   const at::Tensor steps = (at::arange(16, at::kDouble) - 8.0) / 16.0;
   const auto grid = at::meshgrid({steps, steps}, "ij");
   const at::Tensor weights = density_compensation(at::stack(at::TensorList(grid), -1), {16, 16});
@@ -273,7 +285,7 @@ TEST(DensityCompensation, IsOneOnTheGrid) {
   EXPECT_LT((weights - 1.0).abs().max().item<double>(), 1e-6);
 }
 
-TEST(DensityCompensation, BringsTheAdjointNearTheInverse) {
+TEST_F(DensityCompensationTest, BringsTheAdjointNearTheInverse) {
   const std::int64_t n = 32;
   const at::Tensor k = spiral(24, 400);
   const at::Tensor weights = density_compensation(k, {n, n});

@@ -99,6 +99,9 @@ inline std::vector<Specimen> all() {
                       [](const Tensors& t) { return std::make_shared<MultiCoilMRI>(t[0], t[1]); },
                       {drawn({1, 2, 8, 6}, 1), drawn({2, 1, 8, 6}, 2, at::kComplexDouble)}});
   }
+  if (!has_finufft()) {
+    return result;
+  }
   result.push_back({"NonuniformFourier",
                     [](std::uint64_t i) { return Tensors{drawn({9, 2}, 10 + i).tanh() / 5.0}; },
                     [](const Tensors& t) {

@@ -8,6 +8,7 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/versions.hpp"
 #include "kernels/arrays.hpp"
+#include "kernels/finufft.hpp"
 #include "operators/nufft/toeplitz.hpp"
 #include "operators/nufft/trajectory.hpp"
 #include "operators/nufft/transforms.hpp"
@@ -19,6 +20,8 @@ namespace {
 constexpr const char* name_of_class = "NonuniformFourier";
 
 }  // namespace
+
+bool has_finufft() { return kernels::Finufft::is_found(); }
 
 NonuniformFourier::NonuniformFourier(const at::Tensor& trajectory, std::vector<std::int64_t> image_size,
                                      const NonuniformFourierOptions& options)

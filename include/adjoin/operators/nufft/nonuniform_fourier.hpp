@@ -21,6 +21,9 @@ enum class FrequencyUnits : std::uint8_t { cycles_per_pixel, radians_per_pixel, 
 /// "cycles_per_pixel" …. Throws InvalidArgument naming the choices.
 FrequencyUnits frequency_units_from_string(std::string_view name);
 
+/// Whether FINUFFT is found, which the operators that follow need at their first call.
+bool has_finufft();
+
 struct NonuniformFourierOptions {
   /// Of the trajectory as it is given.
   FrequencyUnits units = FrequencyUnits::cycles_per_pixel;

@@ -1,0 +1,122 @@
+"""Fourier sums at any frequencies, and what is made of them: definitions, ranks, and what is said without FINUFFT."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import adjoin
+from adjoin.physics import (
+    NonCartesianMRI,
+    NonuniformFourier,
+    density_compensation,
+    espirit_maps,
+    has_finufft,
+    mix_coils,
+    prewhitening_matrix,
+)
+
+
+def randn(*shape, seed=1, dtype=torch.complex128):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def frequencies(*shape, seed=2):
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+def sums(trajectory, x):
+    """By the definition in docs/mri.md."""
+    rows, columns = (torch.arange(n, dtype=torch.float64) - n // 2 for n in x.shape[-2:])
+    phase = trajectory[..., :1, None] * rows[:, None] + trajectory[..., 1:, None] * columns
+    waves = torch.exp(-2j * torch.pi * phase)
+    return torch.einsum("...hw,bchw->bc...", waves, x) / (x.shape[-1] * x.shape[-2]) ** 0.5
+
+
+def test_finufft_is_there():
+    assert has_finufft()
+
+
+def test_definitions():
+    trajectory, maps, weights = frequencies(3, 5, 2), randn(1, 4, 9, 8), frequencies(3, 5)
+    x = randn(1, 1, 9, 8, seed=3)
+    assert torch.allclose(NonuniformFourier(trajectory, (9, 8), eps=1e-12).A(x), sums(trajectory, x))
+    mri = NonCartesianMRI(trajectory, maps, weights, eps=1e-12)
+    assert torch.allclose(mri.A(x), weights * sums(trajectory, maps * x))
+    pixels = torch.tensor([9.0, 8.0])
+    for units, factor in (("cycles_per_fov", pixels), ("radians_per_pixel", 2 * torch.pi)):
+        assert torch.allclose(NonuniformFourier(trajectory * factor, (9, 8), units=units).A(x), sums(trajectory, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize("parts", ["coils", "shots", "frequencies", "mixed"])
+def test_stacks_over_ranks_equal_one_process(ctx, parts, dtype):
+    tolerance = 1e-4 if dtype == torch.complex64 else 1e-9
+    trajectory, maps = frequencies(6, 7, 2), randn(1, 5, 10, 8, dtype=dtype)
+    options = {"eps": 1e-6 if dtype == torch.complex64 else 1e-11}
+    mri = NonCartesianMRI(trajectory, maps, frequencies(7), **options)
+    operators = {
+        "coils": lambda: mri.split(5),
+        "shots": lambda: mri.split(5, by="shot"),
+        "frequencies": lambda: NonuniformFourier(trajectory, (10, 8), **options).split(5),
+        "mixed": lambda: mri.split(3) + mri.split(2, by="shot"),
+    }[parts]()
+    x = randn(1, 1, 10, 8, seed=4, dtype=dtype)
+    stack = adjoin.distribute(operators, ctx)
+    y = stack.A(x)
+    alone = [operator.A(x) for operator in operators]
+    assert all(torch.allclose(a, b, atol=tolerance) for a, b in zip(y, alone, strict=True))
+    back = sum(operator.A_adjoint(b) for operator, b in zip(operators, alone, strict=True))
+    assert torch.allclose(stack.A_adjoint(y), back, atol=10 * tolerance)
+    assert torch.allclose(stack.A_adjoint_A(x), back, atol=10 * tolerance)
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(sum(b.abs().square().sum() for b in stack.A(leaf)), leaf)
+    assert torch.allclose(gradient, 2 * back, atol=20 * tolerance)
+    solution = stack.prox_l2(torch.zeros_like(x), y, gamma=10.0, max_iter=50, tol=1e-8)
+    normal = sum(operator.A_adjoint_A(solution) for operator in operators)
+    assert torch.allclose(10.0 * normal + solution, 10.0 * back, atol=1e3 * tolerance)
+
+
+def test_a_trajectory_changed_in_place_is_followed():
+    trajectory, x = frequencies(20, 2), randn(1, 1, 8, 8)
+    op = NonuniformFourier(trajectory, (8, 8), eps=1e-12)
+    op.A_adjoint_A(x)
+    trajectory.mul_(0.5)
+    assert torch.allclose(op.A(x), sums(trajectory, x))
+    assert torch.allclose(op.A_adjoint_A(x), op.A_adjoint(op.A(x)))
+    op.update(trajectory=-trajectory)
+    assert torch.allclose(op.A(x), sums(-trajectory, x))
+    assert torch.allclose(op.A(x, trajectory=trajectory), sums(trajectory, x))
+
+
+def test_bad_arguments_are_named():
+    trajectory, maps = frequencies(9, 2), randn(1, 2, 8, 8)
+    for make, words in (
+        (lambda: NonuniformFourier(100 * trajectory, (8, 8)), "within ±0.5 cycles a pixel"),
+        (lambda: NonuniformFourier(trajectory, (8, 8), units="hertz"), "cycles_per_fov"),
+        (lambda: NonuniformFourier(trajectory, (8, 8, 8)), "trajectory must be real"),
+        (lambda: NonCartesianMRI(trajectory, maps.real), "coil_maps must be complex"),
+        (lambda: NonCartesianMRI(trajectory, maps, trajectory), "weights must be real"),
+        (lambda: NonCartesianMRI(trajectory, maps).A(randn(1, 1, 8, 9)), "x must be"),
+        (lambda: NonCartesianMRI(trajectory, maps).A_adjoint(randn(1, 3, 9)), "y must be"),
+        (lambda: NonCartesianMRI(trajectory, maps).split(3), "number of coils, 2"),
+        (lambda: NonCartesianMRI(trajectory, maps).split(3, by="slice"), "coil or shot"),
+        (lambda: density_compensation(trajectory, (8, 8), iterations=0), "iterations must be positive"),
+        (lambda: espirit_maps(maps[0]), "along each axis"),
+        (lambda: mix_coils(torch.eye(3), maps[0]), "matrix must be"),
+        (lambda: prewhitening_matrix(maps[0, :, 0, :1]), "singular"),
+    ):
+        with pytest.raises(adjoin.errors.InvalidArgument, match=words):
+            make()
+
+
+def test_without_finufft_an_error_says_what_to_install():
+    program = "import torch\nfrom adjoin.physics import *\nassert not has_finufft()\n" + (
+        "NonuniformFourier(torch.zeros(3, 2), (8, 8)).A(torch.ones(1, 1, 8, 8))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | {"ADJOIN_FINUFFT": "/nowhere.so"}, timeout=60
+    )
+    assert done.returncode == 1 and "pip install finufft" in done.stderr and "/nowhere.so" in done.stderr, done.stderr
