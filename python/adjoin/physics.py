@@ -73,6 +73,7 @@ __all__ = [
     "gaussian_kernel",
     "gaussian_kernel_3d",
     "gaussian_noise",
+    "has_finufft",
     "mix_coils",
     "motion_kernel",
     "poisson_noise",

@@ -1,6 +1,8 @@
 """Fourier sums at any frequencies, and what is made of them: definitions, ranks, and what is said without FINUFFT."""
 
 import os
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -112,11 +114,22 @@ def test_bad_arguments_are_named():
             make()
 
 
-def test_without_finufft_an_error_says_what_to_install():
+def test_the_programs_of_the_page_run(ctx):
+    if ctx.world_size > 1:
+        pytest.skip("the programs are those of one process")
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "mri.md").read_text()
+    programs = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if block.startswith("import")]
+    assert len(programs) == 2
+    for program in programs:
+        exec(program, {})
+
+
+def test_without_finufft_an_error_says_what_to_install(ctx):
+    if ctx.world_size > 1:
+        pytest.skip("one process says it")
     program = "import torch\nfrom adjoin.physics import *\nassert not has_finufft()\n" + (
         "NonuniformFourier(torch.zeros(3, 2), (8, 8)).A(torch.ones(1, 1, 8, 8))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | {"ADJOIN_FINUFFT": "/nowhere.so"}, timeout=60
-    )
+    environment = os.environ | {"ADJOIN_FINUFFT": "/nowhere.so"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1 and "pip install finufft" in done.stderr and "/nowhere.so" in done.stderr, done.stderr
