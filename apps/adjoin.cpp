@@ -1,4 +1,4 @@
-// The command-line program of adjoin: `adjoin info` and `adjoin messages`, alone or under mpirun.
+// The command-line program of adjoin: `adjoin recon`, `adjoin info` and `adjoin messages`, alone or under mpirun.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -17,10 +17,41 @@ int main(int argc, char** argv) {
   CLI::App* messages =
       app.add_subcommand("messages", "How many messages each method and each solver's iteration sends");
   messages->add_flag("--json", json, "Print JSON");
+
+  adjoin::ReconOptions options;
+  CLI::App* recon = app.add_subcommand(
+      "recon",
+      "An image from the k-space of an MRI scanner\n\n"
+      "Reads BART's files (NAME.cfl, NAME.hdr; the extension may be left out). On the grid, k-space is (readout, phase "
+      "1,\n"
+      "phase 2, coils) and zero where nothing was measured. With --trajectory it is (1, samples, shots, coils), and "
+      "the\n"
+      "trajectory (3, samples, shots) counts cycles a field of view. Under mpirun, ranks share the coils.\n\n"
+      "  adjoin recon kspace -o image.png\n"
+      "  mpirun -n 4 adjoin recon kspace --trajectory t --method tv -o image --report report.html");
+  recon->add_option("kspace", options.kspace, "k-space")->required();
+  recon->add_option("-o,--out", options.out, "Where to write: a .cfl, .npy (complex) or .png (magnitude)")->required();
+  recon->add_option("-t,--trajectory", options.trajectory, "Where the samples lie; on the grid if left out");
+  recon->add_option("-m,--maps", options.maps, "Coil maps: espirit, from the data, or a file")->capture_default_str();
+  recon
+      ->add_option("--method", options.method,
+                   "sense: least squares; tv: total variation; l1-wavelet: sparse in wavelets (db4)")
+      ->capture_default_str();
+  recon->add_option("--lambda", options.lambda,
+                    "Weight of the prior, where the image's largest value is about 1 (1e-3 for sense, 2e-3 else)");
+  recon->add_option("--iterations", options.iterations, "Iterations (30 for sense, 100 else)");
+  recon->add_option("--size", options.size, "Pixels of the image, readout first (as far as the trajectory reaches)");
+  recon->add_option("--calibration", options.calibration, "Samples of ESPIRiT's region along each axis")
+      ->capture_default_str();
+  recon->add_option("--report", options.report, "An HTML file with pictures, settings and curves");
+  recon->add_option("--json", options.json, "A file with settings and times");
   CLI11_PARSE(app, argc, argv);
 
   try {
     adjoin::DistributedContext context;
+    if (*recon) {
+      return adjoin::recon(context, options);
+    }
     return *messages ? adjoin::messages(context, json) : adjoin::info(context, json);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "adjoin: %s\n", error.what());

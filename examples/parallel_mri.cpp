@@ -104,7 +104,7 @@ Scan scan_of_bart(std::int64_t size, const std::filesystem::path& folder) {
                     bart("phantom" + x + "-k -s " + s + (folder / "kspace").string());
   check(made, "bart: phantom failed");
   // (coil, x, y): BART's phantom lies on its side.
-  const auto upright = [&](const char* name) { return read_cfl(folder / name).select(1, 0).transpose(1, 2); };
+  const auto upright = [&](const char* name) { return read_reversed(folder / name).select(1, 0).transpose(1, 2); };
   return {upright("maps"), upright("kspace").unsqueeze(0)};
 }
 
@@ -187,13 +187,13 @@ int run(const Options& options) {
   // What BART makes of the same measurements, on rank 0.
   double apart = 0.0;
   if (with_bart && context.rank() == 0) {
-    write_cfl(folder / "measured", y_complex[0].unsqueeze(1));
-    write_cfl(folder / "maps", scan.maps.unsqueeze(1));
+    write_reversed(folder / "measured", y_complex[0].unsqueeze(1));
+    write_reversed(folder / "maps", scan.maps.unsqueeze(1));
     const std::string files = (folder / "measured").string() + " " + (folder / "maps").string() + " ";
     const auto pics = [&](const std::string& name, const std::string& arguments) {
       const std::string result = (folder / name).string();
       check(bart("pics -w 1 " + arguments + files + result), "bart: pics ", arguments, "failed");
-      return as_channels(read_cfl(result)).to(context.device());
+      return as_channels(read_reversed(result)).to(context.device());
     };
     const at::Tensor l2 = pics("l2", "-l2 -r 0.001 -i 50 ");
     apart = adjoin::norm(l2 - sense) / adjoin::norm(sense);
