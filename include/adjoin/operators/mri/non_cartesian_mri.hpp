@@ -62,7 +62,6 @@ class NonCartesianMRI final : public LinearPhysics {
   void update_impl(const Params& params) override;
 
  private:
-  friend class FusedTrajectories;
   /// What the operator is made of: its own tensors, or those that a call gives.
   struct Parts;
 

@@ -70,8 +70,6 @@ class NonuniformFourier final : public LinearPhysics {
   void update_impl(const Params& params) override;
 
  private:
-  friend class FusedSums;
-
   void set(const at::Tensor& trajectory);
   std::shared_ptr<const nufft::Transforms> transforms(const Params& params) const;
   at::Tensor checked_image(const at::Tensor& x) const;
