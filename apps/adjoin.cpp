@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
       "  adjoin recon kspace -o image.png\n"
       "  mpirun -n 4 adjoin recon kspace --trajectory t --method tv -o image --report report.html");
   recon->add_option("kspace", options.kspace, "k-space")->required();
-  recon->add_option("-o,--out", options.out, "Where to write: a .cfl, .npy (complex) or .png (magnitude)")->required();
+  recon->add_option("-o,--out", options.out, "Where to write: .cfl, .npy (complex), .nii or .png (magnitude)")
+      ->required();
   recon->add_option("-t,--trajectory", options.trajectory, "Where the samples lie; on the grid if left out");
   recon->add_option("-m,--maps", options.maps, "Coil maps: espirit, from the data, or a file")->capture_default_str();
   recon
@@ -43,6 +44,8 @@ int main(int argc, char** argv) {
   recon->add_option("--size", options.size, "Pixels of the image, readout first (as far as the trajectory reaches)");
   recon->add_option("--calibration", options.calibration, "Samples of ESPIRiT's region along each axis")
       ->capture_default_str();
+  recon->add_option("--voxel-size", options.voxel_size, "Millimetres between pixels, readout first, for .nii")
+      ->expected(3);
   recon->add_option("--report", options.report, "An HTML file with pictures, settings and curves");
   recon->add_option("--json", options.json, "A file with settings and times");
   CLI11_PARSE(app, argc, argv);

@@ -21,8 +21,10 @@ struct ReconOptions {
   std::string trajectory;
   /// "espirit", or a file (readout, phase 1, phase 2, coils).
   std::string maps = "espirit";
-  /// .cfl, .npy (complex, axes reversed) or .png (magnitude; of a volume the middle slice).
+  /// .cfl, .npy (complex, axes reversed), .nii or .png (magnitude; of a volume the middle slice).
   std::string out;
+  /// Millimetres between pixels, readout first, for .nii.
+  std::vector<double> voxel_size = {1.0, 1.0, 1.0};
   /// sense: ‖A x − y‖² + λ ‖x‖² by conjugate gradients; tv, l1-wavelet: ½ ‖A x − y‖² + λ g(x) by FISTA.
   std::string method = "sense";
   /// In units in which the image's largest value is about 1; by default 1e-3 for sense, 2e-3 else.

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "adjoin/operators/arithmetic.hpp"
+#include "adjoin/operators/nufft/nonuniform_fourier.hpp"
 #include "commands.hpp"
 
 namespace adjoin {
@@ -29,6 +30,7 @@ int info(const DistributedContext& context, bool json) {
                                        {"device", context.device().str()},
                                        {"threads", at::get_num_threads()},
                                        {"transforms", transform_library()},
+                                       {"finufft", has_finufft()},
                                        {"vectors", vector_instructions()}};
   const auto ranks = context.communicator().all_gather_bytes(mine.dump());
   // By which what is measured once is chosen, and can be shown.
@@ -49,10 +51,10 @@ int info(const DistributedContext& context, bool json) {
   std::printf("adjoin   %s\ntorch    %s%s\nengines  single, mpi\nrunning  %s\n", ADJOIN_VERSION, TORCH_VERSION,
               at::hasCUDA() ? ", CUDA available" : ", CPU", context.communicator().description().c_str());
   for (const auto& rank : report["ranks"]) {
-    std::printf("rank %-3d %s, %s, %d thread(s), transforms by %s, %s vectors\n", rank["rank"].get<int>(),
+    std::printf("rank %-3d %s, %s, %d thread(s), transforms by %s, %s FINUFFT, %s vectors\n", rank["rank"].get<int>(),
                 rank["host"].get<std::string>().c_str(), rank["device"].get<std::string>().c_str(),
                 rank["threads"].get<int>(), rank["transforms"].get<std::string>().c_str(),
-                rank["vectors"].get<std::string>().c_str());
+                rank["finufft"].get<bool>() ? "with" : "without", rank["vectors"].get<std::string>().c_str());
   }
   return 0;
 }

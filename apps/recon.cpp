@@ -13,6 +13,7 @@
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/io/cfl.hpp"
 #include "adjoin/io/image.hpp"
+#include "adjoin/io/nifti.hpp"
 #include "adjoin/io/npy.hpp"
 #include "adjoin/io/report.hpp"
 #include "adjoin/operators/mri/coil_maps.hpp"
@@ -140,24 +141,27 @@ std::pair<std::vector<LinearPhysicsPtr>, TensorList> stack_of(const Scan& scan, 
   return {split(whole, coils), y};
 }
 
-/// (image) to BART's axes, or a picture by the file's name.
-void write_image(const std::string& file, const at::Tensor& image) {
-  const auto ends_with = [&](const char* extension) { return file.ends_with(extension); };
-  if (ends_with(".png")) {
-    const at::Tensor size = image.abs();
-    const at::Tensor plane = size.dim() == 3 ? size.select(0, size.size(0) / 2) : size;
-    write_png(file, (plane / plane.max().clamp_min(1e-30)).unsqueeze(0));
-  } else if (ends_with(".npy")) {
-    write_npy(file, image);
-  } else {
-    write_cfl(file, image.dim() == 3 ? image.permute({2, 1, 0}) : image.t());
-  }
-}
-
+/// The magnitude, of a volume in its middle slice, (1, H, W) from 0 to 1.
 at::Tensor as_picture(const at::Tensor& image) {
   const at::Tensor size = image.abs();
   const at::Tensor plane = size.dim() == 3 ? size.select(0, size.size(0) / 2) : size;
   return (plane / plane.max().clamp_min(1e-30)).unsqueeze(0);
+}
+
+/// (image) to BART's axes, or a picture by the file's name.
+void write_image(const std::string& file, const at::Tensor& image, const std::vector<double>& voxel_size) {
+  const auto ends_with = [&](const char* extension) { return file.ends_with(extension); };
+  if (ends_with(".png")) {
+    write_png(file, as_picture(image));
+  } else if (ends_with(".npy")) {
+    write_npy(file, image);
+  } else if (ends_with(".nii")) {
+    NiftiOptions options;
+    std::ranges::reverse_copy(voxel_size, options.voxel_size.begin());
+    write_nifti(file, image.abs(), options);
+  } else {
+    write_cfl(file, image.dim() == 3 ? image.permute({2, 1, 0}) : image.t());
+  }
 }
 
 class Clock {
@@ -183,6 +187,8 @@ int recon(DistributedContext& context, const ReconOptions& options) {
   const int iterations = options.iterations.value_or(least_squares ? 30 : 100);
   check(std::isfinite(lambda) && lambda > 0.0, "recon: --lambda must be positive, got ", lambda);
   check(iterations > 0, "recon: --iterations must be positive, got ", iterations);
+  check(options.voxel_size.size() == 3 && std::ranges::all_of(options.voxel_size, [](double d) { return d > 0.0; }),
+        "recon: --voxel-size must be three positive numbers");
   nlohmann::ordered_json seconds;
   Clock clock;
   const Scan scan = read(options);
@@ -225,7 +231,7 @@ int recon(DistributedContext& context, const ReconOptions& options) {
     return 0;
   }
   const at::Tensor image = (x * scale)[0][0];
-  write_image(options.out, image);
+  write_image(options.out, image, options.voxel_size);
   nlohmann::ordered_json settings = {{"kspace", options.kspace},
                                      {"trajectory", options.trajectory},
                                      {"maps", options.maps},

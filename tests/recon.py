@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,9 @@ def main():
             assert method in (folder / "r.html").read_text()
     assert run(folder / "grid", "-o", folder / "a.npy").returncode == 0
     assert torch.allclose(read_npy(folder / "a.npy"), images["grid", "sense"], atol=1e-4)
+    assert run(folder / "grid", "-o", folder / "a.nii", "--voxel-size", "1", "2", "3").returncode == 0
+    header = (folder / "a.nii").read_bytes()[:348]
+    assert struct.unpack_from("<3h", header, 42) == (SIZE, SIZE, 1) and struct.unpack_from("<3f", header, 80) == (1, 2, 3)
     assert run(folder / "grid", "-o", folder / "a.png").returncode == 0 and (folder / "a.png").exists()
 
     write_cfl(folder / "zeros", torch.zeros(SIZE, SIZE, 1, 2))
@@ -89,6 +93,7 @@ def main():
         ([folder / "frames"], "at most four axes"),
         ([folder / "grid", "--method", "magic"], "--method must be"),
         ([folder / "grid", "--lambda", "-1"], "--lambda must be positive"),
+        ([folder / "grid", "--voxel-size", "1", "0", "1"], "--voxel-size must be"),
         ([folder / "grid", "--iterations", "0"], "--iterations must be positive"),
         ([folder / "grid", "--maps", folder / "grid-maps"], "grid-maps.hdr"),
         ([folder / "grid", "--maps", folder / "t"], "must hold maps of 6 coils"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 
@@ -19,6 +20,7 @@ __all__ = [
     "read_png",
     "read_safetensors",
     "write_cfl",
+    "write_nifti",
     "write_npy",
     "write_png",
     "write_safetensors",
@@ -56,6 +58,19 @@ def read_cfl(path: Path) -> torch.Tensor:
 def write_cfl(path: Path, array: TensorLike) -> None:
     """Writes BART's files ``path``.cfl and .hdr."""
     _adjoin.write_cfl(os.fspath(path), array)
+
+
+def write_nifti(
+    path: Path,
+    image: TensorLike,
+    voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    affine: Sequence[Sequence[float]] | None = None,
+) -> None:
+    """Writes an image (D, H, W) or (H, W) as NIfTI-1, .nii, floating point, complex, uint8, int16 or int32.
+
+    ``voxel_size`` in millimetres along (D, H, W). ``affine``, three rows of four, leads from the indices (x, y, z) of a
+    pixel, x that of the last axis, to its place in the scanner; by default along the axes, with the middle at 0."""
+    _adjoin.write_nifti(os.fspath(path), image, voxel_size, affine)
 
 
 def read_hdf5(path: Path, dataset: str, trusted: bool = False) -> torch.Tensor:

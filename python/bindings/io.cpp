@@ -7,6 +7,7 @@
 #include "adjoin/io/cfl.hpp"
 #include "adjoin/io/hdf5.hpp"
 #include "adjoin/io/image.hpp"
+#include "adjoin/io/nifti.hpp"
 #include "adjoin/io/npy.hpp"
 #include "adjoin/io/report.hpp"
 #include "adjoin/io/safetensors.hpp"
@@ -80,6 +81,14 @@ void bind_io(py::module_& m) {
   m.def(
       "write_npy", [](const std::string& path, const TensorLike& array) { write_npy(path, array); }, py::arg("path"),
       py::arg("array"), Unlocked());
+  m.def(
+      "write_nifti",
+      [](const std::string& path, const TensorLike& image, const std::array<double, 3>& voxel_size,
+         const std::optional<std::array<std::array<double, 4>, 3>>& affine) {
+        write_nifti(path, image, {.voxel_size = voxel_size, .affine = affine});
+      },
+      py::arg("path"), py::arg("image"), py::arg("voxel_size") = std::array<double, 3>{1.0, 1.0, 1.0},
+      py::arg("affine") = py::none(), Unlocked());
   m.def("read_cfl", [](const std::string& path) { return read_cfl(path); }, py::arg("path"), Unlocked());
   m.def(
       "write_cfl", [](const std::string& path, const TensorLike& array) { write_cfl(path, array); }, py::arg("path"),
