@@ -349,8 +349,10 @@ std::unique_ptr<ReduceBuffer> Communicator::reduce_buffer(std::int64_t numel, at
       },
       true);
   meet();
+  // It counts on a rank that has no memory for it, too, or ranks would number later ones apart.
+  const auto number = ++buffers_made_;
   std::unique_ptr<ReduceBuffer> buffer = reduce_buffer_impl(numel, dtype, device);
-  buffer->number_ = ++buffers_made_;
+  buffer->number_ = number;
   return buffer;
 }
 

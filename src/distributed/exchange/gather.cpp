@@ -8,6 +8,7 @@
 
 #include "adjoin/distributed/exchange/exchange.hpp"
 #include "distributed/exchange/copy_into.hpp"
+#include "distributed/exchange/new_plan.hpp"
 #include "distributed/exchange/status.hpp"
 
 namespace adjoin {
@@ -119,6 +120,7 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
   TensorList mine;
   bool computed = false;
   const double sample = take_sample();
+  NewPlan made([&] { plan.agreed = false; });
   while (true) {
     ResultMemory* memory = plan.agreed ? &plan.results.take() : nullptr;
     TensorList places;
@@ -151,7 +153,9 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
         return all_tensors(plan, *memory);
       }
     }
-    plan_gather(plan, sharding, GatherStrategy::concatenated, confer(layout_of(mine), failure));
+    const std::vector<Params> layouts = confer(layout_of(mine), failure);
+    made.begin();
+    plan_gather(plan, sharding, GatherStrategy::concatenated, layouts);
   }
 }
 
@@ -164,6 +168,7 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
     }
   };
   const double sample = take_sample();
+  NewPlan made([&] { plan.agreed = false; });
   while (true) {
     if (plan.agreed) {
       const ResultMemory& memory = plan.results.take();
@@ -203,7 +208,9 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
     for (std::size_t position = 0; position < mine.size(); ++position) {
       compute(position);
     }
-    plan_gather(plan, sharding, GatherStrategy::broadcast, confer(failure ? Params() : layout_of(mine), failure));
+    const std::vector<Params> layouts = confer(failure ? Params() : layout_of(mine), failure);
+    made.begin();
+    plan_gather(plan, sharding, GatherStrategy::broadcast, layouts);
   }
 }
 

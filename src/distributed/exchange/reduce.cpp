@@ -9,6 +9,7 @@
 #include "adjoin/distributed/exchange/exchange.hpp"
 #include "adjoin/physics/fused.hpp"
 #include "distributed/exchange/copy_into.hpp"
+#include "distributed/exchange/new_plan.hpp"
 #include "distributed/exchange/status.hpp"
 
 namespace adjoin {
@@ -94,13 +95,16 @@ at::Tensor Exchange::reduce(ReducePlan& plan, Partial partial, const ReduceOptio
   at::Tensor mine;
   bool computed = false;
   const double sample = take_sample();
+  NewPlan made([&] { plan.buffer.reset(); });
   while (true) {
     if (agreement != nullptr && !agreement->made()) {
       agreement->make();
     }
     const bool stale = agreement != nullptr && !agreement->is_current();
     if (!plan.buffer && options.like.defined() && !computed) {
-      plan_reduce(plan, confer(layout_of(options.like), failure), options.like);
+      const std::vector<Params> all = confer(layout_of(options.like), failure);
+      made.begin();
+      plan_reduce(plan, all, options.like);
     }
     std::optional<Destination> to;
     if (plan.buffer) {
@@ -135,6 +139,7 @@ at::Tensor Exchange::reduce(ReducePlan& plan, Partial partial, const ReduceOptio
       mine.reset();
       computed = false;
     } else {
+      made.begin();
       plan_reduce(plan, all, mine);
     }
   }
