@@ -61,15 +61,15 @@ void* open_library(std::string& tried) {
 }
 
 struct Library {
-  Functions<float> single;
-  Functions<double> twice;
+  Functions<float> of_float;
+  Functions<double> of_double;
   void (*default_options)(Options*);
 
   Library() {
     std::string tried;
     void* const library = open_library(tried);
     const bool complete = library != nullptr && load_symbol(library, "finufft_default_opts", default_options) &&
-                          load(library, "finufft_", twice) && load(library, "finufftf_", single);
+                          load(library, "finufft_", of_double) && load(library, "finufftf_", of_float);
     if (!complete) {
       throw Error(
           c10::str("Fourier sums at any frequencies need FINUFFT 2.5 or newer. Install it beside torch (pip "
@@ -102,9 +102,9 @@ const Library& library() {
 template <class T>
 const Functions<T>& functions() {
   if constexpr (std::is_same_v<T, float>) {
-    return library().single;
+    return library().of_float;
   } else {
-    return library().twice;
+    return library().of_double;
   }
 }
 
@@ -162,10 +162,6 @@ class PlanOf final : public Finufft {
   void* plan_ = nullptr;
   mutable std::mutex mutex_;
 };
-
-}  // namespace
-
-namespace {
 
 std::shared_ptr<const Finufft> make_plan(const at::Tensor& points, at::IntArrayRef sizes, std::int64_t count,
                                          double eps, bool spreading) {

@@ -54,31 +54,24 @@ std::vector<LinearPhysicsPtr> split(const NonuniformFourier& whole, std::int64_t
 }
 
 std::vector<LinearPhysicsPtr> split(const NonCartesianMRI& whole, std::int64_t n, SplitBy by) {
+  const bool by_coil = by == SplitBy::coil;
   const at::Tensor& trajectory = whole.trajectory();
-  const at::Tensor& maps = whole.coil_maps();
-  const auto coil_axis = maps.dim() - static_cast<std::int64_t>(whole.image_size().size()) - 1;
-  const std::int64_t count = by == SplitBy::shot ? trajectory.size(0) : coil_axis < 0 ? 1 : maps.size(coil_axis);
-  check(n >= 1 && n <= count, "split: n must be between 1 and the number of ", by == SplitBy::shot ? "shots" : "coils",
-        ", ", count, ", got ", n);
+  const at::Tensor maps = whole.coil_maps();
+  const std::int64_t count = by_coil ? maps.size(1) : trajectory.size(0);
+  check(n >= 1 && n <= count, "split: n must be between 1 and the number of ", by_coil ? "coils" : "shots", ", ", count,
+        ", got ", n);
   at::Tensor weights = whole.weights();
-  if (weights.defined() && by == SplitBy::shot) {
+  if (weights.defined() && !by_coil) {
     weights = weights.expand(trajectory.sizes().slice(0, trajectory.sizes().size() - 1));
   }
-  const std::vector<at::Tensor> coils =
-      by == SplitBy::coil && coil_axis >= 0 ? at::tensor_split(maps, n, coil_axis) : std::vector<at::Tensor>{};
+  const auto shots = [&](const at::Tensor& t, std::int64_t i) { return t.defined() ? t.slice(0, i, {}, n) : t; };
+  const std::vector<at::Tensor> coils = at::tensor_split(maps, by_coil ? n : 1, 1);
   std::vector<LinearPhysicsPtr> parts;
   parts.reserve(static_cast<std::size_t>(n));
   for (std::int64_t i = 0; i < n; ++i) {
-    if (by == SplitBy::coil) {
-      parts.push_back(
-          std::make_shared<NonCartesianMRI>(trajectory, coils.empty() ? maps : coils[static_cast<std::size_t>(i)],
-                                            NonCartesianMRIOptions{.eps = whole.eps(), .weights = weights}));
-    } else {
-      parts.push_back(std::make_shared<NonCartesianMRI>(
-          trajectory.slice(0, i, {}, n), maps,
-          NonCartesianMRIOptions{.eps = whole.eps(),
-                                 .weights = weights.defined() ? weights.slice(0, i, {}, n) : weights}));
-    }
+    parts.push_back(std::make_shared<NonCartesianMRI>(
+        by_coil ? trajectory : shots(trajectory, i), coils[by_coil ? static_cast<std::size_t>(i) : 0],
+        NonCartesianMRIOptions{.eps = whole.eps(), .weights = by_coil ? weights : shots(weights, i)}));
   }
   return parts;
 }

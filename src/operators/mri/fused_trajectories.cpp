@@ -12,22 +12,8 @@ namespace adjoin {
 
 namespace {
 
-/// (b, N, image).
-at::Tensor maps_of(const NonCartesianMRI& one) {
-  at::Tensor maps = one.coil_maps();
-  while (maps.sizes().size() < one.image_size().size() + 2) {
-    maps = maps.unsqueeze(0);
-  }
-  return maps;
-}
-
 std::vector<std::int64_t> samples_of(const NonCartesianMRI& one) {
   return one.trajectory().sizes().slice(0, one.trajectory().sizes().size() - 1).vec();
-}
-
-bool is_differentiated(const NonCartesianMRI& one) {
-  return adjoin::is_differentiated(one.trajectory()) || adjoin::is_differentiated(one.coil_maps()) ||
-         (one.weights().defined() && adjoin::is_differentiated(one.weights()));
 }
 
 bool are_equal(const at::Tensor& a, const at::Tensor& b) {
@@ -47,19 +33,19 @@ class FusedTrajectories final : public FusedAsOne<NonCartesianMRI> {
     const auto all = [&](const auto& holds) {
       return std::ranges::all_of(operators(), [&](const auto& one) { return holds(*one); });
     };
-    if (!all([](const NonCartesianMRI& one) { return !is_differentiated(one); })) {
+    if (!all([](const NonCartesianMRI& one) { return !one.requires_grad(); })) {
       return nullptr;
     }
     const bool one_trajectory = all([&](const NonCartesianMRI& one) {
       return are_equal(one.trajectory(), first.trajectory()) && are_equal(one.weights(), first.weights()) &&
-             maps_of(one).size(0) == maps_of(first).size(0) &&
+             one.coil_maps().size(0) == first.coil_maps().size(0) &&
              one.coil_maps().scalar_type() == first.coil_maps().scalar_type();
     });
     if (one_trajectory) {
       return of_coils();
     }
-    return all([&](const NonCartesianMRI& one) { return are_equal(maps_of(one), maps_of(first)); }) ? of_samples()
-                                                                                                    : nullptr;
+    return all([&](const NonCartesianMRI& one) { return are_equal(one.coil_maps(), first.coil_maps()); }) ? of_samples()
+                                                                                                          : nullptr;
   }
 
   std::shared_ptr<const Union<NonCartesianMRI>> of_coils() const {
@@ -69,7 +55,7 @@ class FusedTrajectories final : public FusedAsOne<NonCartesianMRI> {
         std::make_shared<Union<NonCartesianMRI>>(Union<NonCartesianMRI>{.whole = nullptr, .axis = axis});
     std::vector<at::Tensor> maps;
     for (const auto& one : operators()) {
-      maps.push_back(maps_of(*one));
+      maps.push_back(one->coil_maps());
       result->counts.push_back(maps.back().size(1));
     }
     result->whole = std::make_shared<const NonCartesianMRI>(

@@ -8,7 +8,6 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/versions.hpp"
-#include "kernels/arrays.hpp"
 #include "operators/mri/channels.hpp"
 #include "operators/nufft/toeplitz.hpp"
 #include "operators/nufft/trajectory.hpp"
@@ -150,10 +149,7 @@ NonCartesianMRI::Parts NonCartesianMRI::parts(const Params& params) const {
   return parts;
 }
 
-bool NonCartesianMRI::is_differentiated() const {
-  return adjoin::is_differentiated(trajectory_) || adjoin::is_differentiated(coil_maps_) ||
-         (weights_.defined() && adjoin::is_differentiated(weights_));
-}
+at::Tensor NonCartesianMRI::coil_maps() const { return checked_maps(coil_maps_, axes_of(trajectory_)); }
 
 at::Tensor NonCartesianMRI::A_impl(const at::Tensor& x, const Params& params) const {
   const Parts parts = this->parts(params);
@@ -179,7 +175,7 @@ at::Tensor NonCartesianMRI::A_adjoint_A_impl(const at::Tensor& image, const Para
     return mri::has_two_channels(image) ? mri::as_channels(z.squeeze(1)) : z;
   };
   const auto composed = [&] { return result(parts.adjoint(parts.forward(x))); };
-  if (!params.empty() || is_differentiated()) {
+  if (!params.empty() || requires_grad()) {
     return composed();
   }
   const auto normal = normals_.get(version(), x.scalar_type(), [&]() -> std::shared_ptr<const nufft::Toeplitz> {
@@ -188,31 +184,7 @@ at::Tensor NonCartesianMRI::A_adjoint_A_impl(const at::Tensor& image, const Para
     const bool kept = keep_digits(spectrum.to(at::toRealValueType(x.scalar_type())));
     return kept ? std::make_shared<const nufft::Toeplitz>(spectrum, parts.maps_like(x)) : nullptr;
   });
-  if (normal == nullptr) {
-    return composed();
-  }
-  if (!normal->has_kernels() || records_gradients(x)) {
-    const at::Tensor maps = parts.maps_like(x);
-    return result((normal->convolve(x * maps) * maps.conj()).sum(1, true));
-  }
-  const at::Tensor source = kernels::plain(x);
-  at::Tensor z = at::empty(x.sizes(), source.options());
-  kernels::with_precision_of(x.scalar_type(), [&]<class T>(T) {
-    const auto* from = static_cast<const T*>(source.const_data_ptr());
-    auto* to = static_cast<T*>(z.mutable_data_ptr());
-    const std::int64_t pixels = x.numel() / x.size(0);
-    std::vector<nufft::Toeplitz::Task<T>> tasks;
-    for (std::int64_t b = 0; b < x.size(0); ++b) {
-      const T* const here = from + 2 * b * pixels;
-      T* const there = to + 2 * b * pixels;
-      for (std::int64_t n = 0; n < parts.coils(); ++n) {
-        const std::int64_t map = (parts.maps.size(0) == 1 ? 0 : b) * parts.coils() + n;
-        tasks.push_back({map, {here, here + 1, 2}, {there, there + 1, 2}, n == 0});
-      }
-    }
-    normal->run(tasks);
-  });
-  return result(z);
+  return normal == nullptr ? composed() : result((*normal)(x));
 }
 
 at::Tensor NonCartesianMRI::image_like(const at::Tensor& y) const {

@@ -22,7 +22,7 @@ class FusedSums final : public FusedAsOne<NonuniformFourier> {
     std::vector<at::Tensor> points;
     for (const auto& one : operators()) {
       const at::Tensor& trajectory = one->trajectory();
-      if (is_differentiated(trajectory)) {
+      if (one->requires_grad()) {
         return nullptr;
       }
       points.push_back(trajectory.flatten(0, -2).to(at::kDouble));

@@ -49,9 +49,9 @@ class FusedAsOne : public FusedOf<Operator> {
   }
   at::Tensor A_adjoint(const TensorList& y, const at::Tensor& /*out*/) const override {
     return with_union(y, [&](const Union<Operator>& all) {
-      for (std::size_t i = 0; i < y.size(); ++i) {
-        const at::Tensor image = (*this)[i].image_like(y[i]);
-        check(image.sizes() == (*this)[0].image_like(y[0]).sizes() && y[i].scalar_type() == y[0].scalar_type(),
+      const at::Tensor image = (*this)[0].image_like(y[0]);
+      for (std::size_t i = 1; i < y.size(); ++i) {
+        check((*this)[i].image_like(y[i]).sizes() == image.sizes() && y[i].scalar_type() == y[0].scalar_type(),
               (*this)[0].name(), ": y must be of one image");
       }
       return all.whole->A_adjoint(all.joined(y));

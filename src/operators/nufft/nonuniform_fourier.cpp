@@ -7,7 +7,6 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/versions.hpp"
-#include "kernels/arrays.hpp"
 #include "kernels/finufft.hpp"
 #include "operators/nufft/toeplitz.hpp"
 #include "operators/nufft/trajectory.hpp"
@@ -87,32 +86,17 @@ at::Tensor NonuniformFourier::A_adjoint_impl(const at::Tensor& y, const Params& 
 
 at::Tensor NonuniformFourier::A_adjoint_A_impl(const at::Tensor& image, const Params& params) const {
   const at::Tensor x = checked_image(image);
-  if (params.contains("trajectory") || is_differentiated(trajectory_)) {
+  if (!params.empty() || requires_grad()) {
     const auto transforms = this->transforms(params);
     return transforms->adjoint(transforms->forward(x));
   }
   const auto normal = normals_.get(version(), x.scalar_type(), [&] {
+    std::vector<std::int64_t> one_map = {1, 1};
+    one_map.insert(one_map.end(), image_size_.begin(), image_size_.end());
     return std::make_shared<const nufft::Toeplitz>(nufft::normal_spectrum(*transforms_, {}),
-                                                   at::ones(image_size_, x.options().requires_grad(false)));
+                                                   at::ones(one_map, x.options().requires_grad(false)));
   });
-  if (!normal->has_kernels() || records_gradients(x)) {
-    return normal->convolve(x);
-  }
-  const at::Tensor source = kernels::plain(x);
-  at::Tensor z = at::empty(x.sizes(), source.options());
-  kernels::with_precision_of(x.scalar_type(), [&]<class T>(T) {
-    const auto* from = static_cast<const T*>(source.const_data_ptr());
-    auto* to = static_cast<T*>(z.mutable_data_ptr());
-    const std::int64_t pixels = c10::multiply_integers(image_size_);
-    std::vector<nufft::Toeplitz::Task<T>> tasks;
-    for (std::int64_t i = 0; i < x.size(0) * x.size(1); ++i) {
-      const T* const here = from + 2 * i * pixels;
-      T* const there = to + 2 * i * pixels;
-      tasks.push_back({0, {here, here + 1, 2}, {there, there + 1, 2}, true});
-    }
-    normal->run(tasks);
-  });
-  return z;
+  return (*normal)(x.flatten(0, 1).unsqueeze(1)).view(x.sizes());
 }
 
 at::Tensor NonuniformFourier::image_like(const at::Tensor& y) const {

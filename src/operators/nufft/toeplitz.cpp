@@ -8,6 +8,9 @@
 #include <numbers>
 #include <numeric>
 
+#include "adjoin/core/gradients.hpp"
+#include "kernels/arrays.hpp"
+
 namespace adjoin::nufft {
 namespace {
 
@@ -65,7 +68,7 @@ at::Tensor normal_spectrum(const Transforms& transforms, const at::Tensor& weigh
   return spectrum.reshape(apart).permute(order).contiguous();
 }
 
-Toeplitz::Toeplitz(const at::Tensor& spectrum, const at::Tensor& maps) {
+Toeplitz::Toeplitz(const at::Tensor& spectrum, const at::Tensor& maps) : maps_(maps) {
   const std::int64_t axes = spectrum.dim() / 2;
   image_size_ = spectrum.sizes().slice(static_cast<std::size_t>(axes)).vec();
   const auto complex = maps.scalar_type();
@@ -88,9 +91,7 @@ Toeplitz::Toeplitz(const at::Tensor& spectrum, const at::Tensor& maps) {
   }
   // p along the last axis is the parity of a phase's number.
   const at::Tensor last = turns_of(at::IntArrayRef(image_size_).slice(static_cast<std::size_t>(axes - 1)));
-  const at::Tensor flat =
-      maps.reshape({-1, c10::multiply_integers(image_size_) / image_size_.back(), image_size_.back()});
-  maps_ = at::stack({flat, flat * last[1].to(complex)}).contiguous();
+  turned_maps_ = at::stack({maps, maps * last[1].to(complex)}).contiguous();
   const at::IntArrayRef leading = at::IntArrayRef(image_size_).slice(0, static_cast<std::size_t>(axes - 1));
   column_turns_ = turns_of(leading).flatten(1).to(complex).contiguous();
   const at::Tensor scaled = (phases / pixels).to(real);
@@ -108,15 +109,37 @@ at::Tensor Toeplitz::convolve(const at::Tensor& images) const {
   return sum;
 }
 
+at::Tensor Toeplitz::operator()(const at::Tensor& x) const {
+  if (transform_ == nullptr || records_gradients(x)) {
+    return (convolve(x * maps_) * maps_.conj()).sum(1, true);
+  }
+  const at::Tensor source = kernels::plain(x);
+  at::Tensor result = at::empty(x.sizes(), source.options());
+  kernels::with_precision_of(x.scalar_type(), [&]<class T>(T) {
+    const auto* maps = static_cast<const T*>(turned_maps_.const_data_ptr());
+    const auto* from = static_cast<const T*>(source.const_data_ptr());
+    auto* to = static_cast<T*>(result.mutable_data_ptr());
+    const std::int64_t numbers = 2 * c10::multiply_integers(image_size_);
+    const std::int64_t coils = maps_.size(1);
+    std::vector<Task<T>> tasks;
+    for (std::int64_t b = 0; b < x.size(0); ++b) {
+      for (std::int64_t n = 0; n < coils; ++n) {
+        const std::int64_t map = (maps_.size(0) == 1 ? 0 : b) * coils + n;
+        tasks.push_back({maps + map * numbers, from + b * numbers, to + b * numbers, n == 0});
+      }
+    }
+    run(tasks);
+  });
+  return result;
+}
+
 template <class T>
 void Toeplitz::run(const std::vector<Task<T>>& tasks) const {
   constexpr std::int64_t columns = kernels::columns_in_block<T>;
   const std::int64_t width = transform_->bins();
   const std::int64_t rows = transform_->rows();
-  const std::int64_t pixels = rows * width;
   const std::int64_t column_phases = column_turns_.size(0);
   const kernels::Columns apart = {rows, columns};
-  const auto* maps = static_cast<const T*>(maps_.const_data_ptr());
   const auto* turns = static_cast<const T*>(column_turns_.const_data_ptr());
   const auto* power = static_cast<const T*>(power_.const_data_ptr());
   const fft::Spectrum<T> coil(*transform_);
@@ -125,9 +148,11 @@ void Toeplitz::run(const std::vector<Task<T>>& tasks) const {
       at::empty({at::get_num_threads(), 2, rows * columns * 2}, c10::CppTypeToScalarType<T>::value);
   for (const Task<T>& task : tasks) {
     for (std::int64_t phase = 0; phase < 2; ++phase) {
-      const T* const map = maps + 2 * (phase * maps_.size(1) + task.map) * pixels;
+      const T* const map = task.map + phase * 2 * maps_.numel();
+      const kernels::Complex<const T> source = {task.source, task.source + 1, 2};
+      const kernels::Complex<T> target = {task.target, task.target + 1, 2};
       coil.for_each_row([&](std::int64_t r, T* row) {
-        kernels::multiply(kernels::from(task.source, r * width), map + 2 * r * width, row, width);
+        kernels::multiply(kernels::from(source, r * width), map + 2 * r * width, row, width);
         transform_->along_row().forward(row, row);
       });
       coil.for_each_block([&](std::int64_t offset, T* block) {
@@ -146,14 +171,11 @@ void Toeplitz::run(const std::vector<Task<T>>& tasks) const {
       });
       coil.for_each_row([&](std::int64_t r, T* row) {
         transform_->along_row().backward(row, row);
-        kernels::multiply_conjugate(map + 2 * r * width, row, kernels::from(task.target, r * width),
+        kernels::multiply_conjugate(map + 2 * r * width, row, kernels::from(target, r * width),
                                     task.first && phase == 0, width);
       });
     }
   }
 }
-
-template void Toeplitz::run(const std::vector<Task<float>>& tasks) const;
-template void Toeplitz::run(const std::vector<Task<double>>& tasks) const;
 
 }  // namespace adjoin::nufft

@@ -24,35 +24,34 @@ at::Tensor normal_spectrum(const Transforms& transforms, const at::Tensor& weigh
 /// run through zeros, this runs through the 2^axes spectra of normal_spectrum one by one, each in cache.
 class Toeplitz {
  public:
-  /// The part of a tensor that belongs to one image and coil.
-  template <class T>
-  struct Task {
-    std::int64_t map;  // its number
-    kernels::Complex<const T> source;
-    kernels::Complex<T> target;
-    bool first;  // of the coils that are added up in the target
-  };
-
-  /// For a spectrum of images of `maps` (…, image), complex, whose precision and device are those of what it takes.
+  /// For a spectrum of images of `maps` (b, N, image), complex, whose precision and device are those of what it takes.
   Toeplitz(const at::Tensor& spectrum, const at::Tensor& maps);
 
-  /// Differentiable with respect to complex images (…, image), on any device: T alone.
-  at::Tensor convolve(const at::Tensor& images) const;
-
-  /// Whether the CPU kernels serve.
-  bool has_kernels() const { return transform_ != nullptr; }
-  template <class T>
-  void run(const std::vector<Task<T>>& tasks) const;
+  /// Of images (B, 1, image), b = 1 or B. Differentiable with respect to them.
+  at::Tensor operator()(const at::Tensor& x) const;
 
  private:
+  /// An image, and the coil that sees it.
+  template <class T>
+  struct Task {
+    const T* map;
+    const T* source;
+    T* target;
+    bool first;  // of the coils that are added up in the target
+  };
+  template <class T>
+  void run(const std::vector<Task<T>>& tasks) const;
+  at::Tensor convolve(const at::Tensor& images) const;
+
   std::vector<std::int64_t> image_size_;
-  at::Tensor spectrum_;  // (2^axes, image), of the precision and device of the maps
-  at::Tensor turns_;     // (2^axes, image): e^{−πi Σ p n / N}
-  std::shared_ptr<const fft::ImageTransform> transform_;
+  at::Tensor maps_;                                       // (b, N, image)
+  at::Tensor spectrum_;                                   // (2^axes, image), of the precision and device of the maps
+  at::Tensor turns_;                                      // (2^axes, image): e^{−πi Σ p n / N}
+  std::shared_ptr<const fft::ImageTransform> transform_;  // null where the CPU kernels do not serve
   // For the kernels; the phase along the last axis comes first of all.
-  at::Tensor maps_;                                      // (2, maps, image): turned along the last axis
-  at::Tensor column_turns_;                              // (2^(axes − 1), rows of an image)
-  at::Tensor power_;                                     // (2, 2^(axes − 1), in blocks)
+  at::Tensor turned_maps_;   // (2, b, N, image): as they are, and turned along the last axis
+  at::Tensor column_turns_;  // (2^(axes − 1), rows of an image)
+  at::Tensor power_;         // (2, 2^(axes − 1), in blocks)
   std::shared_ptr<const fft::Transform> along_columns_;  // of one block of columns, without what is beside it
 };
 

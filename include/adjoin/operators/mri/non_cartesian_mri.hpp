@@ -46,7 +46,8 @@ class NonCartesianMRI final : public LinearPhysics {
   Recipe recipe() const override;
   /// In cycles a pixel.
   const at::Tensor& trajectory() const { return trajectory_; }
-  const at::Tensor& coil_maps() const { return coil_maps_; }
+  /// (b, N, image).
+  at::Tensor coil_maps() const;
   /// May be undefined.
   const at::Tensor& weights() const { return weights_; }
   std::vector<std::int64_t> image_size() const;
@@ -67,7 +68,6 @@ class NonCartesianMRI final : public LinearPhysics {
 
   void set(const at::Tensor& trajectory, const at::Tensor& coil_maps, const at::Tensor& weights);
   Parts parts(const Params& params) const;
-  bool is_differentiated() const;
 
   at::Tensor trajectory_;
   at::Tensor coil_maps_;
