@@ -91,6 +91,7 @@ void CallState::enter(const Call& call) {
 
 void CallState::exit() noexcept {
   --depth_;
+  compared_ = false;  // the call around it may go on otherwise than this one has ended
   if (depth_ == 0 && announced_) {
     try {
       hear();  // a call without collectives
@@ -102,7 +103,8 @@ void CallState::exit() noexcept {
 }
 
 void CallState::commit() {
-  if (group_ == nullptr && !compared_ && !announced_ && !over_) {
+  if (group_ == nullptr && !announced_ && !over_) {
+    compared_ = false;
     announce(call_word() | 1U);
   }
 }

@@ -21,8 +21,8 @@ namespace adjoin {
 class NodeGroup;
 
 /// Ranks that share memory compare the word of a call with every step that they make together there. Elsewhere an
-/// announcement goes ahead of a call's first collective: a reduction of a few bytes, always of one shape, so that any
-/// two calls meet there.
+/// announcement goes ahead of a call's first collective, and again after each commit: a reduction of a few bytes,
+/// always of one shape, so that any two calls meet there, and a rank that has failed meets the ranks that go on.
 class CallState {
  public:
   /// What announcements need of an engine.
@@ -67,7 +67,7 @@ class CallState {
   /// In place of a collective, of `method` where no call has been entered: this rank cannot make it.
   [[noreturn]] void refuse(std::string_view method, const std::string& report);
   /// Whether the other ranks would hear of it.
-  bool can_refuse() const { return group_ != nullptr || (!compared_ && !announced_); }
+  bool can_refuse() const { return group_ != nullptr || !announced_; }
   void leave(bool at_once) noexcept;
   /// How many collectives have been begun or refused.
   std::int64_t begun() const { return begun_; }
@@ -104,7 +104,7 @@ class CallState {
   /// The outermost of them.
   Call call_;
   std::uint64_t name_hash_ = 0;
-  /// Whether it has been compared.
+  /// Whether it has been compared since the last promise.
   bool compared_ = false;
   std::optional<CollectiveSpec> collective_;
   std::string refusal_;

@@ -35,9 +35,9 @@ CallArguments arguments_of(std::int64_t num_operators, const DistributedOptions&
   CallArguments arguments;
   arguments.add("num_operators", num_operators)
       .add("reduction", to_string(options.reduction))
-      .add("dtype", options.dtype ? c10::toString(*options.dtype) : "any")
+      .add("dtype", std::string_view(options.dtype ? c10::toString(*options.dtype) : "any"))
       .add("gather_strategy", to_string(options.gather_strategy))
-      .add("costs", "[", c10::Join(", ", options.costs), "]");
+      .add("costs", c10::str("[", c10::Join(", ", options.costs), "]"));
   return arguments;
 }
 

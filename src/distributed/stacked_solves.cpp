@@ -4,10 +4,8 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <iomanip>
-#include <limits>
-#include <sstream>
 #include <string>
+#include <string_view>
 
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
@@ -22,20 +20,13 @@ std::string layout(const at::Tensor& tensor) {
   return tensor.defined() ? c10::str(tensor.scalar_type(), " ", tensor.sizes()) : "none";
 }
 
-// All digits, so that unlike numbers have unlike texts.
-std::string text_of(double value) {
-  std::ostringstream text;
-  text << std::setprecision(std::numeric_limits<double>::max_digits10) << value;
-  return text.str();
-}
-
 CallArguments arguments_of(const DaggerOptions& options) {
   CallArguments arguments;
   arguments.add("solver", to_string(options.solver))
       .add("max_iter", options.max_iter)
-      .add("tol", text_of(options.tol))
+      .add("tol", options.tol)
       .add("init", layout(options.init.value_or(at::Tensor())))
-      .add("monitor", options.monitor ? "given" : "none");
+      .add("monitor", std::string_view(options.monitor ? "given" : "none"));
   if (options.init) {
     arguments.add_tensor("init", *options.init);
   }
@@ -44,7 +35,7 @@ CallArguments arguments_of(const DaggerOptions& options) {
 
 CallArguments arguments_of(const SqnormOptions& options, const at::Tensor& x0) {
   CallArguments arguments;
-  return arguments.add("max_iter", options.max_iter).add("tol", text_of(options.tol)).add("x0", layout(x0));
+  return arguments.add("max_iter", options.max_iter).add("tol", options.tol).add("x0", layout(x0));
 }
 
 }  // namespace
@@ -264,7 +255,7 @@ double DistributedStackedLinearPhysics::guess_sqnorm(const at::Tensor& x0, const
 double DistributedStackedLinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t seed,
                                                          const Params& params) const {
   CallArguments arguments("u", u);
-  arguments.add("seed", seed).add("u", layout(u));
+  arguments.add("seed", static_cast<std::int64_t>(seed)).add("u", layout(u));
   return exchange_->call("adjointness_test", arguments, [&] {
     const c10::NoGradGuard no_grad;
     check_tensor("adjointness_test: u", u);

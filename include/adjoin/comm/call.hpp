@@ -51,9 +51,9 @@ class CallScope {
   CallScope& operator=(const CallScope&) = delete;
   ~CallScope();
 
-  /// Promises that this rank makes the call's first collective, whatever fails until then: a failure travels in it.
-  /// refuse() is no longer allowed. Where ranks share no memory, the call is announced now, while they work, instead of
-  /// right before its first collective.
+  /// Promises that this rank makes the call's next collective, whatever fails until then: a failure travels in it, and
+  /// refuse() is not allowed meanwhile. Where ranks share no memory, the collective is announced now, while they work,
+  /// instead of right before it.
   void commit();
 
  private:

@@ -2,7 +2,10 @@
 
 #include <cmath>
 #include <functional>
+#include <iomanip>
 #include <limits>
+#include <sstream>
+#include <type_traits>
 
 #include "adjoin/core/checksum.hpp"
 
@@ -27,6 +30,20 @@ std::uint64_t checksum_of(const at::Tensor* tensor, const TensorList* list) {
   return hash;
 }
 
+std::uint64_t hash_of(const CallArguments::Value& value) {
+  return joined(
+      value.index(),
+      std::visit([](const auto& v) -> std::uint64_t { return std::hash<std::decay_t<decltype(v)>>{}(v); }, value));
+}
+
+// All digits of a number, so that unlike numbers have unlike texts.
+std::string text_of(const CallArguments::Value& value) {
+  std::ostringstream text;
+  text << std::boolalpha << std::setprecision(std::numeric_limits<double>::max_digits10);
+  std::visit([&](const auto& v) { text << v; }, value);
+  return text.str();
+}
+
 }  // namespace
 
 std::uint64_t CallArguments::fingerprint(CheckReplicated check) const {
@@ -35,8 +52,8 @@ std::uint64_t CallArguments::fingerprint(CheckReplicated check) const {
     return 0;
   }
   std::uint64_t hash = 1;
-  for (const auto& [name, value] : options_) {
-    hash = joined(hash, std::hash<std::string>{}(value));
+  for (const Option& option : options_) {
+    hash = joined(hash, hash_of(option.value));
   }
   for (std::size_t i = 0; with_tensors && i < tensors_.size(); ++i) {
     hash = joined(hash, checksum_of(tensors_[i].tensor, tensors_[i].list));
@@ -61,8 +78,8 @@ double CallArguments::sample() const {
 
 Params CallArguments::described(CheckReplicated check) const {
   Params all;
-  for (const auto& [name, value] : options_) {
-    all.set(name, value);
+  for (const Option& option : options_) {
+    all.set(option.name, text_of(option.value));
   }
   for (const auto& [name, tensor, list] : tensors_) {
     if (check == CheckReplicated::full) {

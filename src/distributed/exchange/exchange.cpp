@@ -175,6 +175,7 @@ void Exchange::agree_max(std::span<double> values, c10::function_ref<void()> loc
     local();
     return;
   }
+  message_.reserve(3 + values.size());
   commit();
   std::optional<Failure> failure = take_deferred();
   if (!failure) {
@@ -201,6 +202,7 @@ void Exchange::sum(std::span<c10::complex<double>> values) {
   if (alone_) {
     return;
   }
+  message_.reserve(1 + 2 * values.size());
   commit();
   const std::optional<Failure> failure = take_deferred();
   message_.assign(1, failure ? 1.0 : 0.0);

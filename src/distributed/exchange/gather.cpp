@@ -136,7 +136,7 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
       bool changed = false;
       for (std::size_t k = 0; k < mine.size() && !failure; ++k) {
         if (fits(plan.entries[static_cast<std::size_t>(own[k])], mine[k])) {
-          copy_into(places[k], mine[k]);
+          failure = failures_.of([&] { copy_into(places[k], mine[k]); });
         } else {
           changed = true;
         }
@@ -182,12 +182,14 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
         const int owner = sharding.owner(static_cast<std::int64_t>(i));
         if (owner == rank()) {
           compute(position);
-          const bool ready = !failure && fits(entry, mine[position]);
-          if (ready) {
-            at::Tensor place = tensor_of(plan, memory, static_cast<std::int64_t>(i));
-            copy_into(place, mine[position]);
+          const bool changed = !failure && !fits(entry, mine[position]);
+          if (!failure && !changed) {
+            failure = failures_.of([&] {
+              at::Tensor place = tensor_of(plan, memory, static_cast<std::int64_t>(i));
+              copy_into(place, mine[position]);
+            });
           }
-          write_header(bytes, plan.headers[i], {.confer = !ready, .sample = sample});
+          write_header(bytes, plan.headers[i], {.confer = failure || changed, .sample = sample});
           ++position;
         }
         segments.push_back(

@@ -117,10 +117,10 @@ at::Tensor Exchange::reduce(ReducePlan& plan, Partial partial, const ReduceOptio
     }
     if (to) {
       const bool changed = mine.defined() && (mine.sizes() != plan.sizes || mine.scalar_type() != plan.own_dtype);
-      const bool ready = !failure && !stale && !changed;
-      if (ready) {
-        to->fill(mine);
+      if (!failure && !stale && !changed) {
+        failure = failures_.of([&] { to->fill(mine); });
       }
+      const bool ready = !failure && !stale && !changed;
       const Verdict verdict = to->collect({.confer = !ready, .sample = sample}, communicator_->size());
       if (!verdict.confer) [[likely]] {
         if (verdict.unlike) [[unlikely]] {

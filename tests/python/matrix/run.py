@@ -1,6 +1,6 @@
-"""Runs the fault matrix: run.py [--sample N] [--ranks 2 3] [--launchers mpirun torchrun]; exits with 1 where a cell is wrong.
+"""Runs the fault matrix: run.py [--sample N] [--ranks 2 3] [--launchers mpirun torchrun] [--memory shared off]; 1 where a cell is wrong.
 
-Every collective call x every fault on one rank, on 2 and 3 ranks, under both launchers. With ``--sample N`` every N-th
+Every collective call x every fault on one rank, on 2 and 3 ranks, under both launchers, with shared memory and by messages. With ``--sample N`` every N-th
 group of cells alone, another part of the matrix for another ``--seed``.
 """
 
@@ -38,12 +38,13 @@ def command(launcher: str, ranks: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
 
 
-def run(launcher: str, ranks: int, calls: str, faults: str) -> str | None:
+def run(launcher: str, ranks: int, memory: str, calls: str, faults: str) -> str | None:
     """None, or what is wrong."""
     program = [*command(launcher, ranks), str(here / "program.py"), calls, faults]
     limit = 60 if faults in LOSSES else 300
     try:
-        done = subprocess.run(program, capture_output=True, text=True, timeout=limit, check=False)
+        environment = os.environ | ({"ADJOIN_SHARED_MEMORY": "off"} if memory == "off" else {})
+        done = subprocess.run(program, capture_output=True, text=True, timeout=limit, check=False, env=environment)
     except subprocess.TimeoutExpired:
         return f"no end within {limit} s"
     if faults in LOSSES:
@@ -60,17 +61,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--launchers", nargs="+", default=["mpirun", "torchrun"])
+    parser.add_argument("--memory", nargs="+", default=["shared", "off"])
     arguments = parser.parse_args()
-    everything = list(itertools.product(arguments.launchers, arguments.ranks, groups()))
+    everything = list(itertools.product(arguments.launchers, arguments.ranks, arguments.memory, groups()))
     # A stride that has no factor in common with the sides of the matrix goes through all of them.
     chosen = everything[arguments.seed % arguments.sample :: arguments.sample]
     wrong = 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for launcher, ranks, (calls, faults) in chosen:
-        problem = run(launcher, ranks, calls, faults)
+    for launcher, ranks, memory, (calls, faults) in chosen:
+        problem = run(launcher, ranks, memory, calls, faults)
         if problem is not None:
             wrong += 1
-            print(f"wrong: {launcher} {ranks}: {calls} x {faults}\n{problem}", flush=True)
+            print(f"wrong: {launcher} {ranks}, memory {memory}: {calls} x {faults}\n{problem}", flush=True)
     print(f"{len(chosen) - wrong} groups of cells right, {wrong} wrong, of {len(everything)}")
     return 1 if wrong else 0
 

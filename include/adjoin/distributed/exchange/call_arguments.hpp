@@ -3,14 +3,14 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/SmallVector.h>
-#include <c10/util/StringUtil.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
-#include <vector>
+#include <variant>
 
 #include "adjoin/core/params.hpp"
 #include "adjoin/core/tensor_list.hpp"
@@ -24,10 +24,10 @@ class CallArguments {
   CallArguments() = default;
   CallArguments(const char* name, const at::Tensor& tensor) { add_tensor(name, tensor); }
 
-  /// An option, by its text.
-  template <class... Parts>
-  CallArguments& add(const char* name, const Parts&... value) {
-    options_.emplace_back(name, c10::str(value...));
+  /// The value of an option, whose text is made only for a message. A view must last as long as the call.
+  using Value = std::variant<bool, std::int64_t, double, std::string_view, std::string>;
+  CallArguments& add(const char* name, Value value) {
+    options_.push_back({name, std::move(value)});
     return *this;
   }
   CallArguments& add_tensor(const char* name, const at::Tensor& tensor) {
@@ -53,8 +53,12 @@ class CallArguments {
     const at::Tensor* tensor;
     const TensorList* list;
   };
+  struct Option {
+    const char* name;
+    Value value;
+  };
   c10::SmallVector<Replicated, 3> tensors_;
-  std::vector<std::pair<const char*, std::string>> options_;
+  c10::SmallVector<Option, 6> options_;
 };
 
 /// Largest relative difference of samples that counts as round-off.

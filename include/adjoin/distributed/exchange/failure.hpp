@@ -42,12 +42,17 @@ class Failures {
   const std::vector<std::int64_t>& indices() const { return indices_; }
   /// The failure that an exception of this rank stands for.
   Failure describe(const std::exception_ptr& exception) const;
-  /// The failure of `work`, if it throws.
+  /// The failure of `work`, if it throws; what all ranks throw, of a call within a call, passes.
   template <class F>
   std::optional<Failure> of(F&& work) const {
     try {
       work();
       return std::nullopt;
+    } catch (const AgreedFailure& failure) {
+      if (failure.among == communicator_) {
+        throw;
+      }
+      return describe(std::current_exception());
     } catch (...) {
       return describe(std::current_exception());
     }
