@@ -12,7 +12,7 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test test-whole matrix wheel stubs bench bench-peers format check check-installing tidy \
+.PHONY: help setup configure build demo test test-whole matrix wheel stubs docs docs-links bench bench-peers format check check-installing tidy \
   sanitize sanitize-threads fuzz clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -51,6 +51,14 @@ wheel: configure ## the Python package into a new virtual environment, with its 
 stubs: configure ## rewrite the types of the extension module, python/adjoin/_adjoin.pyi
 	ninja -C $(BUILD) -j $(JOBS) adjoin_python
 	PYTHONPATH=$(BUILD)/python python scripts/stubs.py
+
+docs: configure ## the documentation site, checked: build/docs/index.html
+	ninja -C $(BUILD) -j $(JOBS) adjoin_python
+	PYTHONPATH=$(BUILD)/python python scripts/docs.py build/docs
+
+docs-links: configure ## the same, asking the web after the links that leave the site
+	ninja -C $(BUILD) -j $(JOBS) adjoin_python
+	PYTHONPATH=$(BUILD)/python python scripts/docs.py build/docs --links
 
 bench: configure ## our times: a table, and out/bench.json
 	ninja -C $(BUILD) -j $(JOBS) benchmarks

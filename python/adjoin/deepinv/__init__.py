@@ -3,7 +3,7 @@
 The classes are deepinv's ``Physics``, ``LinearPhysics``, ``DataFidelity`` and ``Denoiser``, so that its optimisers,
 priors and training take them. Their names, arguments and defaults are those of ``deepinv.distributed``, releases 0.4.1,
 0.4.2 and 0.5.0: ``reduce_op`` is "sum" by default, and None stands for the operators' results by themselves. What
-differs among the releases is in :mod:`adjoin.deepinv.versions`.
+differs among the releases is in ``adjoin.deepinv.versions``.
 
 :func:`install` puts them in the place of ``deepinv.distributed``, for programs that cannot change an import.
 """

@@ -212,7 +212,7 @@ class DistributedStackedPhysics(StackedCalls):
         owns need not be named.
     :param costs: one positive cost an operator, to spread them evenly; round robin otherwise.
     :param lower: whether operators of deepinv, PyLops and SciPy that have an equal in :mod:`adjoin.physics` are computed by
-        it (:mod:`adjoin.lowering`).
+        it (``adjoin.lowering``).
     """
 
     def __init__(
