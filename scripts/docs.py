@@ -42,7 +42,9 @@ def main():
     install_tools()
     path = os.pathsep.join(filter(None, [str(TOOLS), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", f"{arguments.folder}.doctrees"]
+    # Anew each time: Sphinx does not see that headers and docstrings change.
+    shutil.rmtree(arguments.folder, ignore_errors=True)
+    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", f"{arguments.folder}.doctrees"]
     subprocess.run([*sphinx, "-b", "html", ROOT / "docs", arguments.folder], check=True, env=environment)
     subprocess.run([sys.executable, ROOT / "scripts" / "check_site.py", arguments.folder], check=True, env=environment)
     if arguments.links:

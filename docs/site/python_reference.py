@@ -26,9 +26,11 @@ def in_our_words(text):
 
 
 def tidy_signature(app, what, name, thing, options, signature, result):
+    if not signature:
+        return None
     if signature == "(*args, **kwargs)":  # of several constructors, which the docstring has
-        signature = ""
-    return in_our_words(signature or ""), result
+        return "", result
+    return in_our_words(signature), result
 
 
 def tidy_docstring(app, what, name, thing, options, lines):
