@@ -34,11 +34,12 @@ function(adjoin_test name)
   endif()
 endfunction()
 
-# adjoin_mpi_test(ROOM USES rooms… [ONCE tests…] [FEW tests…]): the same program under mpirun at 1, 2, 3 and 4 ranks; tests
-# that know no ranks, as GoogleTest's filter has them, at 1 rank only, and long ones at 1 and 2 unless ADJOIN_WHOLE is on.
+# adjoin_mpi_test(ROOM USES rooms… [ONCE tests…] [FEW tests…] [MESSAGES]): the same program under mpirun at 1, 2, 3 and 4
+# ranks; tests that know no ranks, as GoogleTest's filter has them, at 1 rank only, and long ones at 1 and 2 unless
+# ADJOIN_WHOLE is on. With MESSAGES at 2 and 3 ranks without shared memory, too.
 option(ADJOIN_WHOLE "Run long tests at every number of ranks" OFF)
 function(adjoin_mpi_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES;ONCE;FEW")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "MESSAGES" "" "USES;ONCE;FEW")
   adjoin_test_program(${name} USES ${arg_USES})
   if(TARGET ${name}_test)
     target_sources(${name}_test PRIVATE mpi_main.cpp)
@@ -59,6 +60,12 @@ function(adjoin_mpi_test name)
                COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}_test> ${filter})
       set_tests_properties(${name}.${ranks}ranks PROPERTIES TIMEOUT 600 PROCESSORS 2
                                                             ENVIRONMENT "${adjoin_test_environment}")
+      if(arg_MESSAGES AND ranks MATCHES "2|3")
+        add_test(NAME ${name}.${ranks}ranks.messages
+                 COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}_test> ${filter})
+        set_tests_properties(${name}.${ranks}ranks.messages PROPERTIES
+                             TIMEOUT 600 PROCESSORS 2 ENVIRONMENT "${adjoin_test_environment};ADJOIN_SHARED_MEMORY=off")
+      endif()
     endforeach()
   endif()
 endfunction()

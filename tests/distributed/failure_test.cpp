@@ -105,6 +105,28 @@ TEST_P(Failures, AFailureInTheMiddleOfASolveReachesEveryRank) {
 }
 
 // Large tensors take other ways than small ones: a rank that fails must not leave the others waiting there either.
+// Such as memory that one rank lacks for a vector of a solver's, while the others wait for the next sum.
+TEST_P(Failures, BetweenTwoMessagesOfACallReachEveryRank) {
+  Exchange exchange(context, "a solver");
+  ReducePlan plan;
+  const auto solve = [&](int failing) {
+    return exchange.call("solve", {}, [&] {
+      at::Tensor sum;
+      for (int iteration = 0; iteration < 5; ++iteration) {
+        sum = exchange.reduce(plan, [&](const at::Tensor&) { return x; });
+        if (iteration == failing && context.rank() == context.size() - 1) {
+          throw std::runtime_error("no memory is left");
+        }
+      }
+      return sum;
+    });
+  };
+  for (const int failing : {0, 1, 3, 0}) {
+    EXPECT_EQ(expect_failure_everywhere(context, [&] { (void)solve(failing); }).reason, "no memory is left");
+    expect_near(solve(-1), x * static_cast<double>(context.size()), 1e-6);
+  }
+}
+
 TEST_P(Failures, LargeImagesOfChangingShapesFailAndComeBack) {
   const auto broken = std::make_shared<bool>(false);
   const DistributedStackedLinearPhysics stack = make(3, broken);
