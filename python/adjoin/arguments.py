@@ -61,6 +61,24 @@ def as_tensors(values: Iterable[TensorLike], argument: str) -> list[torch.Tensor
     return [as_tensor(value, f"{argument}[{i}]") for i, value in enumerate(values)]
 
 
+def refuse_gradients(call: str, /, **values: Any) -> None:
+    """Raises InvalidArgument where autograd would follow one of the arguments of a call, or an entry of a list, whose result
+    it does not record."""
+    for name, value in values.items():
+        is_list = isinstance(value, collections.abc.Sequence) and not isinstance(value, str)
+        for tensor in value if is_list else [value]:
+            if isinstance(tensor, torch.Tensor) and _is_differentiated(tensor):
+                raise InvalidArgument(
+                    f"{call}: {name}: must not require gradients or carry a tangent, which its result would not have: "
+                    "detach it, or call under torch.no_grad()"
+                )
+
+
+def _is_differentiated(tensor: torch.Tensor) -> bool:
+    recorded = tensor.requires_grad and torch.is_grad_enabled()
+    return recorded or torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None
+
+
 def described(value: Any) -> str:
     """What came, for messages."""
     if value is None:

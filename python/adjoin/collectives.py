@@ -21,7 +21,8 @@ class Collectives:
     All ranks must make the same calls in the same order, with tensors of the same dtypes and shapes: where they do not,
     or where one of them cannot begin, all raise :class:`adjoin.CallDisagreement`, and the next call works. Operations
     are names ("sum", "mean", "product", "min", "max") or a ``torch.distributed.ReduceOp``. Nothing here takes part in
-    autograd.
+    autograd: a tensor that is changed keeps the history that it had, and what was saved of it for a backward pass raises
+    there, as after any change in place.
     """
 
     rank: int
@@ -68,6 +69,7 @@ class Collectives:
         try:
             name = reduction_name(op)
             self.communicator.all_reduce(tensor, "sum" if name == "mean" else name)
+            _count_change(tensor)
             if name == "mean":
                 tensor /= self.world_size
         except Exception as error:
@@ -88,6 +90,7 @@ class Collectives:
         begun = self.communicator.begun
         try:
             self.communicator.broadcast(tensor, src)
+            _count_change(tensor)
         except Exception as error:
             self._refuse(error, begun)
             raise
@@ -186,7 +189,9 @@ class Collectives:
 
     def recv(self, tensor: torch.Tensor, src: int | None = None, tag: int = 0) -> int:
         """Fills ``tensor`` with what rank ``src`` sends, or any rank; returns which."""
-        return self.communicator.recv(tensor, -1 if src is None else src, tag)
+        sender = self.communicator.recv(tensor, -1 if src is None else src, tag)
+        _count_change(tensor)
+        return sender
 
     # Objects, as pickle takes them; their tensors come to this rank's device.
 
@@ -239,6 +244,12 @@ class Collectives:
         if values is None or len(values) != self.world_size:
             got = None if values is None else f"{len(values)} entries"
             raise ValueError(f"{name}: must have one entry a rank, {self.world_size}, got {got}")
+
+
+def _count_change(tensor: torch.Tensor) -> None:
+    """Lets autograd, and operators that are made of the tensor, notice that its values are others."""
+    if isinstance(tensor, torch.Tensor) and not tensor.is_inference():
+        torch.autograd.graph.increment_version(tensor)
 
 
 def reduction_name(op: Any) -> str:

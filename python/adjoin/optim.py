@@ -4,6 +4,9 @@ The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distribut
 ``data_fidelity`` one for all operators (default :class:`L2`) or a list of one an operator, and options ``max_iter``,
 ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``.
 They return an :class:`OptimResult`, whose image has the dtype of ``x0``.
+
+Algorithms are not recorded by autograd. An ``x0``, a ``y`` or operators that require gradients or carry a tangent raise
+:class:`adjoin.InvalidArgument`, but under ``torch.no_grad()``; parameters of fidelities and denoisers count as constants.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from adjoin._adjoin import (
     inverse_wavelet_transform,
     wavelet_transform,
 )
+from adjoin.arguments import refuse_gradients
+from adjoin.operators import parameters_of
 
 __all__ = [
     "RED",
@@ -84,6 +89,8 @@ def _run(
     **options: Any,
 ) -> OptimResult:
     with physics.ctx._telling():
+        name = algorithm.__name__
+        refuse_gradients(name, x0=x0, y=y, physics=[*physics._shared_parameters, *parameters_of(physics.local_physics)])
         fidelities = list(data_fidelity) if isinstance(data_fidelity, Sequence) else [data_fidelity or L2()]
         fidelity = _adjoin.DistributedDataFidelity(physics._stack, fidelities, physics._default_reduction)
     with physics.ctx._telling():

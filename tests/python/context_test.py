@@ -8,6 +8,7 @@ import torch
 
 import adjoin
 from adjoin import CallDisagreement, DistributedContext, InvalidArgument
+from adjoin.physics import Blur, Diagonal
 
 
 def of_rank(rank, *shape):
@@ -105,6 +106,54 @@ def test_objects(ctx):
         output = [None]
         ctx.scatter_object_list(output, [10 * root + r for r in ranks] if ctx.rank == root else None, root)
         assert output == [10 * root + ctx.rank]
+
+
+IN_PLACE = {
+    "all_reduce": lambda ctx, t: ctx.all_reduce(t),
+    "broadcast": lambda ctx, t: ctx.broadcast(t, ctx.world_size - 1),
+    "reduce": lambda ctx, t: [ctx.reduce(t, dst) for dst in range(ctx.world_size)],
+    "all_gather_into_tensor": lambda ctx, t: ctx.all_gather_into_tensor(t, t[: 12 // ctx.world_size].detach().clone()),
+    "scatter": lambda ctx, t: ctx.scatter(t, [torch.ones_like(t)] * ctx.world_size),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_collectives_count_as_changes_in_place_and_take_no_part_in_autograd(ctx, name):
+    change = IN_PLACE[name]
+    weights = torch.arange(12.0) + ctx.rank
+    operator, blur = Diagonal(weights), Blur(weights[:9].reshape(1, 1, 3, 3), padding="circular", method="fft")
+    x, image = torch.ones(1, 12), torch.ones(1, 1, 8, 8)
+    operator.A_dagger(x), blur.A(image)
+    change(ctx, weights)
+    assert torch.equal(operator.A_dagger(x), Diagonal(weights.clone()).A_dagger(x))
+    assert torch.allclose(blur.A(image), torch.full((1, 1, 8, 8), weights[:9].sum().item()))
+
+    leaf = torch.ones(12, requires_grad=True)
+    changed = 2 * leaf
+    saved = (changed * changed).sum()
+    change(ctx, changed.detach())
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        saved.backward()
+    if name in ("all_reduce", "broadcast"):
+        changed = 2 * leaf
+        change(ctx, changed)
+        ctx.communicator.reset_counters()
+        (gradient,) = torch.autograd.grad(changed.sum(), leaf)
+        assert torch.equal(gradient, torch.full((12,), 2.0))
+        assert ctx.communicator.counters["collectives"] == 0
+    with torch.inference_mode():
+        change(ctx, torch.ones(12))
+
+
+def test_received_messages_count_as_changes_in_place(ctx):
+    weights = torch.ones(3)
+    operator = Diagonal(weights)
+    operator.A_dagger(torch.ones(1, 3))
+    if ctx.rank == 0 and ctx.world_size > 1:
+        ctx.send(torch.full((3,), 2.0), 1)
+    elif ctx.rank == 1:
+        ctx.recv(weights, 0)
+        assert torch.equal(operator.A_dagger(torch.ones(1, 3)), torch.full((1, 3), 0.5))
 
 
 def test_minima_and_maxima_pass_NaN_on(ctx):

@@ -6,8 +6,8 @@ from copies_test import every_operator
 from support import dense_stack
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
-from adjoin import DistributedDataFidelity, DistributedProcessing, DistributedStackedLinearPhysics, distribute, optim
-from adjoin.errors import InvalidArgument
+from adjoin import DistributedDataFidelity, DistributedProcessing, DistributedStackedLinearPhysics, distribute, optim, solvers
+from adjoin.errors import Error, InvalidArgument
 from adjoin.physics import (
     Blur,
     ChannelMixing,
@@ -145,6 +145,60 @@ def test_what_is_not_differentiated_refuses_gradients():
         with forward_ad.dual_level(), pytest.raises(InvalidArgument, match="must not require gradients or carry a tangent"):
             make(*[forward_ad.make_dual(t.detach(), torch.ones_like(t)) for t in (angles, grid)])
         make(angles.detach(), grid.detach())
+
+
+ALGORITHMS = {
+    **{name: () for name in ("gradient_descent", "proximal_gradient", "fista", "monotone_fista", "primal_dual", "ordered_subsets")},
+    "hqs": ([1.0],),
+    "admm": (1.0,),
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_algorithms_refuse_what_requires_gradients(ctx, name):
+    matrices = [torch.randn(5, 4, dtype=torch.float64) for _ in range(3)]
+    stack, learned = (distribute([Matrix(m.requires_grad_(wants)) for m in matrices], ctx) for wants in (False, True))
+    x0 = torch.zeros(1, 4, dtype=torch.float64)
+    y = [torch.randn(1, 5, dtype=torch.float64) for _ in matrices]
+    own = [t.requires_grad_() if i in stack.local_indexes else t for i, t in enumerate(torch.stack(y).unbind())]
+
+    def run(stack, y, x0, prior=None):
+        return getattr(optim, name)(stack, y, prior or optim.Tikhonov(), x0, *ALGORITHMS[name], max_iter=2).x
+
+    right = run(stack, y, x0)
+    last = ctx.world_size - 1
+    for bad in (
+        lambda: run(stack, own, x0),
+        lambda: run(stack, y, x0.clone().requires_grad_()),
+        lambda: run(learned, y, x0),
+        lambda: run(stack, y, x0.clone().requires_grad_(ctx.rank == last)),
+    ):
+        with pytest.raises(Error, match="must not require gradients or carry a tangent"):
+            bad()
+    with forward_ad.dual_level(), pytest.raises(InvalidArgument, match="x0: must not require gradients or carry a tangent"):
+        run(stack, y, forward_ad.make_dual(x0, torch.ones_like(x0)))
+    with torch.no_grad():
+        assert torch.equal(run(learned, own, x0), right)
+    if name not in ("gradient_descent", "monotone_fista"):
+        gain = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+        assert not run(stack, y, x0, optim.PnP(lambda x, sigma: gain * x, 0.1)).requires_grad
+
+
+def test_solvers_of_functions_refuse_what_requires_gradients():
+    b = leaf(3)
+    twice = lambda x: 2 * x  # noqa: E731
+    for solve in (solvers.conjugate_gradient, solvers.bicgstab, solvers.minres):
+        with pytest.raises(InvalidArgument, match=f"{solve.__name__}: b: must not require gradients"):
+            solve(twice, b)
+        with pytest.raises(InvalidArgument, match="x0: must not require gradients"):
+            solve(twice, b.detach(), x0=b)
+        with torch.no_grad():
+            assert torch.allclose(solve(twice, b).x, b / 2)
+    for solve in (solvers.lsqr, solvers.lsmr):
+        with pytest.raises(InvalidArgument, match=f"{solve.__name__}: y: must not require gradients"):
+            solve(twice, twice, b)
+    with pytest.raises(InvalidArgument, match="largest_eigenvalue: like: must not require gradients"):
+        solvers.largest_eigenvalue(twice, b)
 
 
 def test_parameters_that_are_computed_from_one_another_throw(ctx):
