@@ -348,5 +348,5 @@ def _library_of(comm: Any) -> str:
     with contextlib.suppress(ImportError):
         from mpi4py import MPI
 
-        return MPI.Get_library_version()
+        return MPI.Get_library_version().rstrip("\0")  # Open MPI counts the end of the text
     return ""
