@@ -1,7 +1,9 @@
 """The context's collectives: torch's names, right values with every engine, and calls that do not belong together."""
 
 import datetime
+import inspect
 import os
+import threading
 
 import pytest
 import torch
@@ -291,3 +293,109 @@ def test_a_context_that_has_ended_says_so(ctx):
 def test_ranks_know_where_they_are(ctx):
     assert ctx.local_world_size == int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE") or 1)
     assert ctx.local_rank == ctx.rank
+
+
+# ---- Arguments and settings ---------------------------------------------------------------------------------------
+
+
+def test_collectives_have_the_names_and_arguments_of_torch():
+    """In its order; but no group, no device and nothing asynchronous."""
+    for name in (
+        "all_reduce reduce broadcast all_gather all_gather_into_tensor reduce_scatter reduce_scatter_tensor gather scatter "
+        "all_to_all all_to_all_single send recv all_gather_object gather_object scatter_object_list broadcast_object_list barrier"
+    ).split():
+        ours = list(inspect.signature(getattr(DistributedContext, name)).parameters)[1:]
+        theirs = [p for p in inspect.signature(getattr(torch.distributed, name)).parameters if p in ours]
+        assert ours == theirs, name
+
+
+def test_seeds(ctx):
+    state = torch.get_rng_state()
+    try:
+        for offset in (True, False):
+            with DistributedContext(device_mode="cpu", seed=7, seed_offset=offset):
+                drawn = torch.rand(3)
+            assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(7 + offset * ctx.rank)))
+        torch.manual_seed(5)
+        before = torch.get_rng_state()
+        first, second = ctx.rand(2, 3), ctx.randn(2, 3, dtype=torch.complex64, seed=4)
+        assert torch.equal(torch.get_rng_state(), before)  # torch's generator is left alone
+        assert torch.equal(second, ctx.randn([2, 3], dtype=torch.complex64, seed=4))
+        assert not torch.equal(first, ctx.rand(2, 3))
+        for tensor in (first, second):
+            assert all(torch.equal(other, tensor) for other in ctx.communicator.all_gather(tensor))
+    finally:
+        torch.set_rng_state(state)
+
+
+def test_deterministic_algorithms_are_asked_for(ctx):
+    assert not torch.are_deterministic_algorithms_enabled()
+    try:
+        with DistributedContext(device_mode="cpu", deterministic=True):
+            assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(ctx):
+    if torch.cuda.is_available() or ctx.engine == "c10d":  # where a process group would be asked for it
+        pytest.skip("torch sees a GPU, or torch.distributed chooses it")
+    with pytest.raises(InvalidArgument, match="device_mode: a GPU was asked for"):
+        DistributedContext(device_mode="gpu").__enter__()
+
+
+@pytest.mark.parametrize("how", ["off", "sampled", "full", None])
+def test_the_environment_says_how_replicated_arguments_are_compared(ctx, monkeypatch, how):
+    if how is None:
+        monkeypatch.delenv("ADJOIN_CHECK_REPLICATED", raising=False)
+    else:
+        monkeypatch.setenv("ADJOIN_CHECK_REPLICATED", how)
+    with DistributedContext(device_mode="cpu") as other:
+        stack = adjoin.distribute([Diagonal(1.0 + i) for i in range(3)], other)
+        x = torch.ones(1, 4)
+        for factor, noticed in ((2.0, how != "off"), (1.0 + 1e-6, how == "full")):
+            own = x * factor if ctx.rank == ctx.world_size - 1 else x
+            if noticed and ctx.world_size > 1:
+                with pytest.raises(adjoin.RankFailure, match="x must be equal on every rank") as caught:
+                    stack.A_adjoint_A(own)
+                assert caught.value.rank == ctx.world_size - 1
+            else:
+                stack.A_adjoint_A(own)
+            assert torch.equal(stack.A_adjoint_A(x), 14 * x)  # the next call works
+
+
+def test_how_arguments_are_compared_must_be_the_same_on_every_rank(ctx, monkeypatch):
+    if ctx.world_size > 1:
+        with pytest.raises(InvalidArgument, match="check_replicated: must be the same on every rank"):
+            DistributedContext(device_mode="cpu", check_replicated="full" if ctx.rank == 0 else "off").__enter__()
+    monkeypatch.setenv("ADJOIN_CHECK_REPLICATED", "nonsense")
+    with pytest.raises(adjoin.Error, match="must be 'off', 'sampled' or 'full', got 'nonsense'"):
+        DistributedContext(device_mode="cpu").__enter__()
+
+
+def test_of_two_threads_that_make_collective_calls_at_once_one_raises(ctx):
+    entered, release = threading.Event(), threading.Event()
+
+    class Waiting:
+        def A(self, x, **kwargs):
+            entered.set()
+            assert release.wait(30)
+            return x
+
+        A_adjoint = A
+
+    stack = adjoin.DistributedStackedLinearPhysics(ctx, ctx.world_size, lambda i, device, shared: Waiting())
+    results = []
+    thread = threading.Thread(target=lambda: results.append(stack.A_adjoint_A(torch.ones(1, 2))))
+    thread.start()
+    assert entered.wait(30)
+    try:
+        if ctx.world_size > 1:
+            for call in (ctx.barrier, lambda: ctx.all_reduce(torch.ones(2)), lambda: stack.A(torch.ones(1, 2))):
+                with pytest.raises(adjoin.Error, match="thread"):
+                    call()
+    finally:
+        release.set()
+        thread.join(30)
+    assert torch.equal(results[0], torch.full((1, 2), float(ctx.world_size)))
+    assert ctx.all_reduce(torch.ones(1)) == ctx.world_size

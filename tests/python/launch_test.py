@@ -256,6 +256,27 @@ with adjoin.DistributedContext(device_mode="cpu", cleanup=False) as ctx:
     assert "barrier" in line and "rank 1" in line, line
 
 
+@pytest.mark.parametrize("name", ["mpirun", "torchrun"])
+@pytest.mark.parametrize("sharing", ["automatic", "off"])
+def test_the_timeout_of_the_environment_counts(tmp_path, name, sharing):
+    body = """
+ctx.barrier()
+start = time.monotonic()
+if ctx.rank == 0:
+    try:
+        ctx.barrier()
+    except adjoin.CommunicationError as error:
+        print("after", time.monotonic() - start, "s:", error, flush=True)
+else:
+    time.sleep(7)
+os._exit(0 if ctx.rank == 0 else 1)
+"""
+    _, output = run(name, program(tmp_path, body), ADJOIN_TIMEOUT="2.5", ADJOIN_SHARED_MEMORY=sharing)
+    line = next(line for line in output.splitlines() if "after" in line)
+    assert 2.4 < float(line.split("after ")[1].split()[0]) < 6.5
+    assert "barrier" in line and "rank 1" in line, line
+
+
 FOUND = """
 os.write(1, f"found {ctx.engine} {ctx.rank} {ctx.world_size} {ctx.local_rank} {ctx.all_reduce(torch.ones(1)).item():.0f}\\n".encode())
 """

@@ -73,7 +73,8 @@ class Communicator {
   [[noreturn]] void refuse(const std::string& report);
   /// Says that this rank makes no more calls: those who wait for it in one, then or later, throw CallDisagreement.
   /// Where ranks share memory it waits for nobody. Elsewhere it waits until all ranks have left or come to a call, for
-  /// the timeout at most, or if `at_once` for about a second. Calls after it throw CommunicationError. Then a no-op.
+  /// the timeout and two seconds at most, or if `at_once` for about a second. Calls after it throw CommunicationError.
+  /// Then a no-op.
   void leave(bool at_once = false) noexcept;
 
   /// Replaces `tensor` by its reduction over the ranks.
