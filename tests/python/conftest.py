@@ -25,7 +25,7 @@ def seeded():
 def pytest_collection_modifyitems(config, items):
     """Tests that start programs of their own do so alone, and not for every case."""
     among_others = int(os.environ.get("WORLD_SIZE", os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))) > 1
-    launches = [item for item in items if item.path.name in ("launch_test.py", "unwatched_test.py")]
+    launches = [item for item in items if item.path.name in ("launch_test.py", "unwatched_test.py", "peak_memory_test.py")]
     kept = [] if among_others else sampled(launches, one_in=25)
     left = [item for item in launches if item not in kept]
     items[:] = [item for item in items if item not in left]

@@ -49,8 +49,9 @@ struct ContextOptions {
   bool seed_offset = true;
   /// Ask torch for deterministic algorithms.
   bool deterministic = false;
-  /// Have the C library keep freed memory for the next call instead of giving it back to the system, as it does by
-  /// default with large blocks: fresh pages cost as much as the arithmetic on them. For the whole process; glibc only.
+  /// Have the C library keep freed memory, in blocks of up to 32 MiB, for the next call instead of giving it back to
+  /// the system, as it does by default with large blocks: fresh pages cost as much as the arithmetic on them. For the
+  /// whole process; glibc only.
   bool keep_freed_memory = true;
   /// How long a rank waits for one that does not come; none: as the engine's options say.
   std::optional<std::chrono::milliseconds> timeout = {};
