@@ -7,11 +7,13 @@ import pickle
 import resource
 import sys
 
+import numpy
 import pytest
 import torch
 from support import Scaling
 
 from adjoin import DistributedDataFidelity, DistributedProcessing, DistributedStackedLinearPhysics
+from adjoin.arguments import as_tensor
 from adjoin.optim import L2
 
 
@@ -43,6 +45,18 @@ def test_operators_get_and_give_the_very_tensors(ctx):
     stack.A_adjoint(y)
     for operator, measurement in zip(stack.local_physics, y, strict=True):
         assert operator.arguments[-1] == measurement.data_ptr()
+
+
+def test_arrays_of_numpy_are_shared_where_torch_can():
+    for make, shared in (
+        (lambda: numpy.ones((1, 3)), True),
+        (lambda: numpy.ones((3, 2)).T[:1], True),
+        (lambda: numpy.ones((1, 3), dtype=">f8"), False),
+        (lambda: numpy.ones((1, 3))[:, ::-1], False),
+        (lambda: numpy.frombuffer(numpy.ones(3).tobytes()).reshape(1, 3), False),  # read-only
+    ):
+        array = make()
+        assert (as_tensor(array, "x").data_ptr() == array.ctypes.data) == shared
 
 
 def test_gathered_measurements_lie_in_one_buffer(ctx):

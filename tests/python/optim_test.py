@@ -1,5 +1,7 @@
 """Fidelities, priors and algorithms."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from support import Scaling, dense_stack, matrices
@@ -8,6 +10,7 @@ from adjoin import (
     DistributedDataFidelity,
     DistributedStackedLinearPhysics,
     DistributedStackedPhysics,
+    RankFailure,
     distribute,
     optim,
     solvers,
@@ -293,3 +296,68 @@ def test_wavelets_of_any_size():
         assert shrunk.shape == x.shape and shrunk.abs().sum() < x.abs().sum()
     with pytest.raises(ValueError, match="wavelet: must be 'haar'"):
         optim.wavelet_transform(x, "db39")
+
+
+# ---- Ranks and threads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["proximal_gradient", "fista", "primal_dual", "ordered_subsets"])
+def test_what_differs_among_the_ranks_is_an_error_before_the_first_iteration(ctx, name):
+    if ctx.world_size == 1:
+        return
+    calls = []
+
+    class Counting(Scaling):
+        def A(self, x, **kwargs):
+            calls.append("A")
+            return super().A(x)
+
+    stack = DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: Counting(1.0 + i))
+    x0 = torch.zeros(1, 4)
+    y = [torch.ones(1, 4)] * 3
+    odd = ctx.rank == ctx.world_size - 1
+    run = getattr(optim, name)
+    for prior, start, options in (
+        (Tikhonov() if odd else ZeroPrior(), x0, {}),
+        (ZeroPrior(), torch.zeros(1, 5 if odd else 4), {}),
+        (ZeroPrior(), x0.double() if odd else x0, {}),
+        (ZeroPrior(), x0, {"max_iter": 7 if odd else 8}),
+    ):
+        calls.clear()
+        with pytest.raises(RankFailure) as caught:
+            run(stack, y, prior, start, step=0.01, **options)
+        assert caught.value.rank == ctx.world_size - 1 and not calls
+    assert run(stack, y, ZeroPrior(), x0, step=0.01, max_iter=2).x.shape == x0.shape
+
+
+def test_random_shifts_are_alike_on_all_ranks(ctx):
+    prior = WaveletPrior("db2", levels=2, random_shift=True)
+    x = torch.rand(1, 1, 16, 16)
+    for _ in range(3):
+        shrunk = prior.prox(x, 0.1)
+        assert all(torch.equal(other, shrunk) for other in ctx.communicator.all_gather(shrunk))
+
+
+PRIORS = [
+    Tikhonov(), optim.L1Prior(), optim.Box(-0.5, 0.5), PnP(lambda x, sigma: x / 2, 0.1), WaveletPrior("db2", levels=2),
+    TotalVariation(max_iter=2000, tol=1e-5),
+]  # fmt: skip
+DISTANCES = [L2(0.5), L1(), Huber(0.1), optim.PoissonLikelihood(background=0.1), AmplitudeLoss(), optim.IndicatorLInf(0.1)]
+
+
+@pytest.mark.parametrize("used", [*PRIORS, *DISTANCES], ids=lambda used: type(used).__name__)
+def test_several_threads_may_use_one_prior_or_fidelity(ctx, used):
+    if ctx.world_size > 1:
+        pytest.skip("they know no ranks")
+    images = [torch.rand(1, 1, 8 + k, 8, dtype=torch.float64) + 0.1 for k in range(4)]
+    y = [torch.rand_like(x) for x in images]
+    of_one = (lambda k: used.prox(images[k], 0.2)) if isinstance(used, optim.Prior) else (lambda k: used.prox(images[k], y[k], 0.2))
+    tolerance = 1e-4 if isinstance(used, TotalVariation) else 0.0  # which begins where the last call ended
+    right = [of_one(k) for k in range(4)]
+
+    def work(thread):
+        order = [(5 * i + thread) % 4 for i in range(40)]
+        return all(torch.allclose(of_one(k), right[k], rtol=0, atol=tolerance) for k in order)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))

@@ -66,3 +66,45 @@ def test_a_processor_must_keep_the_shape(ctx):
     tiles = DistributedProcessing(ctx, lambda x: x[..., 1:], strategy_kwargs={"patch_size": 4, "overlap": 1})
     with pytest.raises((ValueError, RuntimeError), match="keep the shape"):
         tiles(torch.rand(1, 1, 16, 16))
+
+
+@pytest.mark.parametrize("max_batch_size", [None, 2, 100])
+def test_tiles_come_one_at_a_time_on_the_cpu_unless_more_are_asked_for(ctx, max_batch_size):
+    sizes = []
+
+    def process(tiles):
+        sizes.append(len(tiles))
+        return tiles
+
+    tiles = DistributedProcessing(
+        ctx, process, strategy_kwargs={"patch_size": 4, "overlap": 1}, max_batch_size=max_batch_size
+    )
+    tiles(torch.rand(1, 1, 16, 16))
+    assert tiles.num_patches == 16 and sum(sizes) == len(tiles.local_indices)
+    assert max(sizes) == min(max_batch_size or 1, len(tiles.local_indices))
+
+
+@pytest.mark.parametrize("mode", ["always", "never", "auto"])
+@pytest.mark.parametrize("max_batch_size", [1, 100])
+def test_what_is_kept_for_the_derivatives_of_tiles(ctx, mode, max_batch_size):
+    """Nothing where it is computed again: always, or where a rank has more than one batch of tiles."""
+    calls, kept = [], []
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gain = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, tiles):
+            calls.append(len(tiles))
+            return (self.gain * tiles).tanh()
+
+    tiles = DistributedProcessing(
+        ctx, Network(), strategy_kwargs={"patch_size": 4, "overlap": 1}, max_batch_size=max_batch_size, checkpoint_batches=mode
+    )
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        result = tiles(torch.rand(1, 1, 16, 16)).sum()
+    once = len(calls)
+    result.backward()
+    again = mode == "always" or (mode == "auto" and once > 1)
+    assert len(calls) == (2 if again else 1) * once

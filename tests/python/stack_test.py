@@ -1,10 +1,21 @@
 """Stacks over ranks against one dense matrix."""
 
+import os
+import pty
+
 import pytest
 import torch
 from support import Dense, Scaling, dense_stack, matrices
 
-from adjoin import DistributedStackedLinearPhysics, DistributedStackedPhysics, InvalidArgument, TensorList, distribute
+from adjoin import (
+    DistributedContext,
+    DistributedStackedLinearPhysics,
+    DistributedStackedPhysics,
+    InvalidArgument,
+    TensorList,
+    _adjoin,
+    distribute,
+)
 from adjoin.physics import Matrix, gaussian_noise
 
 
@@ -45,6 +56,10 @@ def test_more_ranks_than_operators(ctx):
     x = image()
     assert torch.equal(stack.A(x)[0], 3 * x)
     assert torch.allclose(stack.A_adjoint(stack.A(x)), 9 * x)
+    own = stack.A(x, gather=False)
+    assert len(own) == (ctx.rank == 0)
+    for part in (stack.A_adjoint(own, gather=False), stack.A_adjoint_A(x, gather=False), stack.A_reduced(x, gather=False)):
+        assert part.shape == x.shape if ctx.rank == 0 else torch.equal(part, torch.zeros_like(part.sum()))
 
 
 def test_without_gathering_each_rank_has_its_part_and_sends_nothing(ctx):
@@ -206,3 +221,57 @@ def test_objects_describe_themselves(ctx):
     stack, _ = dense_stack(ctx)
     assert "5 operators" in repr(stack) and f"rank {ctx.rank} of {ctx.world_size}" in repr(stack)
     assert repr(stack.A(image())).startswith("TensorList([float64 (2, 3)")
+
+
+def test_the_adjointness_test_does_not_depend_on_the_number_of_ranks(ctx):
+    class Alone(DistributedContext):
+        def _make_communicator(self):
+            return _adjoin.single_communicator()
+
+    def wrong(ctx):
+        blocks = matrices(5)
+
+        class Wrong(Dense):
+            def A_adjoint(self, y, **kwargs):
+                return 2 * super().A_adjoint(y) + y.sum()
+
+        return DistributedStackedLinearPhysics(ctx, 5, lambda i, device, shared: Wrong(blocks[i]))
+
+    with Alone(device_mode="cpu") as alone:
+        x = image()
+        for seed in (0, 3):
+            found = wrong(ctx).adjointness_test(x, seed)
+            assert found > 1e-3 and found == pytest.approx(wrong(alone).adjointness_test(x, seed), rel=1e-12)
+
+
+def written_on_a_terminal(call):
+    """What a call writes to its error output while that is a terminal."""
+    master, slave = pty.openpty()
+    usual = os.dup(2)
+    os.dup2(slave, 2)
+    try:
+        call()
+    finally:
+        os.dup2(usual, 2)
+    os.set_blocking(master, False)
+    try:
+        return os.read(master, 100_000)
+    except BlockingIOError:
+        return b""
+    finally:
+        for number in (master, slave, usual):
+            os.close(number)
+
+
+def test_rank_0_alone_draws_a_progress_bar(ctx):
+    stack, _ = dense_stack(ctx)
+    z, y = image(), stack.A(image())
+    drawn = [
+        written_on_a_terminal(lambda verbose=verbose: call(verbose))  # noqa: B023
+        for call in (
+            lambda verbose: stack.A_dagger(y, "CG", 5, 0.0, verbose, local_only=False),
+            lambda verbose: stack.prox_l2(z, y, 1.0, "LSQR", 5, 0.0, verbose),
+        )
+        for verbose in (True, False)
+    ]
+    assert [len(bar) > 0 for bar in drawn] == [ctx.rank == 0, False] * 2

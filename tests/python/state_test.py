@@ -1,12 +1,14 @@
 """Operators of C++ follow their tensors and serve every mode and thread."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 import adjoin
-from adjoin.physics import Blur, Diagonal, Downsampling, Inpainting, Matrix, MultiCoilMRI
+from adjoin.physics import Blur, Diagonal, Downsampling, Inpainting, Matrix, MultiCoilMRI, Tomography
 
 DOUBLE = torch.float64
 
@@ -101,6 +103,70 @@ def test_four_threads_get_the_results_of_one(kind):
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(4)))
+
+
+def test_four_threads_get_the_results_of_one_of_sums_and_products():
+    a, b = (Matrix(torch.randn(4, 4, dtype=DOUBLE)) for _ in range(2))
+    images = [torch.randn(n, 4, dtype=DOUBLE) for n in range(1, 7)]
+    makers = [lambda: a + b, lambda: a - 2.0 * b, lambda: a * b, lambda: (a * b).T, lambda: 3.0 * a.T]
+    for make_one in makers:
+        right = [(make_one().A(x), make_one().A_adjoint_A(x), make_one().compute_sqnorm(x[:1])) for x in images]
+        shared = make_one()
+
+        def work(thread, shared=shared, right=right):
+            order = [(5 * i + thread) % len(images) for i in range(30)]
+            found = ((shared.A(images[k]), shared.A_adjoint_A(images[k]), shared.compute_sqnorm(images[k][:1])) for k in order)
+            return all(equal(f[:2], right[k][:2]) and f[2] == right[k][2] for f, k in zip(found, order, strict=True))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(work, range(4)))
+
+
+def test_angles_are_copied():
+    angles, x = torch.tensor([0.0, 40.0, 80.0]), torch.rand(1, 1, 8, 8)
+    scan = Tomography(angles, (8, 8))
+    right = scan.A(x)
+    angles.mul_(2)
+    assert torch.equal(scan.A(x), right) and torch.equal(scan.A_adjoint_A(x), scan.A_adjoint(right))
+
+
+OUT_OF_MEMORY = """
+import resource, torch
+from adjoin.physics import Blur, Matrix, MultiCoilMRI, gaussian_kernel
+torch.set_num_threads(1)
+x = torch.rand(1, 1, 900, 900)
+operators = [
+    (Blur(gaussian_kernel((2.0, 2.0), size=[900, 900]), padding="circular"), x),
+    (Blur(gaussian_kernel((2.0, 2.0), size=[31, 31]), padding="reflect", method="fft"), x),
+    (MultiCoilMRI(torch.ones(900, 900), torch.randn(1, 2, 900, 900, dtype=torch.complex64)), x.to(torch.complex64)),
+    (Matrix(torch.rand(900, 900)), torch.rand(900, 900)),
+]
+soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+failures = 0
+for operator, image in operators:
+    calls = [lambda: operator.A(image), lambda: operator.A_adjoint_A(image)]
+    for more in range(0, 24, 3):  # memory ends at ever later places of the first calls
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (more << 20), hard))
+        for call in calls:
+            try:
+                call()
+            except (RuntimeError, MemoryError) as error:
+                failures += 1
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    fresh = type(operator)(**operator.recipe()[2])
+    for method in ("A", "A_adjoint_A"):
+        assert torch.equal(getattr(operator, method)(image), getattr(fresh, method)(image)), (operator, method)
+assert failures > 8, failures
+print("right")
+"""
+
+
+def test_memory_that_runs_out_in_the_middle_leaves_operators_as_they_were(ctx):
+    if ctx.world_size > 1:
+        pytest.skip("operators know no ranks")
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "right\n", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("kind", ["circular", "diagonal", "matrix"])
