@@ -8,7 +8,7 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
 class EnteredCall:
     def __enter__(self) -> None:
         ...
@@ -902,6 +902,100 @@ class Denoiser:
         ...
     def __repr__(self) -> str:
         ...
+class MrdScan:
+    """
+    What an ISMRMRD file has measured of one image.
+    """
+    @property
+    def directions(self) -> typing.Annotated[list[typing.Annotated[list[float], "FixedSize(3)"]], "FixedSize(3)"]:
+        """
+        Unit vectors of the patient along the axes (D, H, W) of the image; zeros where the file has none.
+        """
+    @property
+    def image_size(self) -> list[int]:
+        """
+        Of the image that k-space has.
+        """
+    @property
+    def kspace(self) -> torch.Tensor:
+        """
+        On the grid (coils, H, W) or (coils, D, H, W), the mean of the lines measured in one place, zero where there are none; along a trajectory (coils, lines, samples). complex64.
+        """
+    @property
+    def position(self) -> typing.Annotated[list[float], "FixedSize(3)"]:
+        """
+        Where pixel n // 2 of each axis lies: millimetres to the patient's left, back and head.
+        """
+    @property
+    def shown_size(self) -> list[int]:
+        """
+        Of its middle that the scanner's own images show, without oversampling.
+        """
+    @property
+    def trajectory(self) -> torch.Tensor:
+        """
+        (lines, samples, axes), its last axis (row, column) or (slice, row, column), as the file has it: by custom in cycles a pixel, from -1/2 to 1/2. None on the grid.
+        """
+    @property
+    def voxel_size(self) -> typing.Annotated[list[float], "FixedSize(3)"]:
+        """
+        Millimetres, (D, H, W).
+        """
+    @property
+    def weights(self) -> torch.Tensor:
+        """
+        On the grid (H, W) or (D, H, W): the roots of how many lines were averaged, the most being 1, and 0 where nothing was measured: the mask of MultiCoilMRI, which weighs k-space by its noise.
+        """
+class MrdFile:
+    """
+    An open ISMRMRD file: the lines of k-space that an MRI scanner measured. Their samples are read when they are asked for.
+    """
+    def __init__(self, path: os.PathLike | str | bytes, group: str = 'dataset') -> None:
+        ...
+    def noise(self) -> torch.Tensor:
+        """
+        Samples of noise (coils, samples), for prewhitening_matrix; None where the file has none.
+        """
+    def read(self, *, coils: collections.abc.Sequence[int] = [], slice: int = 0, contrast: int = 0, phase: int = 0, repetition: int = 0, set: int = 0, calibration: bool = False) -> MrdScan:
+        """
+        What was measured of one image, by the coils of these numbers (ascending; empty: all), of whose samples alone are read. With ``calibration`` the lines that calibrate parallel imaging, in place of the image's.
+        """
+    @property
+    def averages(self) -> int:
+        ...
+    @property
+    def coils(self) -> int:
+        ...
+    @property
+    def contrasts(self) -> int:
+        ...
+    @property
+    def has_calibration(self) -> bool:
+        """
+        Whether lines were measured to calibrate alone.
+        """
+    @property
+    def header(self) -> str:
+        """
+        XML, as ISMRMRD describes it.
+        """
+    @property
+    def phases(self) -> int:
+        ...
+    @property
+    def repetitions(self) -> int:
+        ...
+    @property
+    def sets(self) -> int:
+        ...
+    @property
+    def slices(self) -> int:
+        ...
+    @property
+    def trajectory(self) -> str:
+        """
+        "cartesian", "radial", "spiral" ...
+        """
 class Report:
     """
     What a run found, as one HTML file that needs nothing else.

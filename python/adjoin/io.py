@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import torch
 
 from adjoin import _adjoin
-from adjoin._adjoin import Report, psnr
+from adjoin._adjoin import MrdFile, MrdScan, Report, psnr
 from adjoin.arguments import TensorLike
 
 __all__ = [
+    "MrdFile",
+    "MrdScan",
     "Report",
     "psnr",
     "read_cfl",

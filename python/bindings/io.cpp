@@ -7,6 +7,7 @@
 #include "adjoin/io/cfl.hpp"
 #include "adjoin/io/hdf5.hpp"
 #include "adjoin/io/image.hpp"
+#include "adjoin/io/mrd.hpp"
 #include "adjoin/io/nifti.hpp"
 #include "adjoin/io/npy.hpp"
 #include "adjoin/io/report.hpp"
@@ -69,9 +70,70 @@ What is added comes in that order; every method that adds returns the report.)")
            "Puts this report behind those in the file, or writes it where there is none.");
 }
 
+void bind_mrd(py::module_& m) {
+  py::class_<MrdScan>(m, "MrdScan", "What an ISMRMRD file has measured of one image.")
+      .def_readonly("kspace", &MrdScan::kspace,
+                    "On the grid (coils, H, W) or (coils, D, H, W), the mean of the lines measured in one place, zero "
+                    "where there are none; along a trajectory (coils, lines, samples). complex64.")
+      .def_readonly("weights", &MrdScan::weights,
+                    "On the grid (H, W) or (D, H, W): the roots of how many lines were averaged, the most being 1, and "
+                    "0 where nothing was measured: the mask of MultiCoilMRI, which weighs k-space by its noise.")
+      .def_readonly("trajectory", &MrdScan::trajectory,
+                    "(lines, samples, axes), its last axis (row, column) or (slice, row, column), as the file has it: "
+                    "by custom in cycles a pixel, from -1/2 to 1/2. None on the grid.")
+      .def_readonly("image_size", &MrdScan::image_size, "Of the image that k-space has.")
+      .def_readonly("shown_size", &MrdScan::shown_size,
+                    "Of its middle that the scanner's own images show, without oversampling.")
+      .def_readonly("voxel_size", &MrdScan::voxel_size, "Millimetres, (D, H, W).")
+      .def_readonly("position", &MrdScan::position,
+                    "Where pixel n // 2 of each axis lies: millimetres to the patient's left, back and head.")
+      .def_readonly("directions", &MrdScan::directions,
+                    "Unit vectors of the patient along the axes (D, H, W) of the image; zeros where the file has "
+                    "none.");
+  py::class_<MrdFile>(m, "MrdFile",
+                      "An open ISMRMRD file: the lines of k-space that an MRI scanner measured. Their samples are read "
+                      "when they are asked for.")
+      .def(py::init([](const std::filesystem::path& path, const std::string& group) {
+             const py::gil_scoped_release unlocked;
+             return std::make_unique<MrdFile>(path, group);
+           }),
+           py::arg("path"), py::arg("group") = "dataset")
+      .def_property_readonly("header", &MrdFile::header, "XML, as ISMRMRD describes it.")
+      .def_property_readonly("trajectory", &MrdFile::trajectory, "\"cartesian\", \"radial\", \"spiral\" ...")
+      .def_property_readonly("coils", &MrdFile::coils)
+      .def_property_readonly("slices", &MrdFile::slices)
+      .def_property_readonly("contrasts", &MrdFile::contrasts)
+      .def_property_readonly("phases", &MrdFile::phases)
+      .def_property_readonly("repetitions", &MrdFile::repetitions)
+      .def_property_readonly("sets", &MrdFile::sets)
+      .def_property_readonly("averages", &MrdFile::averages)
+      .def_property_readonly("has_calibration", &MrdFile::has_calibration,
+                             "Whether lines were measured to calibrate alone.")
+      .def(
+          "read",
+          [](const MrdFile& file, const std::vector<std::int64_t>& coils, std::int64_t slice, std::int64_t contrast,
+             std::int64_t phase, std::int64_t repetition, std::int64_t set, bool calibration) {
+            return file.read({.coils = coils,
+                              .slice = slice,
+                              .contrast = contrast,
+                              .phase = phase,
+                              .repetition = repetition,
+                              .set = set,
+                              .calibration = calibration});
+          },
+          py::kw_only(), py::arg("coils") = std::vector<std::int64_t>{}, py::arg("slice") = 0, py::arg("contrast") = 0,
+          py::arg("phase") = 0, py::arg("repetition") = 0, py::arg("set") = 0, py::arg("calibration") = false,
+          Unlocked(),
+          "What was measured of one image, by the coils of these numbers (ascending; empty: all), of whose samples "
+          "alone are read. With ``calibration`` the lines that calibrate parallel imaging, in place of the image's.")
+      .def("noise", &MrdFile::noise, Unlocked(),
+           "Samples of noise (coils, samples), for prewhitening_matrix; None where the file has none.");
+}
+
 }  // namespace
 
 void bind_io(py::module_& m) {
+  bind_mrd(m);
   // Paths come as text, which pathlib's paths turn into in the package.
   m.def("read_png", [](const std::string& path) { return read_png(path); }, py::arg("path"), Unlocked());
   m.def(

@@ -63,7 +63,7 @@ at::Tensor read_contiguous(const File& file, const Dataset& data, std::uint64_t 
     file.values(address, out, bytes);
     return array;
   }
-  const std::uint64_t entry = data.type.entry_bytes();
+  const std::uint64_t entry = data.entry_bytes;
   const std::uint64_t entries = bytes / entry;
   constexpr std::uint64_t at_once = 1 << 16;
   std::vector<std::uint8_t> values(std::min(entries, at_once) * entry);
@@ -78,7 +78,7 @@ at::Tensor read_contiguous(const File& file, const Dataset& data, std::uint64_t 
 at::Tensor read_compact(const Dataset& data, std::uint64_t bytes) {
   require(data.layout.compact.size() >= bytes, "is damaged: it claims more values than it holds");
   const at::Tensor array = at::empty(sizes_of(data), data.type.dtype);
-  hdf5::convert(data.type, data.layout.compact.data(), bytes / data.type.entry_bytes(), array.mutable_data_ptr());
+  hdf5::convert(data.type, data.layout.compact.data(), bytes / data.entry_bytes, array.mutable_data_ptr());
   return array;
 }
 
@@ -102,7 +102,7 @@ void scatter(const Dataset& data, const Chunk& chunk, const std::vector<std::uin
       from = from * shape[axis] + row[axis];
       to = to * data.sizes[axis] + begin[axis] + row[axis];
     }
-    hdf5::convert(data.type, values.data() + from * data.type.entry_bytes(), count[axes - 1], out + to * entry_out);
+    hdf5::convert(data.type, values.data() + from * data.entry_bytes, count[axes - 1], out + to * entry_out);
     std::size_t axis = axes - 1;
     while (axis-- > 0 && ++row[axis] == count[axis]) {
       row[axis] = 0;
@@ -154,7 +154,7 @@ at::Tensor read_checked(const std::filesystem::path& path, const std::string& da
   if (std::ranges::find(sizes, 0) != sizes.end()) {
     return at::empty(sizes, data.type.dtype);
   }
-  std::uint64_t bytes = data.type.entry_bytes();
+  std::uint64_t bytes = data.entry_bytes;
   for (const std::int64_t size : sizes) {
     bytes *= static_cast<std::uint64_t>(size);
   }

@@ -330,7 +330,7 @@ void Lister::list_extensible_array() {
 }  // namespace
 
 std::uint64_t chunk_bytes(const Dataset& data) {
-  std::uint64_t bytes = data.type.entry_bytes();
+  std::uint64_t bytes = data.entry_bytes;
   bool fits = true;
   for (const std::uint64_t size : data.layout.chunk) {
     fits = fits && !__builtin_mul_overflow(bytes, size, &bytes);

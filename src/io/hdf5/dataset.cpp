@@ -83,7 +83,7 @@ void read_chunk_sizes(Block& message, unsigned count, unsigned bytes, Dataset& d
     data.layout.chunk.push_back(message.number(bytes));
     require(data.layout.chunk.back() > 0, "is damaged: its chunks are empty");
   }
-  require(message.number(bytes) == data.type.entry_bytes(), "is damaged: its chunks have entries of another size");
+  require(message.number(bytes) == data.entry_bytes, "is damaged: its chunks have entries of another size");
 }
 
 Layout::Kind layout_kind(unsigned kind) {
@@ -174,9 +174,9 @@ void read_layout(Block message, Dataset& data) {
   }
 }
 
-}  // namespace
-
-Dataset read_dataset(const std::vector<Message>& messages) {
+/// `read_type` fills in what an entry is.
+template <class ReadType>
+Dataset read_any(const std::vector<Message>& messages, const ReadType& read_type) {
   const auto space = find(messages, MessageType::Dataspace);
   const auto type = find(messages, MessageType::Datatype);
   const auto layout = find(messages, MessageType::Layout);
@@ -184,7 +184,7 @@ Dataset read_dataset(const std::vector<Message>& messages) {
   require(!find(messages, MessageType::ExternalFiles), "has its values in other files, which trusted allows");
   Dataset data;
   read_dataspace(*space, data);
-  data.type = read_number_type(*type);
+  read_type(*type, data);
   if (const auto filters = find(messages, MessageType::Filters)) {
     read_filters(*filters, data);
   }
@@ -197,9 +197,25 @@ Dataset read_dataset(const std::vector<Message>& messages) {
   } else {
     data.fill.emplace();
   }
-  require(!data.fill || data.fill->empty() || data.fill->size() == data.type.entry_bytes(),
+  require(!data.fill || data.fill->empty() || data.fill->size() == data.entry_bytes,
           "is damaged: its fill value has another size than its entries");
   return data;
+}
+
+}  // namespace
+
+Dataset read_dataset(const std::vector<Message>& messages) {
+  return read_any(messages, [](const Block& type, Dataset& data) {
+    data.type = read_number_type(type);
+    data.entry_bytes = data.type.entry_bytes();
+  });
+}
+
+Dataset read_record_dataset(const std::vector<Message>& messages) {
+  return read_any(messages, [](const Block& type, Dataset& data) {
+    data.record = read_record_type(type);
+    data.entry_bytes = data.record.bytes;
+  });
 }
 
 }  // namespace adjoin::hdf5

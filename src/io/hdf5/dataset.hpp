@@ -8,6 +8,7 @@
 #include "io/hdf5/file.hpp"
 #include "io/hdf5/number_type.hpp"
 #include "io/hdf5/object_header.hpp"
+#include "io/hdf5/record_type.hpp"
 
 namespace adjoin::hdf5 {
 
@@ -36,7 +37,10 @@ struct Layout {
 };
 
 struct Dataset {
+  /// Of numbers, or of records.
   NumberType type;
+  RecordType record;
+  std::uint64_t entry_bytes = 0;
   std::vector<std::uint64_t> sizes;
   /// `nowhere` where an axis may grow without end.
   std::vector<std::uint64_t> most_sizes;
@@ -48,5 +52,8 @@ struct Dataset {
 
 /// Reads the messages of an object. Throws Fault when it is no dataset of numbers in this file.
 Dataset read_dataset(const std::vector<Message>& messages);
+
+/// Reads the messages of a dataset of records. Throws Fault when it is none in this file.
+Dataset read_record_dataset(const std::vector<Message>& messages);
 
 }  // namespace adjoin::hdf5

@@ -93,7 +93,7 @@ void read_chunk(const File& file, const Dataset& data, const Chunk& chunk, std::
         break;
       }
       case Filter::Shuffle:
-        unshuffle(stored, data.type.entry_bytes(), values);
+        unshuffle(stored, data.entry_bytes, values);
         stored.swap(values);
         break;
       case Filter::Deflate:

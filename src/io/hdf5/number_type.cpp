@@ -18,20 +18,7 @@ using Kind = NumberType::Kind;
 
 constexpr const char* wanted = "must hold floating-point, complex or truth values, or integers of up to 64 bits";
 
-struct Header {
-  unsigned kind;
-  unsigned version;
-  std::uint64_t fields;
-  std::uint64_t bytes;
-};
-
-Header read_header(Block& message) {
-  const unsigned first = message.byte();
-  const std::uint64_t fields = message.number(3);
-  return {.kind = first & 0x0FU, .version = first >> 4U, .fields = fields, .bytes = message.number(4)};
-}
-
-NumberType read_integer(const Header& header, Block& message) {
+NumberType read_integer(const TypeHeader& header, Block& message) {
   NumberType type{.kind = Kind::Integer,
                   .bytes = static_cast<unsigned>(header.bytes),
                   .big_endian = (header.fields & 0x01U) != 0,
@@ -58,7 +45,7 @@ NumberType read_integer(const Header& header, Block& message) {
   return type;
 }
 
-NumberType read_float(const Header& header, Block& message) {
+NumberType read_float(const TypeHeader& header, Block& message) {
   struct Format {
     Kind kind;
     c10::ScalarType dtype;
@@ -92,22 +79,9 @@ NumberType read_float(const Header& header, Block& message) {
   throw Fault(wanted);
 }
 
-NumberType read_simple(Block& message) {
-  const Header header = read_header(message);
-  require(header.kind <= 1, wanted);
-  return header.kind == 0 ? read_integer(header, message) : read_float(header, message);
-}
+NumberType read_simple(Block& message) { return read_number(read_type_header(message), message); }
 
-/// Names of members and of values are padded to 8 bytes before version 3.
-std::string read_name(Block& message, unsigned version) {
-  const std::size_t begin = message.position();
-  std::string name = message.text();
-  const std::size_t bytes = message.position() - begin;
-  message.skip(version < 3 ? (8 - bytes % 8) % 8 : 0);
-  return name;
-}
-
-NumberType read_complex(const Header& header, Block& message) {
+NumberType read_complex(const TypeHeader& header, Block& message) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 4> names = {
       {{"r", "i"}, {"re", "im"}, {"real", "imag"}, {"real", "imaginary"}}};
   require((header.fields & 0xFFFFU) == 2, wanted);
@@ -139,7 +113,7 @@ NumberType read_complex(const Header& header, Block& message) {
   return type;
 }
 
-NumberType read_enumeration(const Header& header, Block& message) {
+NumberType read_enumeration(const TypeHeader& header, Block& message) {
   NumberType type = read_simple(message);
   require(type.kind == Kind::Integer && header.bytes == type.bytes, wanted);
   if ((header.fields & 0xFFFFU) == 2 && type.bytes == 1) {
@@ -196,10 +170,30 @@ bool NumberType::is_native() const {
   return whole && (!big_endian || bytes == 1);
 }
 
-NumberType read_number_type(Block message) {
-  Block again = message;
-  const Header header = read_header(message);
+TypeHeader read_type_header(Block& message) {
+  const unsigned first = message.byte();
+  const std::uint64_t fields = message.number(3);
+  const TypeHeader header = {
+      .kind = first & 0x0FU, .version = first >> 4U, .fields = fields, .bytes = message.number(4)};
   require(header.version >= 1 && header.version <= 5, "is damaged: its type is of an unknown version");
+  return header;
+}
+
+std::string read_name(Block& message, unsigned version) {
+  const std::size_t begin = message.position();
+  std::string name = message.text();
+  const std::size_t bytes = message.position() - begin;
+  message.skip(version < 3 ? (8 - bytes % 8) % 8 : 0);
+  return name;
+}
+
+NumberType read_number(const TypeHeader& header, Block& message) {
+  require(header.kind <= 1, wanted);
+  return header.kind == 0 ? read_integer(header, message) : read_float(header, message);
+}
+
+NumberType read_number_type(Block message) {
+  const TypeHeader header = read_type_header(message);
   constexpr unsigned compound = 6;
   constexpr unsigned enumeration = 8;
   switch (header.kind) {
@@ -208,7 +202,7 @@ NumberType read_number_type(Block message) {
     case enumeration:
       return read_enumeration(header, message);
     default:
-      return read_simple(again);
+      return read_number(header, message);
   }
 }
 

@@ -4,7 +4,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
-#include <span>
+#include <string>
 
 #include "io/hdf5/file.hpp"
 
@@ -28,6 +28,21 @@ struct NumberType {
   /// Whether the file's bytes are the tensor's.
   bool is_native() const;
 };
+
+/// What every datatype begins with.
+struct TypeHeader {
+  unsigned kind;
+  unsigned version;
+  std::uint64_t fields;
+  std::uint64_t bytes;
+};
+
+/// The header of the datatype that comes next. Throws Fault for a version that is not known.
+TypeHeader read_type_header(Block& message);
+/// The name of a member or a value, which is padded to 8 bytes before version 3.
+std::string read_name(Block& message, unsigned version);
+/// The rest of an integer or a floating-point number, whose kinds are 0 and 1. Throws Fault for another type.
+NumberType read_number(const TypeHeader& header, Block& message);
 
 /// Of a datatype message. Throws Fault for a type that no tensor has.
 NumberType read_number_type(Block message);
