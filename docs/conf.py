@@ -13,7 +13,8 @@ copyright = author
 release = re.search(r'^version = "(.*)"', (DOCS.parent / "pyproject.toml").read_text(), re.MULTILINE)[1]
 version = release
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "cpp_reference", "python_reference", "repository_links"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+extensions += ["cpp_reference", "python_reference", "repository_links", "gallery_programs"]
 exclude_patterns = ["site"]
 nitpicky = True
 # Names of other libraries, and what Doxygen's C++ calls its own template parameters.
@@ -42,5 +43,6 @@ html_theme = "furo"
 html_title = f"adjoin {release}"
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]
+html_js_files = ["versions.js"]
 html_copy_source = False
 html_show_sphinx = False

@@ -9,11 +9,20 @@ from __future__ import annotations
 import re
 
 from cpp_declarations import INCLUDE, Declaration, declarations
+from sphinx.domains.cpp import CPPDomain
 
 DIRECTIVES = {"variable": "member", "typedef": "type"}
 
 
+class Domain(CPPDomain):
+    """Sphinx's domain of C++, without the names of parameters, which a search would find before all else."""
+
+    def get_objects(self):
+        return (found for found in super().get_objects() if not found[2].endswith("Param"))
+
+
 def setup(app):
+    app.add_domain(Domain, override=True)
     app.connect("source-read", fill)
     return {"parallel_read_safe": True}
 
