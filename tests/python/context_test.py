@@ -255,6 +255,15 @@ def test_the_environment_chooses_what_is_automatic(ctx, monkeypatch):
     with DistributedContext(device_mode="cpu") as other:
         assert "shared memory" not in repr(other)
         assert other.all_reduce(torch.ones(3))[0] == ctx.world_size
+    monkeypatch.setenv("ADJOIN_SHARED_MEMORY", "in_pieces")
+    monkeypatch.setenv("ADJOIN_STORES", "streamed")
+    with DistributedContext(device_mode="cpu") as other:
+        assert other.world_size == 1 or "shared memory (in_pieces; stores streamed)" in repr(other)
+        assert other.all_reduce(torch.ones(100_000))[-1] == ctx.world_size
+    monkeypatch.setenv("ADJOIN_STORES", "nonsense")
+    with pytest.raises(InvalidArgument, match="ADJOIN_STORES"):
+        adjoin.DistributedContext(device_mode="cpu").__enter__()
+    monkeypatch.setenv("ADJOIN_STORES", "")
     monkeypatch.setenv("ADJOIN_SHARED_MEMORY", "nonsense")
     with pytest.raises(InvalidArgument, match="ADJOIN_SHARED_MEMORY"):
         adjoin.DistributedContext(device_mode="cpu").__enter__()

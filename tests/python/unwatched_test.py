@@ -210,6 +210,25 @@ for cleanup in (False, True):
     assert run(body)[:4] == ["600.0 False True"] * 2 + ["600.0 True False"] * 2
 
 
+@pytest.mark.parametrize("sharing", ["automatic", "off"])
+def test_some_of_the_ranks_work_together_while_others_do_something_else(sharing):
+    body = f"""
+with adjoin.DistributedContext(device_mode="cpu", shared_memory="{sharing}") as ctx:
+    some = dist.new_group([0, 2])
+    if ctx.rank != 1:
+        with adjoin.DistributedContext(device_mode="cpu", shared_memory="{sharing}", comm=some) as pair:
+            stack = stack_of(pair)
+            for size in (3, 400_000):
+                x = torch.ones(1, size)
+                assert torch.equal(stack.A_adjoint_A(x), 30 * x) and torch.equal(stack.A(x)[3], 4 * x)
+            say("rank", ctx.rank, "is", pair.rank, "of", pair.world_size)
+    else:
+        time.sleep(0.5)
+    assert ctx.all_reduce(torch.ones(1)) == 3
+"""
+    assert [line for line in run(body, 3) if " is " in line] == ["rank 0 is 0 of 2", "rank 2 is 1 of 2"]
+
+
 def test_large_results_are_shared_with_forked_children_alone():
     """They are the rank's own; and what the ranks share are files without names, which end with them."""
     body = """
