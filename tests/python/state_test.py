@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -120,6 +122,29 @@ def test_four_threads_get_the_results_of_one_of_sums_and_products():
 
         with ThreadPoolExecutor(4) as pool:
             assert all(pool.map(work, range(4)))
+
+
+def test_other_threads_of_python_work_while_an_operator_computes():
+    """One of C++, without the interpreter's lock; one of Python has it."""
+    blur, x = Blur(torch.rand(1, 1, 31, 31), padding="valid", method="direct"), torch.rand(1, 1, 1024, 1024)
+    ticks, over = [], threading.Event()
+
+    def tick():
+        while not over.wait(0.005):
+            ticks.append(time.monotonic())
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    longest = 0
+    for _ in range(10):
+        start = time.monotonic()
+        blur.A(x)
+        end = time.monotonic()
+        if end - start > 0.05:
+            longest = max(longest, sum(start < moment < end for moment in ticks[:]))
+    over.set()
+    thread.join()
+    assert longest >= 3
 
 
 def test_angles_are_copied():
