@@ -44,11 +44,15 @@ def main():
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     # Anew each time: Sphinx does not see that headers and docstrings change.
     shutil.rmtree(arguments.folder, ignore_errors=True)
-    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", f"{arguments.folder}.doctrees"]
-    subprocess.run([*sphinx, "-b", "html", ROOT / "docs", arguments.folder], check=True, env=environment)
-    subprocess.run([sys.executable, ROOT / "scripts" / "check_site.py", arguments.folder], check=True, env=environment)
-    if arguments.links:
-        subprocess.run([*sphinx, "-b", "linkcheck", ROOT / "docs", f"{arguments.folder}.links"], check=True, env=environment)
+    sphinx = ["-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-d", f"{arguments.folder}.doctrees"]
+    steps = [
+        [*sphinx, "-b", "html", ROOT / "docs", arguments.folder],
+        [ROOT / "scripts" / "check_site.py", arguments.folder],
+        *([[*sphinx, "-b", "linkcheck", ROOT / "docs", f"{arguments.folder}.links"]] if arguments.links else []),
+    ]
+    for step in steps:
+        if result := subprocess.run([sys.executable, *step], env=environment).returncode:
+            sys.exit(result)
     print(f"docs: {arguments.folder / 'index.html'}")
 
 

@@ -152,7 +152,7 @@ def _end(lines: list[str], number: int, place: int) -> int:
 
 
 def _tidy(text: str, declared: Declaration) -> str:
-    text = " ".join(re.sub(r" ?/\*.*?\*/", "", text).split())
+    text = " ".join(re.sub(r"/\*(\w+)\*/", r"\1", text).split())
     if declared.kind == "define":
         return declared.name
     if declared.kind == "function":
