@@ -11,7 +11,7 @@ In comments, which readers do not see,
     <!-- test: NAME, where -->                     the test NAME runs the next block: tests/installing.py, tests/readme.cmake
     <!-- not run: why -->                          nobody runs it
 
-`pages.py --list` counts the blocks.
+Files of the sources that a page names, `src/…`, `tests/…`, must be there, but for a NAME that stands for any. `pages.py --list` counts the blocks.
 """
 
 import argparse
@@ -62,6 +62,13 @@ def blocks_of(page):
     return found
 
 
+def check_files(page):
+    """Raises SystemExit where the page names a file or folder of the sources that is not there."""
+    for named in re.findall(r"`((?:src|include|python|apps|tests|benchmarks|examples|docs|scripts|cmake)/[\w./-]*)`", page.read_text()):
+        if "NAME" not in named and not (ROOT / named).exists():
+            raise SystemExit(f"{page.relative_to(ROOT)}: there is no {named}")
+
+
 def agree(expected, printed):
     """Whether two texts have the same words and about the same numbers."""
     words, others = expected.split(), printed.split()
@@ -79,6 +86,7 @@ def words_agree(word, other):
 
 
 def run_page(page, mpirun, build):
+    check_files(page)
     blocks = blocks_of(page)
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), str(mpirun.parent), os.environ["PATH"]])
     # Several pages at once must not wait at one port for their ranks.

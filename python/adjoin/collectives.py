@@ -69,7 +69,6 @@ class Collectives:
         try:
             name = reduction_name(op)
             self.communicator.all_reduce(tensor, "sum" if name == "mean" else name)
-            _count_change(tensor)
             if name == "mean":
                 tensor /= self.world_size
         except Exception as error:
@@ -90,7 +89,6 @@ class Collectives:
         begun = self.communicator.begun
         try:
             self.communicator.broadcast(tensor, src)
-            _count_change(tensor)
         except Exception as error:
             self._refuse(error, begun)
             raise
@@ -189,9 +187,7 @@ class Collectives:
 
     def recv(self, tensor: torch.Tensor, src: int | None = None, tag: int = 0) -> int:
         """Fills ``tensor`` with what rank ``src`` sends, or any rank; returns which."""
-        sender = self.communicator.recv(tensor, -1 if src is None else src, tag)
-        _count_change(tensor)
-        return sender
+        return self.communicator.recv(tensor, -1 if src is None else src, tag)
 
     # Objects, as pickle takes them; their tensors come to this rank's device.
 
@@ -244,12 +240,6 @@ class Collectives:
         if values is None or len(values) != self.world_size:
             got = None if values is None else f"{len(values)} entries"
             raise ValueError(f"{name}: must have one entry a rank, {self.world_size}, got {got}")
-
-
-def _count_change(tensor: torch.Tensor) -> None:
-    """Lets autograd, and operators that are made of the tensor, notice that its values are others."""
-    if isinstance(tensor, torch.Tensor) and not tensor.is_inference():
-        torch.autograd.graph.increment_version(tensor)
 
 
 def reduction_name(op: Any) -> str:

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/versions.hpp"
 #include "comm/and_then.hpp"
 #include "comm/argument_checks.hpp"
 #include "comm/backend/staging.hpp"
@@ -88,6 +89,7 @@ void Communicator::reduce_in_place(at::Tensor& tensor, ReduceOp op) {
   at::Tensor own = staged(tensor);
   all_reduce_impl(own, op);
   unstage(own, tensor);
+  count_change(tensor);
 }
 
 void Communicator::all_reduce(std::span<double> values, ReduceOp op) {
@@ -180,6 +182,7 @@ void Communicator::gather_in_place(at::Tensor& buffer, const std::vector<std::in
   at::Tensor own = staged(buffer);
   all_gather_v_impl(own, counts);
   unstage(own, buffer);
+  count_change(buffer);
 }
 
 Pending Communicator::start_all_gather_v_inplace(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
@@ -240,6 +243,7 @@ void Communicator::broadcast_in_place(at::Tensor& tensor, int root) {
   broadcast_impl(own, root);
   if (rank() != root) {
     unstage(own, tensor);
+    count_change(tensor);
   }
 }
 
@@ -268,7 +272,11 @@ Pending Communicator::started_or_deferred(const char* method, const at::Tensor& 
     return {};
   }
   meet();
-  return tensor.numel() == 0 ? Pending() : start();
+  if (tensor.numel() == 0) {
+    return {};
+  }
+  count_change(tensor);
+  return start();
 }
 
 void Communicator::barrier() {
@@ -294,11 +302,12 @@ int Communicator::recv(at::Tensor tensor, int from, int tag) {
   at::Tensor own = staged(tensor);
   const int sender = recv_impl(own, from, tag);
   unstage(own, tensor);
+  count_change(tensor);
   return sender;
 }
 
 std::string Communicator::broadcast_bytes(const std::string& bytes, int root) {
-  const CallScope scope = enter({.name = "broadcast_bytes"});
+  CallScope scope = enter({.name = "broadcast_bytes"});
   at::Tensor length = at::full({1}, static_cast<std::int64_t>(bytes.size()), at::kLong);
   broadcast(length, root);
   const auto size_in_bytes = length.item<std::int64_t>();
@@ -306,17 +315,19 @@ std::string Communicator::broadcast_bytes(const std::string& bytes, int root) {
   at::Tensor payload = at::empty({size_in_bytes}, at::kByte);
   auto* const data = static_cast<char*>(payload.mutable_data_ptr());
   std::ranges::copy(result, data);
+  scope.commit();  // some rank may have had no memory for it
   broadcast(payload, root);
   result.assign(data, result.size());
   return result;
 }
 
 std::vector<std::string> Communicator::all_gather_bytes(const std::string& bytes) {
-  const CallScope scope = enter({.name = "all_gather_bytes"});
+  CallScope scope = enter({.name = "all_gather_bytes"});
   const at::Tensor lengths = all_gather(at::full({}, static_cast<std::int64_t>(bytes.size()), at::kLong));
   const std::vector<std::int64_t> counts(lengths.const_data_ptr<std::int64_t>(),
                                          lengths.const_data_ptr<std::int64_t>() + lengths.numel());
   at::Tensor payload = texts_with_own(bytes, counts, rank());
+  scope.commit();  // some rank may have had no memory for it
   all_gather_v_inplace(payload, counts);
   return texts_in(payload, counts);
 }

@@ -132,12 +132,18 @@ const at::Tensor& ReduceBuffer::all_gather_shared_impl(const std::vector<std::in
   return result;
 }
 
+void ReduceBuffer::provide_shared() {
+  for (at::Tensor& result : results_) {
+    if (!result.defined()) {
+      result = at::empty_like(input());
+    }
+  }
+}
+
 const at::Tensor& ReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
+  provide_shared();
   at::Tensor& result = results_[next_result_];
   next_result_ = 1 - next_result_;
-  if (!result.defined()) {
-    result = at::empty_like(input());
-  }
   all_reduce_impl(result, op);
   return result;
 }

@@ -7,12 +7,20 @@
 #include <string>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/gradients.hpp"
 
 namespace adjoin {
 
 /// Throws InvalidArgument unless `value` is positive and finite.
 inline void check_step(const std::string& owner, const char* argument, double value) {
   check(value > 0.0 && std::isfinite(value), owner, ": ", argument, " must be positive and finite, got ", value);
+}
+
+/// Throws InvalidArgument where autograd follows x, for a method, `owner`, that does not differentiate.
+inline void refuse_gradients(const char* owner, const at::Tensor& x) {
+  check(!records_gradients(x), owner,
+        ": x must not require gradients or carry a tangent, since this method does not differentiate: call it under "
+        "no_grad, or with x.detach()");
 }
 
 /// x with every modulus lessened by `threshold`, at most to zero: the prox of threshold · ‖·‖₁.

@@ -88,6 +88,7 @@ std::int64_t TotalVariation::dims_of(const at::Tensor& x) const {
 }
 
 at::Tensor TotalVariation::fn_impl(const at::Tensor& x) const {
+  refuse_gradients("TotalVariation::fn", x);
   const c10::NoGradGuard no_grad;
   const std::int64_t dims = dims_of(x);
   if (!x.is_complex() && !(std::isinf(options_.lower) && std::isinf(options_.upper))) {
@@ -108,6 +109,7 @@ at::Tensor TotalVariation::fn_impl(const at::Tensor& x) const {
 }
 
 at::Tensor TotalVariation::prox_impl(const at::Tensor& x, double gamma) const {
+  refuse_gradients("TotalVariation::prox", x);
   const c10::NoGradGuard no_grad;
   const std::int64_t dims = dims_of(x);
   const at::Tensor b = parts_of(x);

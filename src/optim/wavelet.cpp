@@ -250,12 +250,10 @@ at::Tensor WaveletPrior::details(const at::Tensor& x) const {
   return coefficients;
 }
 
-at::Tensor WaveletPrior::fn_impl(const at::Tensor& x) const {
-  const c10::NoGradGuard no_grad;
-  return at::abs(details(x)).sum(at::kDouble);
-}
+at::Tensor WaveletPrior::fn_impl(const at::Tensor& x) const { return at::abs(details(x)).sum(at::kDouble); }
 
 at::Tensor WaveletPrior::prox_impl(const at::Tensor& x, double gamma) const {
+  refuse_gradients("WaveletPrior::prox", x);
   const c10::NoGradGuard no_grad;
   const std::int64_t dims = dims_of(x);
   check(dims <= x.dim(), "WaveletPrior: x must have at least ", dims, " dimensions, got ", x.sizes());

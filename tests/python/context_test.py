@@ -4,6 +4,7 @@ import datetime
 import inspect
 import os
 import threading
+import time
 
 import pytest
 import torch
@@ -271,6 +272,35 @@ def test_the_environment_chooses_what_is_automatic(ctx, monkeypatch):
     monkeypatch.setenv("ADJOIN_TIMEOUT", "soon")
     with pytest.raises(InvalidArgument, match="ADJOIN_TIMEOUT"):
         adjoin.DistributedContext(device_mode="cpu").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("variable", "usual", "odd"),
+    [
+        ("ADJOIN_SHARED_MEMORY", "off", "in_place"),
+        ("ADJOIN_SHARED_MEMORY", "off", "nonsense"),
+        ("ADJOIN_STORES", "cached", "streamed"),
+        ("ADJOIN_TIMEOUT", "60", "61"),
+        ("ADJOIN_TIMEOUT", "60", "soon"),
+    ],
+)
+def test_unlike_or_wrong_settings_of_one_rank_are_one_error_on_all(ctx, monkeypatch, variable, usual, odd):
+    monkeypatch.setenv(variable, odd if ctx.rank == ctx.world_size - 1 else usual)
+    start = time.monotonic()
+    text = ""
+    try:
+        with DistributedContext(device_mode="cpu") as other:
+            assert other.all_reduce(torch.ones(1)) == 1
+    except InvalidArgument as error:
+        text = str(error)
+    texts = [None] * ctx.world_size
+    ctx.all_gather_object(texts, text)
+    assert time.monotonic() - start < 10
+    assert set(texts) == {text}
+    if ctx.world_size > 1:
+        assert odd in text and str(ctx.world_size - 1) in text
+    else:
+        assert bool(text) == (odd in ("nonsense", "soon"))
 
 
 def test_a_process_group_or_a_communicator_of_mpi4py_in_place_of_all(ctx):

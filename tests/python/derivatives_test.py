@@ -147,6 +147,19 @@ def test_what_is_not_differentiated_refuses_gradients():
         make(angles.detach(), grid.detach())
 
 
+def test_priors_differentiate_or_refuse():
+    wavelet, variation = optim.WaveletPrior("db2", levels=2), optim.TotalVariation()
+    x = leaf(1, 1, 8, 8)
+    assert torch.autograd.gradcheck(wavelet.fn, (x,))
+    for method in (lambda x: wavelet.prox(x, 0.1), lambda x: variation.prox(x, 0.1), variation.fn):
+        with pytest.raises(InvalidArgument, match="does not differentiate"):
+            method(x)
+        with forward_ad.dual_level(), pytest.raises(InvalidArgument, match="does not differentiate"):
+            method(forward_ad.make_dual(x.detach(), torch.ones_like(x)))
+        with torch.no_grad():
+            method(x)
+
+
 ALGORITHMS = {
     **{name: () for name in ("gradient_descent", "proximal_gradient", "fista", "monotone_fista", "primal_dual", "ordered_subsets")},
     "hqs": ([1.0],),

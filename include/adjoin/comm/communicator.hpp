@@ -123,6 +123,10 @@ class Communicator {
   /// Collective; every rank must pass equal arguments.
   at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
 
+  /// Provides the memory that a gather of `counts` bytes of the ranks needs beside its result, if any, so that none can
+  /// lack once the other ranks count on this one. Local.
+  virtual void provide_gather(const std::vector<std::int64_t>& /*counts*/) {}
+
   /// How many collectives this rank has begun or refused: unchanged where a call has failed before the other ranks
   /// could hear of it.
   std::int64_t begun() const;

@@ -34,6 +34,9 @@ class ReduceBuffer {
   /// The same without a copy for each rank: the result, of shape {numel}, lies where all ranks of a node read it, and
   /// nobody may write to it. It lasts until the reduction after the next. Collective.
   const at::Tensor& all_reduce_shared(ReduceOp op = ReduceOp::sum);
+  /// Provides the memory of shared results that are this rank's alone, where it is not there yet, so that none can lack
+  /// once the other ranks count on this one. Local.
+  virtual void provide_shared();
 
   /// Where each rank has a part of the sum alone: of `output`, contiguous, rank r has filled the counts[r] elements
   /// after those of the ranks before, and all get them. The elements of input() behind the last part, which all ranks

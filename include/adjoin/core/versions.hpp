@@ -14,6 +14,13 @@ inline std::int64_t version_of(const at::Tensor& tensor) {
   return tensor.unsafeGetTensorImpl()->version_counter().current_version();
 }
 
+/// To be told of a change that torch has not made: autograd, and what is derived from the tensor, notice it then.
+inline void count_change(const at::Tensor& tensor) {
+  if (!tensor.is_inference()) {
+    tensor.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
 /// `tensor`, to be kept and watched: with the memory and the version of the argument, which is cut off from autograd
 /// unless it requires gradients or carries a tangent. Changes of inference tensors are not counted, so these are
 /// copied.

@@ -12,9 +12,9 @@
 #include "comm/backend/mpi_support.hpp"
 #include "comm/backend/mpi_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
+#include "comm/backend/settings.hpp"
 #include "comm/backend/staged_reduce_buffer.hpp"
 #include "comm/backend/staging.hpp"
-#include "comm/backend/timeout.hpp"
 #include "comm/shared_memory/group.hpp"
 #include "comm/shared_memory/node.hpp"
 #include "comm/shared_memory/reduce_buffer.hpp"
@@ -389,10 +389,13 @@ std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm comm, const MpiOpti
         options.ranks_per_node);
   check(options.max_count > 0 && options.max_count <= std::numeric_limits<int>::max(),
         "make_mpi_communicator: max_count must be a positive int, got ", options.max_count);
+  const Settings settings = chosen_settings("make_mpi_communicator", options.shared_memory, options.timeout);
   MpiOptions with_defaults = options;
-  with_defaults.shared_memory = with_environment(options.shared_memory);
-  with_defaults.timeout = chosen_timeout("make_mpi_communicator", options.timeout).value_or(std::chrono::minutes(10));
-  return std::make_unique<MpiCommunicator>(mpi::duplicate_in_time(comm, *with_defaults.timeout), with_defaults);
+  with_defaults.shared_memory = settings.shared_memory;
+  with_defaults.timeout = settings.timeout.value_or(std::chrono::minutes(10));
+  mpi::OwnedComm own = mpi::duplicate_in_time(comm, *with_defaults.timeout);
+  check_settings("make_mpi_communicator", own.all_gather(to_message(settings)));
+  return std::make_unique<MpiCommunicator>(std::move(own), with_defaults);
 }
 
 }  // namespace adjoin

@@ -6,6 +6,7 @@
 #endif
 
 #include <array>
+#include <numeric>
 #include <string_view>
 
 #include "adjoin/core/errors.hpp"
@@ -229,6 +230,21 @@ std::vector<int> OwnedComm::all_gather(int value) const {
   std::vector<int> values(static_cast<std::size_t>(size()));
   check_code(MPI_Allgather(&value, 1, MPI_INT, values.data(), 1, MPI_INT, comm_), "MPI_Allgather");
   return values;
+}
+
+std::vector<std::string> OwnedComm::all_gather(const std::string& text) const {
+  const std::vector<int> lengths = all_gather(static_cast<int>(text.size()));
+  std::vector<int> offsets(lengths.size(), 0);
+  std::partial_sum(lengths.begin(), lengths.end() - 1, offsets.begin() + 1);
+  std::string all(static_cast<std::size_t>(offsets.back() + lengths.back()), '\0');
+  check_code(MPI_Allgatherv(text.data(), static_cast<int>(text.size()), MPI_CHAR, all.data(), lengths.data(),
+                            offsets.data(), MPI_CHAR, comm_),
+             "MPI_Allgatherv");
+  std::vector<std::string> texts;
+  for (std::size_t r = 0; r < lengths.size(); ++r) {
+    texts.push_back(all.substr(static_cast<std::size_t>(offsets[r]), static_cast<std::size_t>(lengths[r])));
+  }
+  return texts;
 }
 
 }  // namespace adjoin::mpi

@@ -55,6 +55,7 @@ class OwnedComm {
   int size() const;
   /// The values of all ranks. Collective.
   std::vector<int> all_gather(int value) const;
+  std::vector<std::string> all_gather(const std::string& text) const;
 
  private:
   MPI_Comm comm_ = MPI_COMM_NULL;

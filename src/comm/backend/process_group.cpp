@@ -11,6 +11,7 @@
 
 #include "adjoin/comm/single.hpp"
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/sole_holder.hpp"
 #include "comm/and_then.hpp"
 #include "comm/backend/engine_reduce_buffer.hpp"
 #include "comm/backend/group_devices.hpp"
@@ -18,8 +19,8 @@
 #include "comm/backend/group_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
 #include "comm/backend/reducible.hpp"
+#include "comm/backend/settings.hpp"
 #include "comm/backend/staged_reduce_buffer.hpp"
-#include "comm/backend/timeout.hpp"
 #include "comm/shared_memory/group.hpp"
 #include "comm/shared_memory/node.hpp"
 #include "comm/shared_memory/reduce_buffer.hpp"
@@ -29,12 +30,14 @@ namespace adjoin {
 
 namespace {
 
+constexpr const char* maker = "make_process_group_communicator";
+
 /// The memory of the contiguous `tensor` as bytes: what a backend moves, whatever the dtype.
 at::Tensor as_bytes(const at::Tensor& tensor) { return tensor.view({-1}).view(at::kByte); }
 
 class ProcessGroupCommunicator : public Communicator {
  public:
-  ProcessGroupCommunicator(ProcessGroupPtr group, ProcessGroupOptions options)
+  ProcessGroupCommunicator(ProcessGroupPtr group, ProcessGroupOptions options, const Settings& settings = {})
       : options_(std::move(options)),
         group_(std::move(group)),
         rank_(group_->getRank()),
@@ -43,9 +46,11 @@ class ProcessGroupCommunicator : public Communicator {
         waiter_(std::make_shared<GroupWaiter>(group_, store_of(*group_), next_name(group_->getGroupName()),
                                               [this] { return doing(); })) {
     if (size_ == 1) {
+      check_settings(maker, {to_message(settings)});
       return;
     }
     compare_calls_by_announcements();
+    check_settings(maker, all_gather_bytes(to_message(settings)));
     const std::vector<std::string> names = all_gather_bytes(node_name());
     const std::string& mine = names[static_cast<std::size_t>(rank_)];
     local_size_ = static_cast<int>(std::ranges::count(names, mine));
@@ -180,18 +185,22 @@ class ProcessGroupCommunicator : public Communicator {
     const c10::NoGradGuard no_grad;
     const std::int64_t longest = std::ranges::max(counts);
     const bool equal = longest * size_ == buffer.numel();
-    if (!equal && longest * size_ > 2 * buffer.numel()) {
+    if (is_sent_by_broadcasts(counts, buffer.numel())) {
       return start_broadcasts(buffer, counts);
     }
     const auto begin = std::accumulate(counts.begin(), counts.begin() + rank_, std::int64_t{0});
     const at::Tensor flat = buffer.view({-1});
-    at::Tensor mine = at::empty({longest}, buffer.options());
+    const at::Tensor memory = gathering_memory(longest * (equal ? 1 : 1 + size_), buffer);
+    at::Tensor mine = memory.narrow(0, 0, longest);
     const std::int64_t count = counts[static_cast<std::size_t>(rank_)];
     mine.narrow(0, 0, count).copy_(flat.narrow(0, begin, count));
     mine.narrow(0, count, longest - count).zero_();
     mine = devices_.on_backend(mine);
     const bool in_place = equal && mine.device() == buffer.device();
-    const at::Tensor all = in_place ? flat : at::empty({size_ * longest}, mine.options());
+    const bool has_room = !equal && mine.device() == memory.device();
+    const at::Tensor all = in_place   ? flat
+                           : has_room ? memory.narrow(0, longest, size_ * longest)
+                                      : at::empty({size_ * longest}, mine.options());
     GroupWork::Finish finish;
     if (!in_place) {
       finish = [flat, all, counts, longest] {
@@ -253,11 +262,32 @@ class ProcessGroupCommunicator : public Communicator {
   std::unique_ptr<ReduceBuffer> reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
                                                    at::Device device) override;
 
+  void provide_gather(const std::vector<std::int64_t>& counts) override {
+    const std::int64_t longest = std::ranges::max(counts);
+    const std::int64_t total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    const std::int64_t bytes = longest * (longest * size_ == total ? 1 : 1 + size_);
+    const bool has_enough = gathering_.defined() && gathering_.numel() >= bytes;
+    if (!transfers_ && !has_enough && !is_sent_by_broadcasts(counts, total)) {
+      gathering_ = at::empty({bytes}, at::kByte);
+    }
+  }
+
   at::Tensor visible_impl(std::int64_t numel, at::ScalarType dtype) override {
     return transfers_ ? transfers_->visible(numel, dtype) : at::Tensor();
   }
 
  private:
+  bool is_sent_by_broadcasts(const std::vector<std::int64_t>& counts, std::int64_t total) const {
+    return std::ranges::max(counts) * size_ > 2 * total;
+  }
+
+  /// What was provided, where it is of the right kind and free, or else new memory for `numel` elements.
+  at::Tensor gathering_memory(std::int64_t numel, const at::Tensor& buffer) const {
+    const bool is_provided = buffer.is_cpu() && buffer.scalar_type() == at::kByte && gathering_.defined() &&
+                             gathering_.numel() >= numel && is_sole_holder(gathering_);
+    return is_provided ? gathering_.narrow(0, 0, numel) : at::empty({numel}, buffer.options());
+  }
+
   /// Sets up shared memory, or leaves all as it is where the ranks cannot see each other's.
   void share_memory() {
     auto all_gather = [this](const at::Tensor& mine) {
@@ -351,6 +381,8 @@ class ProcessGroupCommunicator : public Communicator {
   int local_size_ = 1;
   /// Null where host memory goes through the group.
   std::unique_ptr<NodeTransfers> transfers_;
+  /// What provide_gather() has provided.
+  at::Tensor gathering_;
 };
 
 std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
@@ -376,10 +408,11 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
 std::unique_ptr<Communicator> make_process_group_communicator(ProcessGroupPtr group,
                                                               const ProcessGroupOptions& options) {
   check(group.defined(), "make_process_group_communicator: group must not be null");
+  const Settings settings = chosen_settings(maker, options.shared_memory, options.timeout);
   ProcessGroupOptions with_defaults = options;
-  with_defaults.shared_memory = with_environment(options.shared_memory);
-  with_defaults.timeout = chosen_timeout("make_process_group_communicator", options.timeout);
-  return std::make_unique<ProcessGroupCommunicator>(std::move(group), with_defaults);
+  with_defaults.shared_memory = settings.shared_memory;
+  with_defaults.timeout = settings.timeout;
+  return std::make_unique<ProcessGroupCommunicator>(std::move(group), with_defaults, settings);
 }
 
 }  // namespace adjoin

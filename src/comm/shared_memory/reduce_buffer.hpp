@@ -25,6 +25,8 @@ class NodeReduceBuffer : public ReduceBuffer {
                    at::ScalarType dtype);
 
   const at::Tensor& input() const override { return input_; }
+  /// Nothing: ranks that share memory hear of a failure at any time.
+  void provide_shared() override {}
 
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override;

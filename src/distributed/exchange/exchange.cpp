@@ -148,15 +148,22 @@ double Exchange::take_sample() {
 }
 
 std::vector<Params> Exchange::confer(const Params& mine, const std::optional<Failure>& failure) {
+  std::optional<Failure> own = failure;
+  std::string message;
+  if (!own) {
+    own = failures_.of([&] { message = serialize(mine); });
+  }
+  if (own) {
+    message = serialize(Params{{"failure", to_report(*own)}});
+  }
   commit();
-  const Params message = failure ? Params{{"failure", to_report(*failure)}} : mine;
   std::vector<Params> all;
   std::vector<std::optional<Failure>> reports;
-  for (const std::string& bytes : communicator_->all_gather_bytes(serialize(message))) {
+  for (const std::string& bytes : communicator_->all_gather_bytes(message)) {
     all.push_back(deserialize_params(bytes));
     reports.push_back(failure_from(all.back().get_or<std::string>("failure", "")));
   }
-  failures_.throw_first(reports, failure);
+  failures_.throw_first(reports, own);
   return all;
 }
 

@@ -269,6 +269,9 @@ void Exchange::plan_gather(GatherPlan& plan, const Sharding& sharding, GatherStr
   plan.results.set_layout(offset, at::kByte, device_, std::move(pieces));
   if (strategy == GatherStrategy::concatenated) {
     plan.results.provide_visible(*communicator_);
+    if (device_.is_cpu()) {
+      communicator_->provide_gather(plan.counts);
+    }
   }
   plan.agreed = true;
   plan.strategy = strategy;

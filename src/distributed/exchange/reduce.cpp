@@ -24,6 +24,8 @@ class Destination {
       : plan_(plan), numel_(c10::multiply_integers(plan.sizes)), by_images_(by_images) {
     if (memory == Exchange::Memory::own) {
       own_ = &plan.results.take();
+    } else {
+      plan.buffer->provide_shared();
     }
     place_ = by_images && own_ != nullptr ? result() : in(plan.buffer->input());
   }
