@@ -45,6 +45,7 @@ from adjoin._adjoin import (
     uniform_noise,
 )
 from adjoin.operators import MatrixFree, as_physics
+from adjoin.voronoi import voronoi_density
 
 __all__ = [
     "Blur",
@@ -81,4 +82,5 @@ __all__ = [
     "root_sum_of_squares",
     "sinc_kernel",
     "uniform_noise",
+    "voronoi_density",
 ]

@@ -18,6 +18,7 @@ from adjoin.physics import (
     has_finufft,
     mix_coils,
     prewhitening_matrix,
+    voronoi_density,
 )
 
 
@@ -112,6 +113,48 @@ def test_bad_arguments_are_named():
     ):
         with pytest.raises(adjoin.errors.InvalidArgument, match=words):
             make()
+
+
+def test_voronoi_cells_are_the_areas_of_samples():
+    size = (12, 15)
+    grid = torch.stack(torch.meshgrid(*[(torch.arange(n) - n // 2) / n for n in size], indexing="ij"), -1)
+    assert torch.allclose(voronoi_density(grid, size), torch.ones(size))
+    twice = torch.stack([grid, grid])
+    assert torch.allclose(voronoi_density(twice, size), torch.full((2, *size), 0.5))
+    cycles = grid.double() * torch.tensor(size)
+    weights = voronoi_density(cycles, size, units="cycles_per_fov")
+    assert weights.dtype == torch.float64 and torch.allclose(weights, torch.ones(size).double())
+
+    # Rings of a kooshball's slice: sample i of a spoke has 2 π r dr / (2 spokes) of them, the origin is shared by all.
+    n, spokes = 32, 48
+    radius = (torch.arange(2 * n) - n) / (2 * n)
+    angle = torch.arange(spokes)[:, None] * (torch.pi / spokes)
+    trajectory = torch.stack([radius * angle.sin(), radius * angle.cos()], dim=-1)
+    weights = voronoi_density(trajectory, (n, n))
+    rings = (n * radius).abs() * 0.5 * torch.pi / spokes
+    # A cell of corners is a little smaller than its piece of a ring.
+    assert torch.allclose(weights[:, 2:-2], rings[2:-2].clamp(min=0).expand(spokes, -1), rtol=0.02, atol=0.01)
+    assert weights.sum() == pytest.approx(torch.pi * (n / 2) ** 2, rel=0.08)
+    image = torch.zeros(1, 1, n, n, dtype=torch.complex64)
+    image[..., 10:22, 12:20] = 1
+    fourier = NonuniformFourier(trajectory, (n, n))
+    gridded = fourier.A_adjoint(weights * fourier.A(image))
+    assert (gridded - image).norm() < 0.25 * image.norm()
+
+
+def test_trajectories_without_cells_are_errors():
+    line = torch.linspace(-0.4, 0.4, 9)[:, None].expand(9, 2)
+    for trajectory, size, units, words in (
+        (line, (8, 8), "cycles_per_pixel", "not on a line"),
+        (torch.zeros(9, 2), (8, 8), "cycles_per_pixel", "not on a line"),
+        (torch.zeros(0, 2), (8, 8), "cycles_per_pixel", "not on a line"),
+        (torch.rand(9, 3), (8, 8, 8), "cycles_per_pixel", "must be real"),
+        (torch.rand(9, 2) * float("nan"), (8, 8), "cycles_per_pixel", "must be finite"),
+        (torch.rand(9, 2), (8, 8), "metres", "units must be one of"),
+        (torch.rand(3, 2), (8, 8), "cycles_per_pixel", "no cell lies within"),
+    ):
+        with pytest.raises(adjoin.errors.InvalidArgument, match=words):
+            voronoi_density(trajectory, size, units)
 
 
 def test_the_programs_of_the_page_run(ctx):
