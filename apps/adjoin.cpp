@@ -22,13 +22,16 @@ int main(int argc, char** argv) {
   CLI::App* recon = app.add_subcommand(
       "recon",
       "An image from the k-space of an MRI scanner\n\n"
-      "Reads BART's files (NAME.cfl, NAME.hdr; the extension may be left out). On the grid, k-space is (readout, phase "
-      "1,\n"
-      "phase 2, coils) and zero where nothing was measured. With --trajectory it is (1, samples, shots, coils), and "
+      "Reads ISMRMRD files (.h5, .hdf5, .mrd, .ismrmrd), on the grid or along their trajectory, with their noise,\n"
+      "calibration lines, averages and slices; and BART's (NAME.cfl, NAME.hdr; the extension may be left out): on the\n"
+      "grid (readout, phase 1, phase 2, coils), zero where nothing was measured, with --trajectory (1, samples, "
+      "shots,\n"
+      "coils), the trajectory (3, samples, shots) in cycles a field of view. Coils are made white by the noise that "
       "the\n"
-      "trajectory (3, samples, shots) counts cycles a field of view. Under mpirun, ranks share the coils.\n\n"
-      "  adjoin recon kspace -o image.png\n"
-      "  mpirun -n 4 adjoin recon kspace --trajectory t --method tv -o image --report report.html");
+      "file has. Under mpirun, ranks share the coils, and of ISMRMRD files each reads its own.\n\n"
+      "  adjoin recon scan.h5 -o image.nii\n"
+      "  mpirun -n 4 adjoin recon scan.h5 --coils 8 --method tv -o image.nii --report report.html\n"
+      "  adjoin recon kspace --trajectory t --maps maps -o image");
   recon->add_option("kspace", options.kspace, "k-space")->required();
   recon->add_option("-o,--out", options.out, "Where to write: .cfl, .npy (complex), .nii or .png (magnitude)")
       ->required();
@@ -44,8 +47,16 @@ int main(int argc, char** argv) {
   recon->add_option("--size", options.size, "Pixels of the image, readout first (as far as the trajectory reaches)");
   recon->add_option("--calibration", options.calibration, "Samples of ESPIRiT's region along each axis")
       ->capture_default_str();
-  recon->add_option("--voxel-size", options.voxel_size, "Millimetres between pixels, readout first, for .nii")
+  recon
+      ->add_option("--voxel-size", options.voxel_size,
+                   "Millimetres between pixels, readout first, for .nii (the file's)")
       ->expected(3);
+  recon->add_option("--coils", options.coils, "Virtual coils in place of those of the file (as many as it has)");
+  recon->add_option("--slice", options.slice, "Of an ISMRMRD file, from 0 (all)");
+  recon->add_option("--contrast", options.contrast, "Of an ISMRMRD file")->capture_default_str();
+  recon->add_option("--phase", options.phase, "Of an ISMRMRD file")->capture_default_str();
+  recon->add_option("--repetition", options.repetition, "Of an ISMRMRD file")->capture_default_str();
+  recon->add_option("--set", options.set, "Of an ISMRMRD file")->capture_default_str();
   recon->add_option("--report", options.report, "An HTML file with pictures, settings and curves");
   recon->add_option("--json", options.json, "A file with settings and times");
   CLI11_PARSE(app, argc, argv);

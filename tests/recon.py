@@ -1,14 +1,21 @@
-"""`adjoin recon` on files as BART writes them, on one rank and several: recon.py PROGRAM MPIRUN."""
+"""`adjoin recon` on files as BART and ISMRMRD's libraries write them, on one rank and several: recon.py PROGRAM MPIRUN
+[--whole]. A sample of the broken files is tried, or --whole."""
 
 import json
 import math
 import pathlib
+import re
 import struct
 import subprocess
 import sys
 import tempfile
 
+import nibabel
 import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "python"))
+import mrd_files
+from mrd_test import BROKEN
 
 from adjoin.io import read_cfl, read_npy, write_cfl
 from adjoin.physics import MultiCoilMRI, NonCartesianMRI, has_finufft
@@ -39,6 +46,100 @@ def run(*arguments, ranks=1):
 
 def error(image, truth):
     return ((image.abs() - truth.abs()).norm() / truth.norm()).item()
+
+
+def centred(transform, array, axes):
+    return torch.fft.fftshift(transform(torch.fft.ifftshift(array, dim=axes), dim=axes, norm="ortho"), dim=axes)
+
+
+def noisy(kspace, generator):
+    """Coils whose noise is unlike and correlated, and samples of it."""
+    coils = len(kspace)
+    mixing = torch.eye(coils, dtype=torch.complex64) + 0.2 * torch.randn(coils, coils, generator=generator)
+    mixing = 5e-3 * torch.linspace(0.5, 3, coils)[:, None] * mixing
+
+    def noise(count):
+        return mixing @ torch.randn(coils, count, dtype=torch.complex64, generator=generator)
+
+    samples = noise(4000)
+    return kspace + noise(kspace[0].numel()).reshape(kspace.shape), samples
+
+
+def mrd_scans(image, maps, folder):
+    """Files of the phantom: every third line and separate calibration, of coils with unlike noise and readouts twice as
+    long; spokes; three slices, the phantom turned in each, with the upper fifth of k-space left out."""
+    generator = torch.Generator().manual_seed(1)
+    wide = torch.nn.functional.pad(maps * image, (SIZE // 2, SIZE // 2))
+    kspace, noise = noisy(centred(torch.fft.fftn, wide, (-2, -1)), generator)
+    lines = [mrd_files.line(noise, flags=[mrd_files.ismrmrd.ACQ_IS_NOISE_MEASUREMENT])]
+    lines += [mrd_files.line(kspace[:, y], y) for y in range(0, SIZE, 2)]
+    calibration = [mrd_files.ismrmrd.ACQ_IS_PARALLEL_CALIBRATION]
+    lines += [mrd_files.line(kspace[:, y], y, flags=calibration) for y in range(SIZE // 2 - 12, SIZE // 2 + 12)]
+    whole, shown = (1, SIZE, 2 * SIZE), (1, SIZE, SIZE)
+    mrd_files.write(folder / "grid.h5", mrd_files.header(whole, shown, pixel=2.0), lines)
+
+    angle = torch.arange(50)[:, None] * (math.pi * (3 - math.sqrt(5)))
+    radius = torch.arange(2 * SIZE) / (2 * SIZE) - 0.5
+    trajectory = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1)  # x first
+    spokes = NonCartesianMRI(trajectory.flip(-1), maps[None]).A(image[None, None])[0]
+    lines = [mrd_files.line(spokes[:, i], trajectory=trajectory[i]) for i in range(len(spokes[0]))]
+    mrd_files.write(folder / "radial.h5", mrd_files.header(shown, trajectory="radial"), lines)
+
+    lines = []
+    for number in range(3):
+        kspace = centred(torch.fft.fftn, maps * image.rot90(number), (-2, -1))
+        place = {"position": (10, 20, 30 + 5 * number), "read_dir": (0, 1, 0), "phase_dir": (-1, 0, 0), "slice_dir": (0, 0, 1)}
+        lines += [mrd_files.line(kspace[:, y], y, counters={"slice": number}, **place) for y in range(SIZE * 4 // 5)]
+    mrd_files.write(folder / "slices.h5", mrd_files.header(shown), lines)
+
+
+def check_mrd(image, maps, folder):
+    mrd_scans(image, maps, folder)
+    for name, options, bound in (
+        ("grid.h5", [], 0.05),
+        ("grid.h5", ["--coils", "4"], 0.07),
+        ("radial.h5", [], 0.12),
+        ("radial.h5", ["--method", "tv"], 0.12),
+        ("slices.h5", ["--slice", "1"], 0.15),
+    ):
+        first = None
+        for ranks in (1, 2, 3):
+            done = run(folder / name, "-o", folder / "image", *options, "--json", folder / "r.json", ranks=ranks)
+            assert done.returncode == 0, done.stderr
+            found = read_cfl(folder / "image").t()
+            truth = image.rot90(1) if name == "slices.h5" else image
+            found = found * ((found.abs() * truth.abs()).sum() / found.abs().square().sum())  # noise has a scale of its own
+            assert error(found, truth) < bound, (name, options, ranks, error(found, truth))
+            first = found if first is None else first
+            assert (found - first).norm() < 1e-3 * first.norm(), (name, options, ranks)
+            settings = json.loads((folder / "r.json").read_text())
+            assert settings["prewhitened"] == (name == "grid.h5") and settings["slices"] == 1
+            assert settings["coils"] == (4 if "--coils" in options else COILS)
+    # Maps of the coils as they are, in place of ESPIRiT's, are whitened with them.
+    done = run(folder / "grid.h5", "-o", folder / "image", "--maps", folder / "maps")
+    assert done.returncode == 0, done.stderr
+    whitened = error(read_cfl(folder / "image").t(), image)
+    assert whitened < 0.08, whitened
+
+    done = run(folder / "slices.h5", "-o", folder / "volume.nii", ranks=2)
+    assert done.returncode == 0, done.stderr
+    volume = nibabel.load(folder / "volume.nii")
+    assert volume.shape == (SIZE, SIZE, 3)
+    for number in range(3):
+        assert error(torch.tensor(volume.get_fdata()[:, :, number].T), image.rot90(number)) < 0.15
+    # 64 pixels of a millimetre: pixel 32 of slice 1 lies 10 mm to the left, 20 mm back, 35 mm up.
+    assert torch.allclose(torch.tensor(volume.affine @ [SIZE / 2, SIZE / 2, 1, 1]), torch.tensor([-10.0, -20, 35, 1]).double())
+    step = volume.affine[:3, :3].tolist()
+    assert step == [[0, 1, 0], [-1, 0, 0], [0, 0, 5]], step
+
+    for number, name in enumerate(BROKEN):
+        if number % 7 == 0 or "--whole" in sys.argv:
+            write, words = BROKEN[name]
+            write(folder / "broken.h5")
+            for ranks in (1, 2):
+                done = run(folder / "broken.h5", "-o", folder / "b", ranks=ranks)
+                assert done.returncode != 0 and re.search(words, done.stderr), (name, ranks, done.stdout, done.stderr)
+                assert "broken.h5" in done.stderr
 
 
 def main():
@@ -84,6 +185,8 @@ def main():
     assert struct.unpack_from("<3h", header, 42) == (SIZE, SIZE, 1) and struct.unpack_from("<3f", header, 80) == (1, 2, 3)
     assert run(folder / "grid", "-o", folder / "a.png").returncode == 0 and (folder / "a.png").exists()
 
+    check_mrd(image, maps, folder)
+
     write_cfl(folder / "zeros", torch.zeros(SIZE, SIZE, 1, 2))
     write_cfl(folder / "frames", torch.zeros(8, 8, 1, 2, 1, 3))
     write_cfl(folder / "few", trajectory[:, :10].permute(0, 2, 1))
@@ -102,6 +205,12 @@ def main():
         ([folder / "radial", "--trajectory", folder / "few"], "shots and samples"),
         ([folder / "radial", "--trajectory", folder / "grid"], "must be (3, samples, shots)"),
         ([folder / "radial", "--trajectory", folder / "t", "--size", "9"], "--size must have 2 numbers"),
+        ([folder / "radial", "--slice", "1"], "go with ISMRMRD files"),
+        ([folder / "slices.h5", "--slice", "3"], "--slice must be from 0 to 2"),
+        ([folder / "slices.h5", "--contrast", "1"], "no lines of slice 0, contrast 1"),
+        ([folder / "slices.h5", "--trajectory", folder / "t"], "--trajectory goes with BART's files"),
+        ([folder / "grid.h5", "--coils", "7"], "--coils must be at most the 6"),
+        ([folder / "none.h5"], "none.h5"),
     ):
         for ranks in (1, 2):
             done = run(*arguments, "-o", folder / "b", ranks=ranks)

@@ -80,6 +80,34 @@ at::Tensor by_lags(const at::Tensor& projection, std::int64_t coils, std::int64_
   return lags / std::pow(static_cast<double>(kernel), static_cast<double>(axes));
 }
 
+/// The largest box of k-space (N, …) around its centre that was sampled as a whole, of at least `least` and at most
+/// `most` samples along each axis; where nothing was sampled, k-space is zero in every coil.
+at::Tensor sampled_centre(const char* function, const at::Tensor& kspace, std::int64_t least, std::int64_t most) {
+  const at::Tensor sampled = (kspace != 0).any(0).unsqueeze(0);
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(kspace.dim() - 1), least);
+  const auto box = [&](at::Tensor array) {
+    for (std::int64_t axis = 1; axis < kspace.dim(); ++axis) {
+      const std::int64_t count = counts[static_cast<std::size_t>(axis - 1)];
+      array = array.narrow(axis, kspace.size(axis) / 2 - count / 2, count);
+    }
+    return array;
+  };
+  check(box(sampled).all().item<bool>(), function, ": kspace must be sampled, not zero, in its centre of ", least,
+        " samples along each axis");
+  for (bool grows = true; grows;) {
+    grows = false;
+    for (std::size_t axis = 0; axis < counts.size(); ++axis) {
+      if (counts[axis] < std::min(most, kspace.size(static_cast<std::int64_t>(axis) + 1))) {
+        ++counts[axis];
+        const bool full = box(sampled).all().item<bool>();
+        counts[axis] -= full ? 0 : 1;
+        grows = grows || full;
+      }
+    }
+  }
+  return box(kspace);
+}
+
 }  // namespace
 
 at::Tensor espirit_maps(const at::Tensor& kspace, const EspiritOptions& options) {
@@ -94,18 +122,15 @@ at::Tensor espirit_maps(const at::Tensor& kspace, const EspiritOptions& options)
   check(options.crop >= 0.0 && options.crop < 1.0, name, ": crop must lie from 0 to below 1, got ", options.crop);
   check(options.sets >= 1 && options.sets <= coils, name, ": sets must lie between 1 and the number of coils, ", coils,
         ", got ", options.sets);
-  at::Tensor region = kspace.detach().to(at::kComplexDouble);
   for (std::int64_t axis = 1; axis < kspace.dim(); ++axis) {
-    const std::int64_t n = kspace.size(axis);
-    check(n >= 2 * options.kernel - 1, name, ": kspace must have at least ", 2 * options.kernel - 1,
+    check(kspace.size(axis) >= 2 * options.kernel - 1, name, ": kspace must have at least ", 2 * options.kernel - 1,
           " samples along each axis for kernels of ", options.kernel, ", got ", kspace.sizes());
-    const std::int64_t count = std::min(options.calibration, n);
-    region = region.narrow(axis, n / 2 - count / 2, count);
   }
+  const at::Tensor region =
+      sampled_centre(name, kspace.detach(), options.kernel, options.calibration).to(at::kComplexDouble);
   const at::Tensor windows = windows_of(region, options.kernel);
   const auto [energies, kernels] = at::linalg_eigh(at::mm(windows, windows.t().conj()));
   const double largest = energies[-1].item<double>();
-  check(largest > 0.0, name, ": kspace is zero in its centre of ", options.calibration, " samples");
   const at::Tensor kept =
       kernels.index({at::indexing::Slice(), energies >= options.threshold * options.threshold * largest});
   const at::IntArrayRef sizes = kspace.sizes().slice(1);

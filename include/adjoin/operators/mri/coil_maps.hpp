@@ -8,7 +8,8 @@
 namespace adjoin {
 
 struct EspiritOptions {
-  /// Samples of the fully sampled centre of k-space along each axis, and of the kernels in it.
+  /// Samples along each axis of the centre of k-space, fewer where it is sampled in a smaller box alone, and of the
+  /// kernels in it.
   std::int64_t calibration = 24;
   std::int64_t kernel = 6;
   /// Kernels count whose singular value is above this fraction of the largest.
@@ -20,10 +21,10 @@ struct EspiritOptions {
 };
 
 /// Coil maps (sets, N, image) from k-space (N, image), complex, with image = (H, W) or (D, H, W), whose centre, of
-/// index n / 2 along each axis, is fully sampled: the eigenvectors of the operator that the calibration data are fixed
-/// points of. Σ |s|² = 1 over the coils where they are not zero; the first coil's phase is zero. M. Uecker et al.,
-/// "ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI", Magn. Reson. Med. 71, 2014. Throws
-/// InvalidArgument, for a region that is all zeros, too.
+/// index n / 2 along each axis, is fully sampled, and which is zero where it is not: the eigenvectors of the operator
+/// that the calibration data are fixed points of. Σ |s|² = 1 over the coils where they are not zero; the first coil's
+/// phase is zero. M. Uecker et al., "ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI", Magn. Reson.
+/// Med. 71, 2014. Throws InvalidArgument, for a centre smaller than the kernel, too.
 at::Tensor espirit_maps(const at::Tensor& kspace, const EspiritOptions& options = {});
 
 /// Coil maps (N, image) from images of the coils (N, image), complex: the strongest eigenvector of the coils'
