@@ -141,7 +141,7 @@ void ReduceBuffer::provide_shared() {
 }
 
 const at::Tensor& ReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
-  provide_shared();
+  ReduceBuffer::provide_shared();  // those that share results have none, but for small ones
   at::Tensor& result = results_[next_result_];
   next_result_ = 1 - next_result_;
   all_reduce_impl(result, op);
