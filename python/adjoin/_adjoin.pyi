@@ -8,7 +8,7 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'off_resonance_mri', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'subspace_mri', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
 class EnteredCall:
     def __enter__(self) -> None:
         ...
@@ -1154,6 +1154,10 @@ def mpi_communicator(comm: int | None = None, library: str = '', shared_memory: 
     """
     Of all ranks, or of ``comm``, a handle of Fortran's, which belongs to the MPI of this version.
     """
+def off_resonance_mri(trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch.Tensor | numpy.ndarray, field_map: torch.Tensor | numpy.ndarray, times: torch.Tensor | numpy.ndarray, accuracy: float = 0.001, weights: torch.Tensor | numpy.ndarray | None = None, units: str = 'cycles_per_pixel', eps: float = 1e-06) -> LinearPhysics:
+    """
+    NonCartesianMRI of an image whose pixels are off resonance by field_map (image), hertz, at the times of the samples, seconds, which broadcast to the samples: a factor exp(-2 pi i f t) in the sums. By time segmentation (Sutton, Noll and Fessler 2003), with as many segments as make this factor right to accuracy; each costs a NonCartesianMRI. x complex or real (B, 1, image).
+    """
 def ordered_subsets(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
     ...
 def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> PoissonNoise:
@@ -1200,6 +1204,10 @@ def sinc_kernel(factor: int, length: int = 0, dtype: torch.dtype = ...) -> torch
     """
 def single_communicator() -> Communicator:
     ...
+def subspace_mri(trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch.Tensor | numpy.ndarray, basis: torch.Tensor | numpy.ndarray, weights: torch.Tensor | numpy.ndarray | None = None, units: str = 'cycles_per_pixel', eps: float = 1e-06) -> LinearPhysics:
+    """
+    NonCartesianMRI of images that change from shot to shot (the first axis of the trajectory) in the span of K coefficient images x, complex or real (B, K, image), with a basis (shots, K) (Tamir et al. 2017).
+    """
 def sum(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...
 def uniform_noise(a: float, seed: int | None = None) -> UniformNoise:

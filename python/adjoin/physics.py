@@ -38,10 +38,12 @@ from adjoin._adjoin import (
     has_finufft,
     mix_coils,
     motion_kernel,
+    off_resonance_mri,
     poisson_noise,
     prewhitening_matrix,
     root_sum_of_squares,
     sinc_kernel,
+    subspace_mri,
     uniform_noise,
 )
 from adjoin.operators import MatrixFree, as_physics
@@ -77,10 +79,12 @@ __all__ = [
     "has_finufft",
     "mix_coils",
     "motion_kernel",
+    "off_resonance_mri",
     "poisson_noise",
     "prewhitening_matrix",
     "root_sum_of_squares",
     "sinc_kernel",
+    "subspace_mri",
     "uniform_noise",
     "voronoi_density",
 ]

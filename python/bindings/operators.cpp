@@ -8,6 +8,7 @@
 #include "adjoin/operators/inpainting.hpp"
 #include "adjoin/operators/matrix.hpp"
 #include "adjoin/operators/mri/coil_maps.hpp"
+#include "adjoin/operators/mri/modulated_mri.hpp"
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
 #include "adjoin/operators/mri/non_cartesian_mri.hpp"
 #include "adjoin/operators/nufft/density_compensation.hpp"
@@ -140,6 +141,32 @@ weights, which all have gradients.)")
           },
           py::arg("n"), py::arg("by") = "coil",
           "n operators of some of the coils, or of every n-th shot, each: by \"coil\" or \"shot\".");
+  const auto options_of = [](const MaybeTensor& weights, const std::string& units, double eps) {
+    return NonCartesianMRIOptions{
+        .units = frequency_units_from_string(units), .eps = eps, .weights = tensor_of(weights).value_or(at::Tensor())};
+  };
+  m.def(
+      "off_resonance_mri",
+      [options_of](const TensorLike& trajectory, const TensorLike& coil_maps, const TensorLike& field_map,
+                   const TensorLike& times, double accuracy, const MaybeTensor& weights, const std::string& units,
+                   double eps) {
+        return off_resonance_mri(trajectory, coil_maps, field_map, times, accuracy, options_of(weights, units, eps));
+      },
+      py::arg("trajectory"), py::arg("coil_maps"), py::arg("field_map"), py::arg("times"), py::arg("accuracy") = 1e-3,
+      py::arg("weights") = py::none(), py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6,
+      "NonCartesianMRI of an image whose pixels are off resonance by field_map (image), hertz, at the times of the "
+      "samples, seconds, which broadcast to the samples: a factor exp(-2 pi i f t) in the sums. By time segmentation "
+      "(Sutton, Noll and Fessler 2003), with as many segments as make this factor right to accuracy; each costs a "
+      "NonCartesianMRI. x complex or real (B, 1, image).");
+  m.def(
+      "subspace_mri",
+      [options_of](const TensorLike& trajectory, const TensorLike& coil_maps, const TensorLike& basis,
+                   const MaybeTensor& weights, const std::string& units,
+                   double eps) { return subspace_mri(trajectory, coil_maps, basis, options_of(weights, units, eps)); },
+      py::arg("trajectory"), py::arg("coil_maps"), py::arg("basis"), py::arg("weights") = py::none(),
+      py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6,
+      "NonCartesianMRI of images that change from shot to shot (the first axis of the trajectory) in the span of K "
+      "coefficient images x, complex or real (B, K, image), with a basis (shots, K) (Tamir et al. 2017).");
   m.def("has_finufft", &has_finufft,
         "Whether FINUFFT is found, which NonuniformFourier, NonCartesianMRI and density_compensation need.");
   m.def(
