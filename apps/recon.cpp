@@ -148,7 +148,9 @@ Outcome reconstruct(DistributedContext& context, const ReconOptions& options, co
     outcome.history = std::move(result.history);
   }
   seconds["reconstruction"] += clock.lap();
-  outcome.image = shown((x * scale)[0][0], scan.shown_size);
+  // What no coil sees is not known, and not zero in the minimum of every prior.
+  const at::Tensor seen = (maps != 0).any(0);
+  outcome.image = shown((x * scale)[0][0] * seen, scan.shown_size);
   outcome.gridded = shown(gridded[0][0], scan.shown_size);
   outcome.coils = scan.coils;
   return outcome;
