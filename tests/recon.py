@@ -93,7 +93,28 @@ def mrd_scans(image, maps, folder):
     mrd_files.write(folder / "slices.h5", mrd_files.header(shown), lines)
 
 
+def bytes_read(*arguments, ranks):
+    """By each of the ranks that run the program."""
+    shell = ["bash", "-c", '"$@" >&2; sed -n "s/rchar: /read /p" /proc/$$/io', "bash"]
+    done = subprocess.run([MPIRUN, "-n", str(ranks), *shell, PROGRAM, *arguments], capture_output=True, text=True, timeout=120)
+    counts = [int(count) for count in re.findall(r"read (\d+)", done.stdout)]
+    assert len(counts) == ranks, (done.stdout, done.stderr)
+    return counts
+
+
+def check_that_ranks_read_their_own(folder):
+    coils, size = 16, 192
+    kspace = torch.randn(coils, size, size, dtype=torch.complex64)
+    mrd_files.write(folder / "many.h5", mrd_files.header((1, size, size)), mrd_files.grid_lines(kspace.numpy()))
+    samples = 8 * kspace.numel()
+    before = max(bytes_read("info", ranks=2))
+    for ranks in (1, 2, 3):
+        for count in bytes_read("recon", folder / "many.h5", "-o", folder / "b", "--iterations", "1", ranks=ranks):
+            assert abs((count - before) / samples - 1 / ranks) < 0.15, (count, before, samples, ranks)
+
+
 def check_mrd(image, maps, folder):
+    check_that_ranks_read_their_own(folder)
     mrd_scans(image, maps, folder)
     for name, options, bound in (
         ("grid.h5", [], 0.05),

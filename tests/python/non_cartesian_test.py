@@ -1,5 +1,6 @@
 """Fourier sums at any frequencies, and what is made of them: definitions, ranks, and what is said without FINUFFT."""
 
+import copy
 import os
 import pathlib
 import re
@@ -17,7 +18,9 @@ from adjoin.physics import (
     espirit_maps,
     has_finufft,
     mix_coils,
+    off_resonance_mri,
     prewhitening_matrix,
+    subspace_mri,
     voronoi_density,
 )
 
@@ -113,6 +116,34 @@ def test_bad_arguments_are_named():
     ):
         with pytest.raises(adjoin.errors.InvalidArgument, match=words):
             make()
+
+
+def test_scans_of_what_changes_are_spread_over_ranks_and_copied(ctx):
+    trajectory = frequencies(6, 10, 2)
+    maps = randn(4, 9, 8)
+    times = torch.linspace(0.002, 0.02, 10, dtype=torch.float64)
+    field = 40 * randn(9, 8).real
+    basis = randn(6, 3).real
+
+    def off_resonance(coils):
+        return off_resonance_mri(trajectory, coils, field, times, accuracy=1e-6, eps=1e-9)
+
+    def subspace(coils):
+        return subspace_mri(trajectory, coils, basis, eps=1e-9)
+
+    for make, x in ((off_resonance, randn(1, 1, 9, 8)), (subspace, randn(1, 3, 9, 8))):
+        whole = make(maps)
+        y = whole.A(x)
+        assert y.shape == (1, 4, 6, 10)
+        stack = adjoin.distributed.distribute([make(maps[i : i + 1]) for i in range(4)], ctx)
+        parts = stack.A(x)
+        assert torch.allclose(torch.cat(list(parts), 1), y, atol=1e-8)
+        assert torch.allclose(stack.A_adjoint(parts), whole.A_adjoint(y), atol=1e-7)
+        assert torch.equal(copy.deepcopy(whole).A(x), y)
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(whole.A(x).abs().square().sum() / 2, x)
+        assert torch.allclose(gradient, whole.A_adjoint(y), atol=1e-7)
+    assert torch.allclose(y[:, :, 2], NonCartesianMRI(trajectory[2], maps, eps=1e-9).A((x * basis[2, :, None, None]).sum(1, True)))
 
 
 def test_voronoi_cells_are_the_areas_of_samples():
