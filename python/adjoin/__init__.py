@@ -9,7 +9,7 @@ import os
 
 import torch
 
-from adjoin import io, models, optim, physics, solvers
+from adjoin import io, models, optim, physics, solvers, testing
 from adjoin.context import DistributedContext
 from adjoin.distributed import (
     DistributedDataFidelity,
@@ -49,4 +49,5 @@ __all__ = [
     "optim",
     "physics",
     "solvers",
+    "testing",
 ]

@@ -8,7 +8,7 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'off_resonance_mri', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'subspace_mri', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'Finding', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OperatorReport', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'check_operator', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'off_resonance_mri', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'subspace_mri', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
 class EnteredCall:
     def __enter__(self) -> None:
         ...
@@ -532,6 +532,53 @@ class Tomography(LinearPhysics):
     @property
     def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
         ...
+class Finding:
+    """
+    What one check of an operator found.
+    """
+    def __repr__(self) -> str:
+        ...
+    @property
+    def check(self) -> str:
+        """
+        The name of the check, such as "adjoint".
+        """
+    @property
+    def explanation(self) -> str:
+        """
+        What was measured, what is wrong, or why it was not tried.
+        """
+    @property
+    def verdict(self) -> str:
+        """
+        "passed", "failed" or "not tried".
+        """
+class OperatorReport:
+    """
+    The findings of adjoin.testing.check_operator; printed, a report for people.
+    """
+    def __repr__(self) -> str:
+        ...
+    @property
+    def failed(self) -> list[str]:
+        """
+        The names of the checks that failed.
+        """
+    @property
+    def findings(self) -> list[Finding]:
+        """
+        One Finding a check, in the order in which to mend faults.
+        """
+    @property
+    def name(self) -> str:
+        """
+        The operator's name.
+        """
+    @property
+    def passed(self) -> bool:
+        """
+        Whether no check failed.
+        """
 class LoweredPhysics(LinearPhysics):
     """
     A Python operator `original`, for which an operator of ours, the stand-in, does the work. `finish` adds noise and
@@ -1057,6 +1104,10 @@ def bilinear_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
 def box_kernel(size: int, dtype: torch.dtype = ...) -> torch.Tensor:
     """
     The mean of so many pixels along each axis.
+    """
+def check_operator(op: LinearPhysics, x: torch.Tensor | numpy.ndarray, *, others: collections.abc.Sequence[LinearPhysics], dtypes: collections.abc.Sequence[torch.dtype], batches: bool, tol: float, seed: int, params: dict) -> OperatorReport:
+    """
+    As adjoin.testing.check_operator, without raising.
     """
 def children_mark() -> str:
     """

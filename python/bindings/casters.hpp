@@ -123,5 +123,6 @@ void bind_optim(py::module_& m);
 void bind_models(py::module_& m);
 void bind_io(py::module_& m);
 void bind_solvers(py::module_& m);
+void bind_testing(py::module_& m);
 
 }  // namespace adjoin::python

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_adjoin, m) {
   bindings::bind_solvers(m);
   bindings::bind_physics(m);
   bindings::bind_operators(m);
+  bindings::bind_testing(m);
   bindings::bind_lowered(m);
   bindings::bind_flat(m);
   bindings::bind_distributed(m);

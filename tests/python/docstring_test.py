@@ -16,6 +16,7 @@ import pytest
         "physics",
         "solvers",
         "tensor_list",
+        "testing",
     ],
 )
 def test_examples_in_docstrings_show_what_happens(ctx, name):
