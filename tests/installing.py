@@ -76,6 +76,10 @@ def run_package(work, arguments):
             environment["PATH"] += f":{arguments.mpirun.parent}"
         shell(text, work / "sources" if where == "beside the build folder" else project, environment)
     subprocess.run([project / "build/program"], env=environment, check=True, timeout=60)
+    # An operator outside the library, docs/writing_an_operator.md.
+    own = shutil.copytree(ROOT / "examples/own_operator", work / "own_operator")
+    python = f"-DPython_EXECUTABLE={sys.executable}"
+    shell(f"cmake -S . -B build -DCMAKE_PREFIX_PATH=$PREFIX {python} && cmake --build build", own, environment)
     check_installation(work / "prefix")
 
 

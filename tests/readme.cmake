@@ -1,7 +1,11 @@
-# cmake -DROOT=<sources> -P readme.cmake: the README shows examples/quick_start.cpp as it is.
-file(READ "${ROOT}/README.md" readme)
-file(READ "${ROOT}/examples/quick_start.cpp" program)
-string(FIND "${readme}" "${program}" place)
-if(place EQUAL -1)
-  message(FATAL_ERROR "The program in README.md is not examples/quick_start.cpp")
-endif()
+# cmake -DROOT=<sources> -P readme.cmake: pages show programs as they are.
+function(adjoin_shows page program)
+  file(READ "${ROOT}/${page}" text)
+  file(READ "${ROOT}/${program}" code)
+  string(FIND "${text}" "${code}" place)
+  if(place EQUAL -1)
+    message(FATAL_ERROR "The program in ${page} is not ${program}")
+  endif()
+endfunction()
+adjoin_shows(README.md examples/quick_start.cpp)
+adjoin_shows(docs/writing_an_operator.md examples/own_operator/shift.cpp)

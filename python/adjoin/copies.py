@@ -26,7 +26,7 @@ def remade(kind: type, maker: str, operands: tuple[Any, ...], arguments: dict[st
     """
     from adjoin.operators import as_physics
 
-    make: Any = as_physics if maker == "as_physics" else getattr(_adjoin, maker)
+    make: Any = as_physics if maker == "as_physics" else getattr(_adjoin, maker, kind)
     is_derived = isinstance(make, type) and kind is not make and issubclass(kind, make)
     if is_derived:
         made = make.__new__(kind)

@@ -3,23 +3,18 @@
 import numpy
 import pytest
 import torch
+from specimens import SPECIMENS, drawn
 from support import Scaling
 
 import adjoin
 from adjoin import InvalidArgument, optim, solvers
 from adjoin.physics import (
     Blur,
-    ChannelMixing,
     Diagonal,
     Downsampling,
-    FilterBank,
     Inpainting,
     Matrix,
     MatrixFree,
-    MultiCoilMRI,
-    NonCartesianMRI,
-    NonuniformFourier,
-    SampledProjection,
     Tomography,
     as_physics,
     gaussian_kernel,
@@ -46,35 +41,15 @@ LAYOUTS = {
 }
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 
-# Makes an operator of arrays or of the same tensors.
-MAKERS = {
-    "Blur": lambda of: Blur(of(rng_array(1, 1, 3, 3)), padding="circular"),
-    "ChannelMixing": lambda of: ChannelMixing(of(rng_array(2, 1))),
-    "Diagonal": lambda of: Diagonal(of(rng_array(8, 8))),
-    "Downsampling": lambda of: Downsampling(of(rng_array(1, 1, 3, 3)), image_size=(8, 8)),
-    "FilterBank": lambda of: FilterBank(of(rng_array(2, 1, 3, 3))),
-    "Inpainting": lambda of: Inpainting(of(rng_array(8, 8) > 0.5)),
-    "Matrix": lambda of: Matrix(of(rng_array(5, 64)), (1, 8, 8)),
-    "MultiCoilMRI": lambda of: MultiCoilMRI(of(rng_array(8, 8)), of(rng_array(1, 2, 8, 8) + 1j)),
-    "NonCartesianMRI": lambda of: NonCartesianMRI(of(rng_array(9, 2) / 2), of(rng_array(1, 2, 8, 8) + 1j), of(rng_array(9))),
-    "NonuniformFourier": lambda of: NonuniformFourier(of(rng_array(9, 2) / 2), (8, 8)),
-    "SampledProjection": lambda of: SampledProjection(of(rng_array(2, 6, 5, 2)), (8, 8), weights=of(rng_array(8, 8))),
-    "Tomography": lambda of: Tomography(of(numpy.arange(5)), (8, 8)),
-}
-
-
-def rng_array(*shape):
-    return numpy.random.default_rng(sum(shape)).random(shape)
-
 
 @every_layout
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", SPECIMENS)
 def test_operators_are_made_of_arrays_and_applied_to_arrays(name, layout):
-    channels = 2 if name in ("MultiCoilMRI", "NonCartesianMRI") else 1
-    image = rng_array(1, channels, 8, 8)
-    right = MAKERS[name](torch.from_numpy)
+    make, shape = SPECIMENS[name]
+    image = drawn(*shape)
+    right = make(torch.from_numpy)
     y = right.A(torch.from_numpy(image))
-    operator = MAKERS[name](layout)
+    operator = make(layout)
     got = operator.A(layout(image))
     assert isinstance(got, torch.Tensor) and torch.allclose(got, y)
     for method in ("A_adjoint", "A_A_adjoint"):
@@ -96,7 +71,7 @@ def test_an_array_is_not_changed_and_not_kept_by_results():
 
 
 def test_parameters_of_a_call_are_arrays():
-    blur, kernel = Blur(torch.ones(1, 1, 3, 3)), rng_array(1, 1, 3, 3)
+    blur, kernel = Blur(torch.ones(1, 1, 3, 3)), drawn(1, 1, 3, 3)
     x = torch.rand(1, 1, 8, 8, dtype=torch.float64)
     assert torch.equal(blur.A(x, filter=kernel), blur.A(x, filter=torch.from_numpy(kernel)))
     blur.update(filter=kernel)
