@@ -21,12 +21,16 @@ from adjoin.distributed import (
     measure_costs,
 )
 from adjoin.errors import CallDisagreement, CommunicationError, Error, InvalidArgument, OperatorFailure, RankFailure
+from adjoin.launching import launch
+from adjoin.notebook import draw_progress_in_cells
 from adjoin.tensor_list import TensorList
 
 __version__ = "0.1.0"
 
 # The threads of OpenMP do not come along into a forked child, which would wait for them for ever.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+draw_progress_in_cells()
 
 __all__ = [
     "CallDisagreement",
@@ -44,6 +48,7 @@ __all__ = [
     "TensorList",
     "distribute",
     "io",
+    "launch",
     "measure_costs",
     "models",
     "optim",

@@ -9,6 +9,9 @@ namespace adjoin::python {
 /// A function of adjoin.copies.
 inline py::object copies(const char* function) { return py::module_::import("adjoin.copies").attr(function); }
 
+/// A function of adjoin.notebook.
+inline py::object notebook(const char* function) { return py::module_::import("adjoin.notebook").attr(function); }
+
 /// The result of __reduce__ of `self`, which `maker` makes of operands and arguments; `models` has by
 /// name the setters of what the object has got since, such as a noise model. Attributes of a class that the user
 /// derived go along.

@@ -1,11 +1,14 @@
 #include "adjoin/solvers/progress.hpp"
 
+#include <c10/util/StringUtil.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 namespace adjoin {
@@ -13,10 +16,24 @@ namespace adjoin {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Show = std::function<void(const std::string&)>;
+
+std::mutex mutex;
+std::shared_ptr<const Show> shown_by;  // null for standard error
+
+std::shared_ptr<const Show> current_show() {
+  const std::lock_guard lock(mutex);
+  return shown_by;
+}
+
+void show_on_terminal(const std::string& line) {
+  std::fputs(("\r\033[K" + line).c_str(), stderr);
+  std::fflush(stderr);
+}
 
 class ProgressBar {
  public:
-  explicit ProgressBar(std::string title) : title_(std::move(title)) {}
+  ProgressBar(std::string title, Show show) : title_(std::move(title)), show_(std::move(show)) {}
   ~ProgressBar() { erase(); }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -40,21 +57,22 @@ class ProgressBar {
     const double left = seconds / info.iteration * (info.max_iter - info.iteration);
     const std::string bar =
         std::string(static_cast<std::size_t>(filled), '#') + std::string(static_cast<std::size_t>(width - filled), '.');
-    std::fprintf(stderr, "\r\033[K%s [%s] %d/%d, residual %.2e, %.1f s left at most", title_.c_str(), bar.c_str(),
-                 info.iteration, info.max_iter, info.relative_residual, left);
-    std::fflush(stderr);
+    std::array<char, 96> numbers;
+    std::snprintf(numbers.data(), numbers.size(), " %d/%d, residual %.2e, %.1f s left at most", info.iteration,
+                  info.max_iter, info.relative_residual, left);
+    show_(c10::str(title_, " [", bar, "]", numbers.data()));
     drawn_ = true;
   }
 
   void erase() {
     if (drawn_) {
-      std::fputs("\r\033[K", stderr);
-      std::fflush(stderr);
+      show_("");
       drawn_ = false;
     }
   }
 
   std::string title_;
+  Show show_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_drawn_;
   bool drawn_ = false;
@@ -63,14 +81,21 @@ class ProgressBar {
 }  // namespace
 
 Monitor progress_bar(std::string title) {
-  if (isatty(STDERR_FILENO) == 0) {
+  const auto show = current_show();
+  if (show == nullptr && isatty(STDERR_FILENO) == 0) {
     return [](const IterationInfo&) { return true; };
   }
   // The copies of the monitor share the bar; the last of them erases it.
-  return [bar = std::make_shared<ProgressBar>(std::move(title))](const IterationInfo& info) {
+  auto bar = std::make_shared<ProgressBar>(std::move(title), show != nullptr ? *show : Show(&show_on_terminal));
+  return [bar = std::move(bar)](const IterationInfo& info) {
     bar->update(info);
     return true;
   };
+}
+
+void show_progress_by(std::function<void(const std::string& line)> show) {
+  const std::lock_guard lock(mutex);
+  shown_by = show ? std::make_shared<const Show>(std::move(show)) : nullptr;
 }
 
 }  // namespace adjoin
