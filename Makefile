@@ -70,9 +70,12 @@ bench-peers: configure ## the same beside deepinv and PyLops-MPI, in turn
 
 format: setup ## rewrite the sources in the house style
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format -i
+	ruff check --fix . && ruff format .
 
-check: configure ## formatting, the include graph, and that every public header stands alone
+check: configure ## formatting, Python's style and types, the include graph, and that every public header stands alone
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror
+	ruff check . && ruff format --check .
+	python -m mypy
 	python scripts/check_includes.py
 	ninja -C $(BUILD) -j $(JOBS) adjoin_headers
 

@@ -21,6 +21,13 @@ PLAINER = {
     "*args, ": "*args: typing.Any, ",
     "info: SolveInfo": "info: SolveInfo | None",
 }
+# What pybind11 leaves open.
+WHOLE = {
+    "dict": "dict[str, typing.Any]",
+    "list": "list[typing.Any]",
+    "tuple": "tuple[typing.Any, ...]",
+    "os.PathLike": "os.PathLike[str]",
+}
 
 
 def generate():
@@ -30,6 +37,8 @@ def generate():
         text = pathlib.Path(folder, "adjoin", "_adjoin.pyi").read_text()
     for pybind11, plain in PLAINER.items():
         text = text.replace(pybind11, plain)
+    for bare, whole in WHOLE.items():
+        text = re.sub(rf"(: |-> |\| |\[|, ){re.escape(bare)}(?=[],:)|\s=])", rf"\1{whole}", text)
     return text
 
 

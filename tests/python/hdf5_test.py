@@ -137,7 +137,7 @@ def test_values_that_were_never_written(tmp_path, version):
         part[6:12] = 2.0
         grown = file.create_dataset("grown", data=values((10, 10)), chunks=(4, 4), maxshape=(None, None), fillvalue=3.0)
         grown.resize((7, 17))
-        empty = file.create_dataset("empty", (3, 0, 2), "f8")
+        file.create_dataset("empty", (3, 0, 2), "f8")
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_chunk((2, 2))
         plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)

@@ -79,7 +79,7 @@ def check_cell(world: World, call_name: str, fault_name: str) -> str | None:
         return f"{what}: not the same on all ranks, {errors}"
     if expected == RAISES and errors[0] is None:
         return f"{what}: no exception"
-    others = {e for e in errors[:-1]}
+    others = set(errors[:-1])
     if len(others) > 1:
         return f"{what}: unlike errors, {errors}"
     return None
