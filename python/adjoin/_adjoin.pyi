@@ -8,7 +8,7 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'Finding', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OperatorReport', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'check_operator', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'off_resonance_mri', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'sinc_kernel', 'single_communicator', 'subspace_mri', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'Finding', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OperatorReport', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'check_operator', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'off_resonance_mri', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'show_progress_by', 'sinc_kernel', 'single_communicator', 'subspace_mri', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
 class EnteredCall:
     def __enter__(self) -> None:
         ...
@@ -17,7 +17,7 @@ class EnteredCall:
 class Communicator:
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         ...
-    def all_gather_bytes(self, data: bytes) -> list:
+    def all_gather_bytes(self, data: bytes) -> list[typing.Any]:
         ...
     def all_reduce(self, tensor: torch.Tensor, op: str = 'sum') -> None:
         ...
@@ -59,7 +59,7 @@ class Communicator:
         How many collectives this rank has begun or refused: unchanged where a call has failed before the other ranks could hear of it.
         """
     @property
-    def counters(self) -> dict:
+    def counters(self) -> dict[str, typing.Any]:
         ...
     @property
     def description(self) -> str:
@@ -95,20 +95,33 @@ class DistributedContext:
     def device(self) -> torch.device:
         ...
 class SolverResult:
+    """
+    The solution that a solver found, and how it ended.
+    """
     def __repr__(self) -> str:
+        ...
+    def _repr_html_(self) -> typing.Any:
         ...
     @property
     def iterations(self) -> int:
-        ...
+        """
+        How many iterations it took.
+        """
     @property
     def reason(self) -> str:
-        ...
+        """
+        Why it ended: "converged", "iteration limit", "breakdown", "stagnated", "ill-conditioned" or "stopped by the monitor".
+        """
     @property
     def relative_residuals(self) -> list[float]:
-        ...
+        """
+        One an item, as the recurrence estimates them.
+        """
     @property
     def x(self) -> torch.Tensor:
-        ...
+        """
+        The solution, of the dtype of x0 where that was given, else of the right-hand side.
+        """
 class SolveInfo:
     """
     How a solve ended whose result is the solution alone: pass one as `info` and read it afterwards. A
@@ -118,15 +131,23 @@ class SolveInfo:
         ...
     def __repr__(self) -> str:
         ...
+    def _repr_html_(self) -> typing.Any:
+        ...
     @property
     def iterations(self) -> int:
-        ...
+        """
+        How many iterations it took.
+        """
     @property
     def reason(self) -> str:
-        ...
+        """
+        Why it ended: "converged", "iteration limit", "breakdown", "stagnated", "ill-conditioned" or "stopped by the monitor".
+        """
     @property
     def relative_residuals(self) -> list[float]:
-        ...
+        """
+        One an item, as the recurrence estimates them.
+        """
 class Physics:
     """
     A measurement model y = sensor(noise(A(x))).
@@ -134,20 +155,33 @@ class Physics:
     Images x are tensors (B, C, …) or NumPy arrays, which count as tensors on the CPU; results are tensors. Keyword arguments
     of a call stand for the operator's own parameters (see parameter_names) in that call; unknown ones raise
     adjoin.InvalidArgument. Operators can be copied, pickled and saved by torch.save, with noise and sensor.
+    
+    :raises adjoin.InvalidArgument: from every method, naming the argument, for a tensor of the wrong shape, dtype or device and
+        for keyword arguments that the operator does not take.
     """
     def A(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
         Measurements without noise.
+        
+        :param x: an image.
+        :return: A(x), of the precision and on the device of x.
         """
     def A_vjp(self, x: torch.Tensor | numpy.ndarray, v: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
-        J(x)ᵀ v, of the shape of x, for v of the shape of A(x).
+        The vector-Jacobian product, the adjoint of A's derivative.
+        
+        :param x: an image.
+        :param v: a tensor of the shape of A(x).
+        :return: J(x)ᵀ v, of the shape and dtype of x; for linear operators A_adjoint(v), its real part where x is real.
         """
     def __call__(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
-        The same as forward.
+        As forward.
+        
+        :param x: an image.
+        :return: sensor(noise(A(x))).
         """
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     def __repr__(self) -> str:
         ...
@@ -158,38 +192,57 @@ class Physics:
     def forward(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
         Measurements with noise and sensor response.
+        
+        :param x: an image.
+        :return: sensor(noise(A(x))).
         """
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[str, typing.Any]) -> None:
         """
-        Replaces the tensors that state_dict names, all of them.
+        Replaces the operator's tensors.
+        
+        :param state_dict: all of them, as state_dict() gives them; other names raise.
         """
-    def recipe(self) -> tuple:
+    def recipe(self) -> tuple[typing.Any, ...]:
         """
-        (maker, operands, arguments): how another such operator is made.
+        How another such operator is made, for copies.
+        
+        :return: (maker, operands, arguments).
         """
     def set_noise_model(self, noise_model: typing.Any) -> None:
         """
-        Sets what forward adds: gaussian_noise(…) and the like, or any callable of a tensor; None for nothing.
+        Sets what forward adds.
+        
+        :param noise_model: gaussian_noise(…) and the like, or any callable of a tensor; None for nothing.
         """
     def set_sensor_model(self, sensor_model: typing.Any) -> None:
         """
-        Sets what forward applies last, a callable of a tensor; None for nothing.
+        Sets what forward applies last.
+        
+        :param sensor_model: a callable of a tensor; None for nothing.
         """
     def state_dict(self) -> typing.Any:
         """
-        The operator's tensors by name; those of the operands of sums and products begin with their places.
+        The operator's tensors.
+        
+        :return: tensors by name; the names of those of the operands of sums and products begin with their places.
         """
     def to(self, device: typing.Any = None, dtype: typing.Any = None) -> typing.Any:
         """
-        Moves the operator's tensors to a device and converts them to a precision, in place; complex ones stay complex.
+        Moves the operator's tensors to a device and converts them to a precision, in place.
+        
+        :param device: a torch.device or its name; None leaves them where they are.
+        :param dtype: a floating-point or complex torch.dtype, also in place of the device; complex tensors stay complex.
+        :return: the operator itself.
         """
     def update(self, **kwargs: typing.Any) -> None:
         """
-        Replaces parameters (such as filter or mask) for all later calls.
+        Replaces parameters, by name, (such as filter or mask) for all later calls; see parameter_names.
         """
     @property
     def name(self) -> str:
-        ...
+        """
+        The name of the class, as messages have it.
+        """
     @property
     def noise_model(self) -> typing.Any:
         """
@@ -213,25 +266,47 @@ class LinearPhysics(Physics):
     """
     def A_A_adjoint(self, y: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
-        A Aᵀ y, of the shape of y.
+        The adjoint, then the operator.
+        
+        :param y: measurements, of the shape of A(x).
+        :return: A Aᵀ y, of the shape of y.
         """
     def A_adjoint(self, y: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
-        Aᵀ y.
+        The adjoint, the conjugate transpose for complex operators.
+        
+        :param y: measurements, of the shape of A(x).
+        :return: Aᵀ y, of the shape of x.
+        :raises adjoin.InvalidArgument: also where y does not tell the size of the image; A_adjoint_for is given one.
         """
     def A_adjoint_A(self, x: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
-        Aᵀ A x, of the shape of x.
+        The normal operator.
+        
+        :param x: an image.
+        :return: Aᵀ A x, of the shape of x.
         """
     def A_adjoint_for(self, y: torch.Tensor | numpy.ndarray, image: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> torch.Tensor:
         """
-        Aᵀ y for images of the sizes, dtype and device of `image`.
+        The adjoint for images of given sizes.
+        
+        :param y: measurements, of the shape of A(image).
+        :param image: gives sizes, dtype and device; its values do not count.
+        :return: Aᵀ y, of the shape of `image`.
         """
     def A_dagger(self, y: torch.Tensor | numpy.ndarray, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, info: SolveInfo | None = None, **kwargs: typing.Any) -> torch.Tensor:
         """
-        The minimum-norm least-squares solution of A x = y: a closed form where there is one, else by `solver`,
-        "CG", "LSQR", "LSMR", "BiCGStab" or "MINRES", to the relative tolerance `tol`; `init` is the start, zero by default. A
-        SolveInfo as `info` is told how the solve ended.
+        The minimum-norm least-squares solution of A x = y: a closed form where there is one, else by iteration.
+        
+        :param y: measurements, of the shape of A(x).
+        :param solver: "CG", "LSQR", "LSMR", "BiCGStab" or "MINRES".
+        :param max_iter: the most iterations.
+        :param tol: the relative tolerance of the solver's stopping rule.
+        :param verbose: whether to draw a progress bar.
+        :param init: the start, of the image's shape and dtype, by default zero; closed forms are not used with one.
+        :param info: a SolveInfo that is told how the solve ended.
+        :return: argmin ‖A x − y‖, which differentiates with respect to y and the operator's tensors.
+        :raises adjoin.Error: where NaN or infinity comes up, naming the iteration.
         """
     def __add__(self, arg0: LinearPhysics) -> LinearPhysics:
         ...
@@ -249,24 +324,46 @@ class LinearPhysics(Physics):
         ...
     def adjointness_test(self, u: torch.Tensor | numpy.ndarray, seed: int = 0, **kwargs: typing.Any) -> float:
         """
-        |⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for a random v: of the order of the dtype's precision.
+        How far A_adjoint is from the adjoint; adjoin.testing.check_operator tries more, and explains.
+        
+        :param u: an image.
+        :param seed: of the random measurements v.
+        :return: |⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖), of the order of the dtype's precision.
         """
     def compute_sqnorm(self, x0: torch.Tensor | numpy.ndarray, *, max_iter: int = 50, tol: float = 0.001, verbose: bool = False, **kwargs: typing.Any) -> float:
         """
-        ‖A‖² to a relative accuracy of tol; x0 gives shape, dtype and device of an image.
+        The squared spectral norm, by Lanczos where it is not known in closed form.
+        
+        :param x0: an image, which gives shape, dtype and device.
+        :param max_iter: the most steps.
+        :param tol: the relative accuracy.
+        :param verbose: whether to draw a progress bar.
+        :return: ‖A‖².
         """
     def prox_l2(self, z: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: typing.Any, solver: str = 'CG', max_iter: int = 100, tol: float = 1e-06, verbose: bool = False, init: torch.Tensor | numpy.ndarray | None = None, info: SolveInfo | None = None, **kwargs: typing.Any) -> torch.Tensor:
         """
-        argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of z; `gamma` is a number, or a tensor of one or of one for
-        each item of the batch; options as of A_dagger.
+        The proximal operator of γ/2 ‖A x − y‖².
+        
+        :param z: an image.
+        :param y: measurements, of the shape of A(z).
+        :param gamma: γ > 0, a number, or a tensor of one or of one for each item of the batch.
+        :param solver: as of A_dagger, as are max_iter, tol, verbose, init and info.
+        :return: argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape of z, which differentiates with respect to z, y and γ, too.
+        :raises adjoin.Error: where NaN or infinity comes up, naming the iteration.
         """
     def sqnorm_bounds(self, x0: torch.Tensor | numpy.ndarray, *, max_iter: int = 50, **kwargs: typing.Any) -> tuple[float, float]:
         """
-        Lower and upper bound of ‖A‖².
+        Proven bounds of the squared spectral norm.
+        
+        :param x0: an image, which gives shape, dtype and device.
+        :param max_iter: the steps of Lanczos, at least 24.
+        :return: (lower, upper); the upper one fails with probability 1e-6.
         """
     @property
     def T(self) -> LinearPhysics:
-        ...
+        """
+        The adjoint as an operator.
+        """
 class GaussianNoise:
     """
     y + sigma n, n standard normal.
@@ -275,7 +372,7 @@ class GaussianNoise:
         """
         Noisy measurements, of the shape and dtype of y.
         """
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     def __repr__(self) -> str:
         ...
@@ -296,7 +393,7 @@ class PoissonNoise:
         """
         Noisy measurements, of the shape and dtype of y.
         """
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     def __repr__(self) -> str:
         ...
@@ -317,7 +414,7 @@ class UniformNoise:
         """
         Noisy measurements, of the shape and dtype of y.
         """
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     def __repr__(self) -> str:
         ...
@@ -344,7 +441,9 @@ class Blur(LinearPhysics):
         ...
     @property
     def filter(self) -> torch.Tensor:
-        ...
+        """
+        The kernel, as it was given.
+        """
 class ChannelMixing(LinearPhysics):
     """
     y_m = Σ M_mn x_n over the channels of x, with a matrix M (m, n), real or complex.
@@ -355,7 +454,9 @@ class ChannelMixing(LinearPhysics):
         ...
     @property
     def matrix(self) -> torch.Tensor:
-        ...
+        """
+        M (m, n).
+        """
 class Diagonal(LinearPhysics):
     """
     y = w · x, entry by entry, with weights w that are broadcast to the shape of x.
@@ -364,18 +465,22 @@ class Diagonal(LinearPhysics):
     """
     @typing.overload
     def __init__(self, factor: float) -> None:
-        ...
+        """
+        factor: the number that it multiplies by.
+        """
     @typing.overload
     def __init__(self, weights: torch.Tensor | numpy.ndarray) -> None:
         ...
     @property
     def weights(self) -> torch.Tensor:
-        ...
+        """
+        The weights, as they were given.
+        """
 class Downsampling(LinearPhysics):
     """
     Every factor-th pixel of each spatial axis of the filtered image.
     
-    Padding and filter as of Blur, no filter takes the pixels as they are. `image_size` is the spatial size of the images,
+    `padding` and `filter` as of Blur, no filter takes the pixels as they are. `image_size` is the spatial size of the images,
     which measurements do not tell: without it, A_adjoint(y) and A_dagger(y) raise, and what is given an image works.
     Parameter filter.
     """
@@ -392,7 +497,9 @@ class FilterBank(LinearPhysics):
         ...
     @property
     def filters(self) -> torch.Tensor:
-        ...
+        """
+        The kernels (K, 1, …).
+        """
 class Inpainting(Diagonal):
     """
     y = mask · x; the mask is broadcast to the shape of x. Or keeps pixels at random.
@@ -408,7 +515,9 @@ class Inpainting(Diagonal):
         ...
     @property
     def mask(self) -> torch.Tensor:
-        ...
+        """
+        The mask, as it was given or drawn.
+        """
 class Matrix(LinearPhysics):
     """
     y = M x for a matrix M (m, n), real or complex.
@@ -420,7 +529,9 @@ class Matrix(LinearPhysics):
         ...
     @property
     def matrix(self) -> torch.Tensor:
-        ...
+        """
+        M (m, n).
+        """
 class MultiCoilMRI(LinearPhysics):
     """
     Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n and the centred Fourier transform F.
@@ -434,14 +545,21 @@ class MultiCoilMRI(LinearPhysics):
         ...
     def split(self, n: int) -> list[LinearPhysics]:
         """
-        n operators of some of the coils each, whose stack is this operator.
+        Operators of some of the coils each, whose stack is this operator.
+        
+        :param n: how many operators.
+        :return: a list; each has neighbouring coils.
         """
     @property
     def coil_maps(self) -> torch.Tensor:
-        ...
+        """
+        The coil maps (b, N, …).
+        """
     @property
     def mask(self) -> torch.Tensor:
-        ...
+        """
+        The mask, as it was given; ones for None.
+        """
 class NonuniformFourier(LinearPhysics):
     """
     Fourier sums at any frequencies: y_j = Σ_n x_n exp(−2πi k_j·(n − N // 2)) / √ΠN. By FINUFFT (pip install finufft).
@@ -455,14 +573,21 @@ class NonuniformFourier(LinearPhysics):
         ...
     def split(self, n: int) -> list[LinearPhysics]:
         """
-        n operators of every n-th shot each, the first axis of the trajectory.
+        Operators of some of the shots each, whose stack is this operator.
+        
+        :param n: how many operators.
+        :return: a list; operator i has shots i, i + n, …, along the first axis of the trajectory.
         """
     @property
     def image_size(self) -> list[int]:
-        ...
+        """
+        (H, W) or (D, H, W).
+        """
     @property
     def trajectory(self) -> torch.Tensor:
-        ...
+        """
+        (…, axes), in cycles a pixel.
+        """
 class NonCartesianMRI(LinearPhysics):
     """
     Parallel MRI along a trajectory: y_n = weights · F(s_n · x) with coil maps s_n and Fourier sums F.
@@ -477,17 +602,27 @@ class NonCartesianMRI(LinearPhysics):
         ...
     def split(self, n: int, by: str = 'coil') -> list[LinearPhysics]:
         """
-        n operators of some of the coils, or of every n-th shot, each: by "coil" or "shot".
+        Operators of some of the coils or shots each, whose stack is this operator.
+        
+        :param n: how many operators.
+        :param by: "coil", neighbouring ones, or "shot", every n-th.
+        :return: a list.
         """
     @property
     def coil_maps(self) -> torch.Tensor:
-        ...
+        """
+        The coil maps (b, N, …).
+        """
     @property
     def trajectory(self) -> torch.Tensor:
-        ...
+        """
+        (…, axes), in cycles a pixel.
+        """
     @property
     def weights(self) -> torch.Tensor | None:
-        ...
+        """
+        The weights of the samples, or None.
+        """
 class SampledProjection(LinearPhysics):
     """
     Sums of an image over the samples of lines, as those of a rotated image down its columns.
@@ -501,10 +636,14 @@ class SampledProjection(LinearPhysics):
         ...
     @property
     def grid(self) -> torch.Tensor:
-        ...
+        """
+        (views, samples, lines, 2).
+        """
     @property
     def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
-        ...
+        """
+        (H, W).
+        """
 class Tomography(LinearPhysics):
     """
     Line integrals along parallel rays at `angles` (degrees).
@@ -517,21 +656,32 @@ class Tomography(LinearPhysics):
         ...
     def fbp(self, y: torch.Tensor | numpy.ndarray, filter: str = 'ramp', padding: str = 'zeros') -> torch.Tensor:
         """
-        Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann.
+        Filtered backprojection. Angles may be uneven, repeated and of several turns.
         
-        Angles may be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end within
-        the detector as those of a cylinder. Warns where directions are missing or the detector is too short.
+        :param y: sinograms (B, C, angles, detectors).
+        :param filter: "ramp", "shepp_logan", "cosine", "hamming" or "hann".
+        :param padding: "zeros", or "extrapolate", which continues projections that do not end within the detector as those of a
+            cylinder.
+        :return: images (B, C, H, W). Warns where directions are missing or the detector is too short.
+        :raises adjoin.InvalidArgument: for sinograms of other sizes and names that are not known.
         """
     def split(self, n: int) -> list[LinearPhysics]:
         """
-        n operators of some of the angles each.
+        Operators of some of the angles each, whose stack is this operator.
+        
+        :param n: how many operators.
+        :return: a list; operator i has angles i, i + n, ….
         """
     @property
     def angles(self) -> list[float]:
-        ...
+        """
+        In degrees.
+        """
     @property
     def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
-        ...
+        """
+        (H, W).
+        """
 class Finding:
     """
     What one check of an operator found.
@@ -558,6 +708,8 @@ class OperatorReport:
     The findings of adjoin.testing.check_operator; printed, a report for people.
     """
     def __repr__(self) -> str:
+        ...
+    def _repr_html_(self) -> typing.Any:
         ...
     @property
     def failed(self) -> list[str]:
@@ -676,25 +828,64 @@ class DataFidelity:
     A fidelity of one's own derives from it and defines fn(u, y), a number or scalar tensor, and, as far as they are needed,
     grad(u, y) (else by automatic differentiation of fn), prox(u, y, gamma) = argmin_v gamma d(v, y) + 1/2 ‖v − u‖² and
     lipschitz(), of the gradient.
+    
+    :raises adjoin.InvalidArgument: from every method, for measurements of different shapes, and where what it needs is not
+        defined.
     """
     def __init__(self) -> None:
         ...
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     def __repr__(self) -> str:
         ...
     def fn(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray) -> torch.Tensor:
-        ...
+        """
+        The distance.
+        
+        :param u: measurements that an image would give.
+        :param y: those observed.
+        :return: d(u, y), a number.
+        """
     def fn_and_grad(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray) -> tuple[float, torch.Tensor]:
-        ...
+        """
+        The distance and its gradient, in one pass.
+        
+        :param u: measurements that an image would give.
+        :param y: those observed.
+        :return: (d(u, y), ∇d(u, y)).
+        """
     def grad(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray) -> torch.Tensor:
-        ...
+        """
+        The gradient with respect to u.
+        
+        :param u: measurements that an image would give.
+        :param y: those observed.
+        :return: ∇d(u, y), of the shape of u.
+        """
     def lipschitz(self) -> float:
-        ...
+        """
+        The Lipschitz constant of the gradient.
+        
+        :return: a number, infinite where there is none.
+        """
     def prox(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: float) -> torch.Tensor:
-        ...
+        """
+        The proximal operator.
+        
+        :param u: measurements.
+        :param y: those observed.
+        :param gamma: γ > 0.
+        :return: argmin_v γ d(v, y) + 1/2 ‖v − u‖², of the shape of u.
+        """
     def prox_conjugate(self, u: torch.Tensor | numpy.ndarray, y: torch.Tensor | numpy.ndarray, gamma: float) -> torch.Tensor:
-        ...
+        """
+        The proximal operator of the convex conjugate, by Moreau's identity.
+        
+        :param u: measurements.
+        :param y: those observed.
+        :param gamma: γ > 0.
+        :return: argmin_v γ d*(v, y) + 1/2 ‖v − u‖², of the shape of u.
+        """
 class L2(DataFidelity):
     """
     Σ |u − y|² / (2 sigma²): Gaussian noise; sigma is a number, or a real tensor that broadcasts to the
@@ -708,7 +899,9 @@ class L2(DataFidelity):
         ...
     @property
     def weights(self) -> torch.Tensor | None:
-        ...
+        """
+        1 / sigma² of each sample where sigma is a tensor, else None.
+        """
 class L1(DataFidelity):
     """
     ‖u − y‖₁.
@@ -758,24 +951,52 @@ class Prior:
     A prior of one's own derives from it and defines those of fn(x), a number or scalar tensor, grad(x) (else by automatic
     differentiation of fn), prox(x, gamma) = argmin_v gamma g(v) + 1/2 ‖v − x‖² and lipschitz(), of the gradient, that the
     algorithm needs.
+    
+    :raises adjoin.InvalidArgument: from every method, for images that the prior is not made for, and where what it needs is
+        not defined.
     """
     def __init__(self) -> None:
         ...
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     def __repr__(self) -> str:
         ...
     def fn(self, x: torch.Tensor | numpy.ndarray) -> torch.Tensor:
-        ...
+        """
+        The value.
+        
+        :param x: an image.
+        :return: g(x), a number.
+        """
     def grad(self, x: torch.Tensor | numpy.ndarray) -> torch.Tensor:
-        ...
+        """
+        The gradient.
+        
+        :param x: an image.
+        :return: ∇g(x), of the shape of x.
+        """
     def prox(self, x: torch.Tensor | numpy.ndarray, gamma: float) -> torch.Tensor:
-        ...
+        """
+        The proximal operator.
+        
+        :param x: an image.
+        :param gamma: γ > 0.
+        :return: argmin_v γ g(v) + 1/2 ‖v − x‖², of the shape of x.
+        """
     def prox_conjugate(self, x: torch.Tensor | numpy.ndarray, gamma: float, lambda_: float = 1.0) -> torch.Tensor:
-        ...
+        """
+        The proximal operator of the convex conjugate of λ g, by Moreau's identity.
+        
+        :param x: an image.
+        :param gamma: γ > 0.
+        :param lambda_: λ > 0.
+        :return: argmin_v γ (λ g)*(v) + 1/2 ‖v − x‖², of the shape of x.
+        """
     @property
     def explicit_prior(self) -> bool:
-        ...
+        """
+        Whether g has a value: False of plug-and-play.
+        """
 class ZeroPrior(Prior):
     """
     g = 0.
@@ -813,7 +1034,7 @@ class PnP(Prior):
     """
     def __init__(self, denoiser: typing.Any, sigma: float | None = None) -> None:
         ...
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
 class RED(Prior):
     """
@@ -821,15 +1042,22 @@ class RED(Prior):
     """
     def __init__(self, denoiser: typing.Any, sigma: float) -> None:
         ...
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
 class InnerIterations:
+    """
+    How the last prox of a total variation ended.
+    """
     @property
     def error_bound(self) -> float:
-        ...
+        """
+        The proven bound of the distance to the exact one.
+        """
     @property
     def iterations(self) -> int:
-        ...
+        """
+        How many inner iterations it took.
+        """
 class TotalVariation(Prior):
     """
     Isotropic total variation over the last `dims` dimensions (2, or 3 for volumes), joined by the box from `lower` to
@@ -840,11 +1068,13 @@ class TotalVariation(Prior):
         ...
     def inner(self) -> InnerIterations:
         """
-        Of the last prox: how many inner iterations it took, and the proven bound of the distance to the exact one.
+        How the last prox ended.
+        
+        :return: its number of inner iterations, and the proven bound of the distance to the exact one.
         """
 class WaveletPrior(Prior):
     """
-    ‖W x‖₁ over the details of an orthonormal wavelet ("haar", "db1" … "db38", "sym2" … "sym20", "coif1" …
+    ‖W x‖₁ over the details, along the last `dims` dimensions, of an orthonormal wavelet ("haar", "db1" … "db38", "sym2" … "sym20", "coif1" …
     "coif17"), for images of any size. With `random_shift` the image is shifted at random, as around a torus, before each
     prox and back after it, alike on all ranks. Where sizes are not divisible by 2 ** levels the prox is iterative, and
     stops when its result is proved to be within tol ‖x‖ of the exact one, or after `max_iter` iterations.
@@ -852,100 +1082,192 @@ class WaveletPrior(Prior):
     def __init__(self, wavelet: str = 'haar', levels: int = 3, dims: int | None = None, random_shift: bool = False, max_iter: int = 100, tol: float = 0.0001) -> None:
         ...
 class IterationRecord:
+    """
+    What an algorithm notes after an iteration.
+    """
     @property
     def change(self) -> float:
-        ...
+        """
+        ‖x_k − x_{k−1}‖ / ‖x_k‖.
+        """
     @property
     def iteration(self) -> int:
-        ...
+        """
+        Its number, from 1.
+        """
     @property
     def objective(self) -> float:
-        ...
+        """
+        f(x) + λ g(x) where objective=True asks for it, else NaN.
+        """
     @property
     def psnr(self) -> float:
-        ...
+        """
+        Against truth, in decibels, where that is given, else NaN.
+        """
     @property
     def seconds(self) -> float:
-        ...
+        """
+        Since the algorithm began.
+        """
 class OptimResult:
+    """
+    The image that an algorithm found, and how it ended.
+    """
     def __repr__(self) -> str:
+        ...
+    def _repr_html_(self) -> typing.Any:
         ...
     @property
     def history(self) -> list[IterationRecord]:
-        ...
+        """
+        What was noted after each: iteration, seconds, change, objective, psnr.
+        """
     @property
     def iterations(self) -> int:
-        ...
+        """
+        How many iterations it took.
+        """
     @property
     def reason(self) -> str:
-        ...
+        """
+        Why it ended: "converged", "iteration limit" or "stopped by the monitor".
+        """
     @property
     def x(self) -> torch.Tensor:
-        ...
+        """
+        The image, of the dtype of x0.
+        """
 class DnCNN:
+    """
+    A network whose weights are in the .safetensors file `path`, or are given: `tensors` by name, `metadata` by name, and `source`, a name for messages. It computes on `device`.
+    """
     @typing.overload
     def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
-        ...
+        """
+        Removes noise.
+        
+        :param x: a noisy image (B, C, H, W).
+        :param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+        :return: the clean image, of the shape of x.
+        :raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.
+        """
     @typing.overload
     def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: torch.Tensor | numpy.ndarray) -> torch.Tensor:
-        ...
+        """
+        Removes noise.
+        
+        :param x: a noisy image (B, C, H, W).
+        :param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+        :return: the clean image, of the shape of x.
+        :raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.
+        """
     @typing.overload
     def __init__(self, path: str, device: torch.device) -> None:
         ...
     @typing.overload
     def __init__(self, *, tensors: collections.abc.Mapping[str, torch.Tensor], metadata: collections.abc.Mapping[str, str], source: str, device: torch.device) -> None:
         ...
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     @property
     def radius(self) -> int:
-        ...
+        """
+        How far, in pixels, a pixel of the input reaches: the overlap that tiles need.
+        """
 class DRUNet:
+    """
+    A network whose weights are in the .safetensors file `path`, or are given: `tensors` by name, `metadata` by name, and `source`, a name for messages. It computes on `device`.
+    """
     @typing.overload
     def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
-        ...
+        """
+        Removes noise.
+        
+        :param x: a noisy image (B, C, H, W).
+        :param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+        :return: the clean image, of the shape of x.
+        :raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.
+        """
     @typing.overload
     def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: torch.Tensor | numpy.ndarray) -> torch.Tensor:
-        ...
+        """
+        Removes noise.
+        
+        :param x: a noisy image (B, C, H, W).
+        :param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+        :return: the clean image, of the shape of x.
+        :raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.
+        """
     @typing.overload
     def __init__(self, path: str, device: torch.device) -> None:
         ...
     @typing.overload
     def __init__(self, *, tensors: collections.abc.Mapping[str, torch.Tensor], metadata: collections.abc.Mapping[str, str], source: str, device: torch.device) -> None:
         ...
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     @property
     def channels(self) -> int:
-        ...
+        """
+        How many channels its images have.
+        """
 class FFDNet:
+    """
+    A network whose weights are in the .safetensors file `path`, or are given: `tensors` by name, `metadata` by name, and `source`, a name for messages. It computes on `device`.
+    """
     @typing.overload
     def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
-        ...
+        """
+        Removes noise.
+        
+        :param x: a noisy image (B, C, H, W).
+        :param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+        :return: the clean image, of the shape of x.
+        :raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.
+        """
     @typing.overload
     def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: torch.Tensor | numpy.ndarray) -> torch.Tensor:
-        ...
+        """
+        Removes noise.
+        
+        :param x: a noisy image (B, C, H, W).
+        :param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+        :return: the clean image, of the shape of x.
+        :raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.
+        """
     @typing.overload
     def __init__(self, path: str, device: torch.device) -> None:
         ...
     @typing.overload
     def __init__(self, *, tensors: collections.abc.Mapping[str, torch.Tensor], metadata: collections.abc.Mapping[str, str], source: str, device: torch.device) -> None:
         ...
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     @property
     def channels(self) -> int:
-        ...
+        """
+        How many channels its images have.
+        """
     @property
     def radius(self) -> int:
-        ...
+        """
+        How far, in pixels, a pixel of the input reaches: the overlap that tiles need.
+        """
 class Denoiser:
     """
     The clean image in x (B, C, …), whose noise has standard deviation sigma.
     """
     def __call__(self, x: torch.Tensor | numpy.ndarray, sigma: float) -> torch.Tensor:
-        ...
-    def __reduce__(self) -> tuple:
+        """
+        Removes noise.
+        
+        :param x: a noisy image (B, C, H, W).
+        :param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+        :return: the clean image, of the shape of x.
+        :raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.
+        """
+    def __reduce__(self) -> tuple[typing.Any, ...]:
         ...
     def __repr__(self) -> str:
         ...
@@ -996,26 +1318,43 @@ class MrdScan:
 class MrdFile:
     """
     An open ISMRMRD file: the lines of k-space that an MRI scanner measured. Their samples are read when they are asked for.
+    
+    :param path: the file's name.
+    :param group: where in it the measurement is.
+    :raises adjoin.Error: naming the file, for one that is not such a file, and by read and noise, for numbers that it does not have.
     """
-    def __init__(self, path: os.PathLike | str | bytes, group: str = 'dataset') -> None:
+    def __init__(self, path: os.PathLike[str] | str | bytes, group: str = 'dataset') -> None:
         ...
     def noise(self) -> torch.Tensor:
         """
-        Samples of noise (coils, samples), for prewhitening_matrix; None where the file has none.
+        Samples of noise.
+        
+        :return: (coils, samples), for prewhitening_matrix; None where the file has none.
         """
     def read(self, *, coils: collections.abc.Sequence[int] = [], slice: int = 0, contrast: int = 0, phase: int = 0, repetition: int = 0, set: int = 0, calibration: bool = False) -> MrdScan:
         """
-        What was measured of one image, by the coils of these numbers (ascending; empty: all), of whose samples alone are read. With ``calibration`` the lines that calibrate parallel imaging, in place of the image's.
+        What was measured of one image.
+        
+        :param coils: the numbers of coils, ascending, whose samples alone are read; empty for all.
+        :param slice: the number of the slice, as are contrast, phase, repetition and set.
+        :param calibration: the lines that calibrate parallel imaging, in place of the image's.
+        :return: an MrdScan.
         """
     @property
     def averages(self) -> int:
-        ...
+        """
+        How often each line was measured at most, to be averaged.
+        """
     @property
     def coils(self) -> int:
-        ...
+        """
+        How many coils measured.
+        """
     @property
     def contrasts(self) -> int:
-        ...
+        """
+        How many contrasts, such as echoes, there are.
+        """
     @property
     def has_calibration(self) -> bool:
         """
@@ -1028,16 +1367,24 @@ class MrdFile:
         """
     @property
     def phases(self) -> int:
-        ...
+        """
+        How many phases, as of the heart, there are.
+        """
     @property
     def repetitions(self) -> int:
-        ...
+        """
+        How many repetitions there are.
+        """
     @property
     def sets(self) -> int:
-        ...
+        """
+        How many sets, as of flow encodings, there are.
+        """
     @property
     def slices(self) -> int:
-        ...
+        """
+        How many slices there are; likewise contrasts, phases, repetitions, sets and averages.
+        """
     @property
     def trajectory(self) -> str:
         """
@@ -1047,65 +1394,128 @@ class Report:
     """
     What a run found, as one HTML file that needs nothing else.
     
-    What is added comes in that order; every method that adds returns the report.
+    What is added comes in that order; every method that adds returns the report. In Jupyter it shows itself.
+    
+    :param title: the heading of the page.
+    :raises adjoin.InvalidArgument: where rows, pictures or curves do not fit; adjoin.Error where a file cannot be written.
     """
     def __init__(self, title: str) -> None:
         ...
-    def append(self, path: os.PathLike | str | bytes) -> None:
+    def _repr_html_(self) -> typing.Any:
+        ...
+    def append(self, path: os.PathLike[str] | str | bytes) -> None:
         """
         Puts this report behind those in the file, or writes it where there is none.
+        
+        :param path: the file's name.
         """
     def curves(self, curves: collections.abc.Sequence[tuple[str, collections.abc.Sequence[float]]], title: str = '', x_label: str = 'iteration', y_label: str = '', log_y: bool = False) -> Report:
         """
-        Adds curves in one diagram: pairs of a name and the values of iterations 1, 2, …; values that are not finite are left out.
+        Adds curves in one diagram.
+        
+        :param curves: pairs of a name and the values at 1, 2, …; those that are not finite are left out.
+        :param title: above the diagram.
+        :param x_label: below the horizontal axis.
+        :param y_label: beside the vertical axis.
+        :param log_y: whether the vertical axis is logarithmic.
+        :return: the report.
         """
     def html(self) -> str:
         """
-        The whole file as text.
+        The page.
+        
+        :return: the whole file as text.
         """
     def pictures(self, pictures: collections.abc.Sequence[tuple[str, torch.Tensor | numpy.ndarray]]) -> Report:
         """
-        Adds pictures side by side: pairs of a caption and an image as write_png takes it.
+        Adds pictures side by side.
+        
+        :param pictures: pairs of a caption and an image as write_png takes it.
+        :return: the report.
         """
     def table(self, header: collections.abc.Sequence[str], rows: collections.abc.Sequence[collections.abc.Sequence[str]]) -> Report:
         """
-        Adds a table of text; every row is as long as the header.
+        Adds a table.
+        
+        :param header: the texts above the columns.
+        :param rows: lists of texts, each as long as the header.
+        :return: the report.
         """
     def text(self, paragraph: str) -> Report:
         """
-        Adds a paragraph of plain text.
+        Adds text.
+        
+        :param paragraph: plain text.
+        :return: the report.
         """
-    def write(self, path: os.PathLike | str | bytes) -> None:
+    def write(self, path: os.PathLike[str] | str | bytes) -> None:
         """
         Writes the file.
+        
+        :param path: its name.
         """
 def adaptive_maps(coil_images: torch.Tensor | numpy.ndarray, block: int = 7) -> torch.Tensor:
     """
-    Coil maps (N, image) from complex images of the coils (N, image): the strongest eigenvector of their covariance over blocks of so many pixels. Walsh et al., Magn. Reson. Med. 43, 2000.
+    Coil maps by adaptive combination (Walsh et al., Magn. Reson. Med. 43, 2000).
+    
+    :param coil_images: complex images of the coils (N, H, W) or (N, D, H, W).
+    :param block: the covariance is that over blocks of so many pixels along each axis.
+    :return: maps of the shape of coil_images.
+    :raises adjoin.InvalidArgument: for real images.
     """
 def adjoint(a: LinearPhysics) -> LinearPhysics:
     ...
 def adjoint_wavelet_transform(coefficients: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2, sizes: collections.abc.Sequence[int] | None = None) -> torch.Tensor:
     """
-    The adjoint of :func:`wavelet_transform`, its inverse where that is orthonormal; `sizes` as there.
+    The adjoint of :func:`wavelet_transform`, its inverse where that is orthonormal.
+    
+    :param coefficients: as wavelet_transform gives them.
+    :param wavelet: as there, as are levels and dims.
+    :param sizes: of the image along the transformed dimensions, by default those of the coefficients.
+    :return: an image.
+    :raises adjoin.InvalidArgument: for sizes that do not belong to the coefficients.
     """
 def admm(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gamma: float, **kwargs: typing.Any) -> OptimResult:
     ...
 def bicgstab(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
-    ...
+    """
+    BiCGStab (van der Vorst 1992) for H x = b with any square H; two applications of H an iteration.
+    
+    :param H: a function of a tensor like b; it must not write into it.
+    :param b: the right-hand side.
+    :param max_iter: the most iterations.
+    :param tol: stops at this relative residual; 0 runs all iterations.
+    :param items: how many independent problems lie along dimension 0 of b; each stops by itself.
+    :param x0: the start, by default zero.
+    :param preconditioner: a function near H⁻¹; None for none.
+    :return: a SolverResult.
+    :raises adjoin.Error: for NaN or infinity in b or from H, naming the iteration.
+    """
 def bicubic_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
     """
-    The filter of bicubic resampling by a factor.
+    The filter of bicubic resampling.
+    
+    :param factor: of the downsampling.
+    :param dtype: the floating-point dtype of the result.
+    :return: a kernel (1, 1, h, h) whose sum is 1.
     """
 def bilinear_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
     """
-    The filter of bilinear resampling by a factor.
+    The filter of bilinear resampling.
+    
+    :param factor: of the downsampling.
+    :param dtype: the floating-point dtype of the result.
+    :return: a kernel (1, 1, h, h) whose sum is 1.
     """
 def box_kernel(size: int, dtype: torch.dtype = ...) -> torch.Tensor:
     """
-    The mean of so many pixels along each axis.
+    The mean over a square.
+    
+    :param size: how many pixels along each axis.
+    :param dtype: the floating-point dtype of the result.
+    :return: a kernel (1, 1, size, size) whose sum is 1.
     """
-def check_operator(op: LinearPhysics, x: torch.Tensor | numpy.ndarray, *, others: collections.abc.Sequence[LinearPhysics], dtypes: collections.abc.Sequence[torch.dtype], batches: bool, tol: float, seed: int, params: dict) -> OperatorReport:
+def check_operator(op: LinearPhysics, x: torch.Tensor | numpy.ndarray, *, others: collections.abc.Sequence[LinearPhysics], dtypes: collections.abc.Sequence[torch.dtype], batches: bool, tol: float, seed: int, params: dict[str, typing.Any]) -> OperatorReport:
     """
     As adjoin.testing.check_operator, without raising.
     """
@@ -1117,30 +1527,58 @@ def compose(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...
 def compression_matrix(data: torch.Tensor | numpy.ndarray, coils: int) -> torch.Tensor:
     """
-    A matrix (coils, N) with orthonormal rows that keeps the most of the energy of complex data (N, …); for mix_coils.
+    What keeps the most of the energy of data in fewer coils, by mix_coils of k-space and of maps.
+    
+    :param data: complex (N, …).
+    :param coils: how many virtual coils.
+    :return: a matrix (coils, N) with orthonormal rows.
+    :raises adjoin.InvalidArgument: for more coils than there are.
     """
 def concatenated(*args: typing.Any, sizes: collections.abc.Sequence[int]) -> LinearPhysics:
     """
     Operators on vectors (batch, n), whose measurements, vectors of these sizes, come one after the other.
     """
 def conjugate_gradient(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
-    ...
-def denoiser_of(architecture: str, weights: dict) -> Denoiser:
+    """
+    Conjugate gradients (Hestenes and Stiefel 1952) for H x = b, H Hermitian and positive semi-definite.
+    
+    :param H: a function of a tensor like b; it must not write into it.
+    :param b: the right-hand side.
+    :param max_iter: the most iterations.
+    :param tol: stops at this relative residual; 0 runs all iterations.
+    :param items: how many independent problems lie along dimension 0 of b; each stops by itself.
+    :param x0: the start, by default zero.
+    :param preconditioner: a function near H⁻¹, Hermitian and positive definite; None for none.
+    :return: a SolverResult.
+    :raises adjoin.Error: for NaN or infinity in b or from H, naming the iteration.
+    """
+def denoiser_of(architecture: str, weights: dict[str, typing.Any]) -> Denoiser:
     ...
 def density_compensation(trajectory: torch.Tensor | numpy.ndarray, image_size: collections.abc.Sequence[int], units: str = 'cycles_per_pixel', iterations: int = 30) -> torch.Tensor:
     """
-    The area of k-space around each sample of a trajectory (…, axes), in pixels of the image's grid: w (…).
+    The area of k-space around each sample, by Pipe and Menon's iteration (Magn. Reson. Med. 41, 1999).
     
-    With it, A_adjoint(w · y) is near the image; its roots are weights of NonCartesianMRI. Pipe and Menon's iteration,
-    Magn. Reson. Med. 41, 1999.
+    With it, A_adjoint(w · y) is near the image; its roots are weights of NonCartesianMRI.
+    
+    :param trajectory: (…, axes).
+    :param image_size: (H, W) or (D, H, W).
+    :param units: of the trajectory, as of NonuniformFourier.
+    :param iterations: how many.
+    :return: w (…), in pixels of the image's grid.
+    :raises adjoin.InvalidArgument: where trajectory and image_size have different numbers of axes.
     """
 def espirit_maps(kspace: torch.Tensor | numpy.ndarray, calibration: int = 24, kernel: int = 6, threshold: float = 0.02, crop: float = 0.8, sets: int = 1) -> torch.Tensor:
     """
-    Coil maps (sets, N, image) from k-space (N, image) whose centre is fully sampled, complex, image (H, W) or (D, H, W).
+    Coil maps by ESPIRiT (Uecker et al., Magn. Reson. Med. 71, 2014).
     
-    `calibration` samples along each axis of that centre, kernels of `kernel` samples, of which those count whose singular
-    value is above `threshold` times the largest; maps are zero where their eigenvalue is below `crop`. Σ |s|² = 1 over the
-    coils elsewhere. Two `sets` where the field of view folds. Uecker et al., Magn. Reson. Med. 71, 2014.
+    :param kspace: complex (N, H, W) or (N, D, H, W) whose centre is fully sampled.
+    :param calibration: how many samples of that centre along each axis.
+    :param kernel: the size of kernels, in samples.
+    :param threshold: of the kernels those count whose singular value is above so many times the largest.
+    :param crop: maps are zero where their eigenvalue is below; elsewhere Σ |s|² = 1 over the coils.
+    :param sets: 2 where the field of view folds.
+    :return: (sets, N, H, W) or (sets, N, D, H, W), of the dtype of k-space.
+    :raises adjoin.InvalidArgument: for k-space that is real, or smaller than the centre.
     """
 def finalize_mpi() -> None:
     ...
@@ -1148,33 +1586,65 @@ def fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[to
     ...
 def gaussian_kernel(sigma: typing.Annotated[collections.abc.Sequence[float], "FixedSize(2)"], angle: float = 0.0, size: collections.abc.Sequence[int] = [], dtype: torch.dtype = ...) -> torch.Tensor:
     """
-    A Gaussian (1, 1, h, w) of standard deviations sigma (pixels) along two axes turned by angle (degrees), whose sum is 1; size (h, w), by default to where it is negligible.
+    A Gaussian.
+    
+    :param sigma: the standard deviations along its two axes, in pixels.
+    :param angle: by which the axes are turned, in degrees.
+    :param size: (h, w), by default to where it is negligible.
+    :param dtype: the floating-point dtype of the result.
+    :return: a kernel (1, 1, h, w) whose sum is 1.
     """
 def gaussian_kernel_3d(sigma: typing.Annotated[collections.abc.Sequence[float], "FixedSize(3)"], angles: typing.Annotated[collections.abc.Sequence[float], "FixedSize(3)"] = [0.0, 0.0, 0.0], size: collections.abc.Sequence[int] = [], dtype: torch.dtype = ...) -> torch.Tensor:
     """
-    The same for volumes: (1, 1, d, h, w).
+    A Gaussian for volumes.
+    
+    :param sigma: the standard deviations along its three axes, in pixels.
+    :param angles: by which the axes are turned, in degrees.
+    :param size: (d, h, w), by default to where it is negligible.
+    :param dtype: the floating-point dtype of the result.
+    :return: a kernel (1, 1, d, h, w) whose sum is 1.
     """
 def gaussian_noise(sigma: float, seed: int | None = None) -> GaussianNoise:
     """
-    y + sigma n, n standard normal; for complex y, real and imaginary parts each have standard deviation sigma.
+    Gaussian noise: y + sigma n, n standard normal.
     
-    With a seed it draws from a stream of its own, else from the device's default generator.
+    :param sigma: the standard deviation, of the real and of the imaginary part each where y is complex.
+    :param seed: of a stream of its own; None draws from the device's default generator.
+    :return: a model for set_noise_model, a callable of measurements.
+    :raises adjoin.InvalidArgument: for what is below zero or not finite.
     """
 def gradient_descent(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def has_finufft() -> bool:
     """
     Whether FINUFFT is found, which NonuniformFourier, NonCartesianMRI and density_compensation need.
+    
+    :return: True or False.
     """
 def hqs(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gammas: collections.abc.Sequence[float], **kwargs: typing.Any) -> OptimResult:
     ...
 def inverse_wavelet_transform(coefficients: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2, sizes: collections.abc.Sequence[int] | None = None) -> torch.Tensor:
     """
-    The inverse of :func:`wavelet_transform`; `sizes` are those of the image along the transformed dimensions, by
-    default those of the coefficients.
+    The inverse of :func:`wavelet_transform`.
+    
+    :param coefficients: as wavelet_transform gives them.
+    :param wavelet: as there, as are levels and dims.
+    :param sizes: of the image along the transformed dimensions, by default those of the coefficients.
+    :return: the image.
+    :raises adjoin.InvalidArgument: for sizes that do not belong to the coefficients.
     """
 def largest_eigenvalue(H: typing.Any, like: torch.Tensor | numpy.ndarray, max_iter: int = 50, tol: float = 0.001, seed: int = 0) -> tuple[float, float]:
-    ...
+    """
+    Bounds of the largest eigenvalue of a Hermitian, positive semi-definite map, by Lanczos.
+    
+    :param H: a function of a tensor like `like`; it must not write into it.
+    :param like: gives shape, dtype and device.
+    :param max_iter: the most steps.
+    :param tol: the relative accuracy at which it stops.
+    :param seed: of the random start.
+    :return: (lower, upper).
+    :raises adjoin.Error: for NaN or infinity from H, naming the iteration.
+    """
 def launched_by_mpi() -> bool:
     ...
 def launcher() -> str:
@@ -1184,22 +1654,70 @@ def launcher() -> str:
 def load_denoiser(path: str, device: torch.device) -> Denoiser:
     ...
 def lsmr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | numpy.ndarray | None = None) -> SolverResult:
-    ...
+    """
+    LSMR (Fong and Saunders, SIAM J. Sci. Comput. 33, 2011) for min ‖A x − y‖² + λ² ‖x − x0‖², by which ‖Aᵀr‖ falls monotonically.
+    
+    :param A: a function from images to measurements; it must not write into its argument.
+    :param A_adjoint: its adjoint, from measurements to images.
+    :param y: measurements.
+    :param max_iter: the most iterations.
+    :param tol: the relative tolerance; 0 runs all iterations.
+    :param items: how many independent problems lie along dimension 0; each stops by itself.
+    :param damping: λ; 0 gives the minimum-norm least-squares solution.
+    :param x0: the start, by default zero.
+    :return: a SolverResult.
+    :raises adjoin.Error: for NaN or infinity in y or from the functions, naming the iteration.
+    """
 def lsqr(A: typing.Any, A_adjoint: typing.Any, y: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, damping: float = 0.0, x0: torch.Tensor | numpy.ndarray | None = None) -> SolverResult:
-    ...
+    """
+    LSQR (Paige and Saunders, ACM TOMS 8, 1982) for min ‖A x − y‖² + λ² ‖x − x0‖².
+    
+    :param A: a function from images to measurements; it must not write into its argument.
+    :param A_adjoint: its adjoint, from measurements to images.
+    :param y: measurements.
+    :param max_iter: the most iterations.
+    :param tol: the relative tolerance; 0 runs all iterations.
+    :param items: how many independent problems lie along dimension 0; each stops by itself.
+    :param damping: λ; 0 gives the minimum-norm least-squares solution.
+    :param x0: the start, by default zero.
+    :return: a SolverResult.
+    :raises adjoin.Error: for NaN or infinity in y or from the functions, naming the iteration.
+    """
 def measure_costs(context: DistributedContext, num_operators: int, factory: typing.Any, x: torch.Tensor | numpy.ndarray) -> list[float]:
     ...
 def minres(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
-    ...
+    """
+    MINRES (Paige and Saunders 1975) for H x = b, H Hermitian, possibly indefinite or singular.
+    
+    :param H: a function of a tensor like b; it must not write into it.
+    :param b: the right-hand side.
+    :param max_iter: the most iterations.
+    :param tol: stops at this relative residual; 0 runs all iterations.
+    :param items: how many independent problems lie along dimension 0 of b; each stops by itself.
+    :param x0: the start, by default zero.
+    :param preconditioner: a function near H⁻¹, Hermitian and positive definite; None for none.
+    :return: a SolverResult.
+    :raises adjoin.Error: for NaN or infinity in b or from H, naming the iteration.
+    """
 def mix_coils(matrix: torch.Tensor | numpy.ndarray, data: torch.Tensor | numpy.ndarray) -> torch.Tensor:
     """
-    Data (N, …) of virtual coils (M, …): the matrix (M, N) times the coils.
+    Virtual coils.
+    
+    :param matrix: (M, N), of compression_matrix or prewhitening_matrix.
+    :param data: of coils (N, …), k-space, images or maps.
+    :return: (M, …), the matrix times the coils.
+    :raises adjoin.InvalidArgument: where the numbers of coils differ.
     """
 def monotone_fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def motion_kernel(length: float, angle: float = 0.0, dtype: torch.dtype = ...) -> torch.Tensor:
     """
-    The trace (1, 1, h, w) of a motion of so many pixels in a direction (degrees), whose sum is 1.
+    The trace of a motion.
+    
+    :param length: in pixels.
+    :param angle: its direction, in degrees.
+    :param dtype: the floating-point dtype of the result.
+    :return: a kernel (1, 1, h, w) whose sum is 1.
     """
 def mpi_communicator(comm: int | None = None, library: str = '', shared_memory: str = 'automatic', timeout: float | None = None) -> Communicator:
     """
@@ -1213,11 +1731,21 @@ def ordered_subsets(data_fidelity: DistributedDataFidelity, y: collections.abc.S
     ...
 def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> PoissonNoise:
     """
-    gain · Poisson(y / gain) for real y; negative y counts as 0, or raises where clip is off. Stream as of gaussian_noise.
+    Poisson noise: gain · Poisson(y / gain), for real y.
+    
+    :param gain: the value of one count.
+    :param seed: of a stream of its own; None draws from the device's default generator.
+    :param clip: whether y below zero counts as 0, or raises.
+    :return: a model for set_noise_model, a callable of measurements.
+    :raises adjoin.InvalidArgument: for what is below zero or not finite.
     """
 def prewhitening_matrix(noise: torch.Tensor | numpy.ndarray) -> torch.Tensor:
     """
-    A matrix (N, N) that makes the noise of coils white, from samples of it, complex (N, …); for mix_coils, of k-space and of maps.
+    What makes the noise of coils white, by mix_coils of k-space and of maps.
+    
+    :param noise: samples of noise, complex (N, …).
+    :return: a matrix (N, N).
+    :raises adjoin.InvalidArgument: for fewer samples than coils.
     """
 def primal_dual(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
@@ -1227,11 +1755,17 @@ def proximal_gradient(data_fidelity: DistributedDataFidelity, y: collections.abc
     ...
 def psnr(a: torch.Tensor | numpy.ndarray, b: torch.Tensor | numpy.ndarray, peak: float = 1.0) -> float:
     """
-    10 log10(peak² / mean square of a − b): the peak signal-to-noise ratio in decibels.
+    The peak signal-to-noise ratio.
+    
+    :param a: an image.
+    :param b: another, of the same shape.
+    :param peak: the largest value that images may have.
+    :return: 10 log10(peak² / mean square of a − b), in decibels.
+    :raises adjoin.InvalidArgument: for images of different shapes.
     """
-def python_linear_physics(operator: typing.Any, name: str, methods: dict, parameters: collections.abc.Sequence[str], any_parameter: bool) -> LinearPhysics:
+def python_linear_physics(operator: typing.Any, name: str, methods: dict[str, typing.Any], parameters: collections.abc.Sequence[str], any_parameter: bool) -> LinearPhysics:
     ...
-def python_physics(operator: typing.Any, name: str, methods: dict, parameters: collections.abc.Sequence[str], any_parameter: bool) -> Physics:
+def python_physics(operator: typing.Any, name: str, methods: dict[str, typing.Any], parameters: collections.abc.Sequence[str], any_parameter: bool) -> Physics:
     ...
 def read_cfl(path: str) -> torch.Tensor:
     ...
@@ -1241,17 +1775,30 @@ def read_npy(path: str) -> torch.Tensor:
     ...
 def read_png(path: str) -> torch.Tensor:
     ...
-def read_safetensors(path: str) -> tuple[dict, dict]:
+def read_safetensors(path: str) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     ...
 def root_sum_of_squares(coil_images: torch.Tensor | numpy.ndarray) -> torch.Tensor:
     """
-    √Σ |x|² over the coils of images (N, …).
+    One image of those of the coils.
+    
+    :param coil_images: (N, …).
+    :return: √Σ |x|² over the coils, real (…).
+    :raises adjoin.InvalidArgument: for a tensor without axes.
     """
 def scale(a: LinearPhysics, factor: typing.Any) -> LinearPhysics:
     ...
+def show_progress_by(show: typing.Any) -> None:
+    """
+    Where progress bars are drawn: a function of each line; None for standard error.
+    """
 def sinc_kernel(factor: int, length: int = 0, dtype: torch.dtype = ...) -> torch.Tensor:
     """
-    The windowed sinc filter of resampling by a factor; length 0 chooses.
+    The windowed sinc filter of resampling.
+    
+    :param factor: of the downsampling.
+    :param length: of the filter, in pixels; 0 chooses.
+    :param dtype: the floating-point dtype of the result.
+    :return: a kernel (1, 1, h, h) whose sum is 1.
     """
 def single_communicator() -> Communicator:
     ...
@@ -1263,7 +1810,12 @@ def sum(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...
 def uniform_noise(a: float, seed: int | None = None) -> UniformNoise:
     """
-    y + u, u uniform in [−a, a], for complex y in each part. Stream as of gaussian_noise.
+    Uniform noise: y + u, u uniform in [−a, a], in the real and in the imaginary part each where y is complex.
+    
+    :param a: the largest deviation.
+    :param seed: of a stream of its own; None draws from the device's default generator.
+    :return: a model for set_noise_model, a callable of measurements.
+    :raises adjoin.InvalidArgument: for what is below zero or not finite.
     """
 def viewed(physics: LinearPhysics, image: collections.abc.Sequence[int], image_view: collections.abc.Sequence[int], measurement: collections.abc.Sequence[int], measurement_view: collections.abc.Sequence[int]) -> LinearPhysics:
     """
@@ -1275,6 +1827,13 @@ def wavelet_transform(x: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', le
     The wavelet transform over the last `dims` dimensions with periodic borders, laid out as by PyWavelets'
     coeffs_to_array(wavedecn(x, wavelet, "periodization", level)). Where sizes are divisible by 2 ** levels it is
     orthonormal and keeps the shape of x; else the result is somewhat larger. Differentiable.
+    
+    :param x: an image.
+    :param wavelet: its name, as of WaveletPrior.
+    :param levels: how many.
+    :param dims: how many dimensions.
+    :return: the coefficients.
+    :raises adjoin.InvalidArgument: for a wavelet that is not known, and images of fewer dimensions.
     """
 def write_cfl(path: str, array: torch.Tensor | numpy.ndarray) -> None:
     ...

@@ -31,6 +31,7 @@ class Collectives:
 
     @property
     def communicator(self) -> _adjoin.Communicator:
+        """The communicator of the engine."""
         raise NotImplementedError
 
     # What surrounds a call, so that no rank waits for another one that has failed before its first message.
@@ -64,7 +65,11 @@ class Collectives:
     # Tensors.
 
     def all_reduce(self, tensor: torch.Tensor, op: Any = "sum") -> torch.Tensor:
-        """Replaces ``tensor`` by its reduction over the ranks, and returns it."""
+        """Replaces ``tensor`` by its reduction over the ranks, and returns it.
+
+        :param op: "sum", "mean", "product", "min" or "max", or a torch.distributed.ReduceOp.
+        :return: the tensor.
+        """
         begun = self.communicator.begun
         try:
             name = reduction_name(op)
@@ -77,7 +82,10 @@ class Collectives:
         return tensor
 
     def reduce(self, tensor: torch.Tensor, dst: int, op: Any = "sum") -> None:
-        """Replaces ``tensor`` on rank ``dst`` by the reduction over the ranks; elsewhere it stays as it is."""
+        """Replaces ``tensor`` on rank ``dst`` by the reduction over the ranks; elsewhere it stays as it is.
+
+        :param op: "sum", "mean", "product", "min" or "max", or a torch.distributed.ReduceOp.
+        """
         with self._call(f"reduce to rank {dst}"):
             self._check_rank("dst", dst)
             result = Collectives.all_reduce(self, tensor.detach().clone(), op)
@@ -85,7 +93,10 @@ class Collectives:
                 tensor.copy_(result)
 
     def broadcast(self, tensor: torch.Tensor, src: int = 0) -> torch.Tensor:
-        """Every rank's ``tensor`` becomes that of rank ``src``; returns it."""
+        """Every rank's ``tensor`` becomes that of rank ``src``; returns it.
+
+        :return: the tensor.
+        """
         begun = self.communicator.begun
         try:
             self.communicator.broadcast(tensor, src)
@@ -102,7 +113,10 @@ class Collectives:
                 target.copy_(source)
 
     def all_gather_into_tensor(self, output_tensor: torch.Tensor, input_tensor: torch.Tensor) -> None:
-        """Fills ``output_tensor`` with the ranks' tensors, joined along the first dimension or along a new one."""
+        """Fills ``output_tensor`` with the ranks' tensors, joined along the first dimension or along a new one.
+
+        :param input_tensor: this rank's.
+        """
         with self._call("all_gather_into_tensor"):
             shape = input_tensor.shape
             joined = (self.world_size * shape[0], *shape[1:]) if shape else (self.world_size,)
@@ -113,13 +127,19 @@ class Collectives:
             output_tensor.copy_(self.communicator.all_gather(input_tensor).reshape(output_tensor.shape))
 
     def reduce_scatter(self, output: torch.Tensor, input_list: Sequence[torch.Tensor], op: Any = "sum") -> None:
-        """``output`` becomes the reduction of the ranks' tensors at this rank's place in ``input_list``."""
+        """``output`` becomes the reduction of the ranks' tensors at this rank's place in ``input_list``.
+
+        :param op: "sum", "mean", "product", "min" or "max", or a torch.distributed.ReduceOp.
+        """
         with self._call("reduce_scatter"):
             self._check_list("input_list", input_list)
             self._reduce_scatter(output, torch.stack(list(input_list)), op)
 
     def reduce_scatter_tensor(self, output: torch.Tensor, input: torch.Tensor, op: Any = "sum") -> None:
-        """``output`` becomes this rank's equal part, along the first dimension, of the reduction of ``input``."""
+        """``output`` becomes this rank's equal part, along the first dimension, of the reduction of ``input``.
+
+        :param op: "sum", "mean", "product", "min" or "max", or a torch.distributed.ReduceOp.
+        """
         with self._call("reduce_scatter_tensor"):
             if input.numel() != self.world_size * output.numel():
                 raise ValueError(
@@ -155,7 +175,11 @@ class Collectives:
             tensor.copy_(parts[self.rank])
 
     def all_to_all(self, output_tensor_list: list[torch.Tensor], input_tensor_list: Sequence[torch.Tensor]) -> None:
-        """The tensor at place ``r`` of rank ``s``'s inputs becomes the one at place ``s`` of rank ``r``'s outputs."""
+        """The tensor at place ``r`` of rank ``s``'s inputs becomes the one at place ``s`` of rank ``r``'s outputs.
+
+        :param output_tensor_list: what comes, one tensor a rank.
+        :param input_tensor_list: what goes, one tensor a rank.
+        """
         with self._call("all_to_all"):
             self._check_list("output_tensor_list", output_tensor_list)
             self._check_list("input_tensor_list", input_tensor_list)
@@ -170,7 +194,13 @@ class Collectives:
         output_split_sizes: Sequence[int] | None = None,
         input_split_sizes: Sequence[int] | None = None,
     ) -> None:
-        """:meth:`all_to_all` of the parts of ``input`` along the first dimension: equal ones, or of the sizes given."""
+        """:meth:`all_to_all` of the parts of ``input`` along the first dimension: equal ones, or of the sizes given.
+
+        :param output: what comes.
+        :param input: what goes.
+        :param output_split_sizes: lengths of the parts that come; None for equal ones.
+        :param input_split_sizes: lengths of the parts that go; None for equal ones.
+        """
         with self._call("all_to_all_single"):
             parts = _split("input", input, input_split_sizes, self.world_size)
             self.all_to_all(_split("output", output, output_split_sizes, self.world_size), parts)
@@ -182,17 +212,27 @@ class Collectives:
     # Between two ranks.
 
     def send(self, tensor: torch.Tensor, dst: int, tag: int = 0) -> None:
-        """Sends ``tensor`` to rank ``dst``, which calls :meth:`recv`."""
+        """Sends ``tensor`` to rank ``dst``, which calls :meth:`recv`.
+
+        :param tag: a number that both give, to tell messages apart.
+        """
         self.communicator.send(tensor, dst, tag)
 
     def recv(self, tensor: torch.Tensor, src: int | None = None, tag: int = 0) -> int:
-        """Fills ``tensor`` with what rank ``src`` sends, or any rank; returns which."""
+        """Fills ``tensor`` with what rank ``src`` sends, or any rank; returns which.
+
+        :param tag: a number that both give, to tell messages apart.
+        :return: the rank that sent it.
+        """
         return self.communicator.recv(tensor, -1 if src is None else src, tag)
 
     # Objects, as pickle takes them; their tensors come to this rank's device.
 
     def broadcast_object(self, value: Any, src: int = 0) -> Any:
-        """The value of rank ``src``."""
+        """The value of rank ``src``.
+
+        :return: the value, on every rank.
+        """
         if self.world_size == 1:
             return value
         with self._call(f"broadcast_object from rank {src}"):
@@ -200,16 +240,25 @@ class Collectives:
             return value if self.rank == src else _loads(data, self.device)
 
     def broadcast_object_list(self, object_list: list[Any], src: int = 0) -> None:
-        """Every rank's list becomes that of rank ``src``."""
+        """Every rank's list becomes that of rank ``src``.
+
+        :param object_list: of equal length on every rank.
+        """
         object_list[:] = self.broadcast_object(list(object_list), src)
 
     def all_gather_object(self, object_list: list[Any], obj: Any) -> None:
-        """Fills ``object_list`` with the ranks' values, one a rank."""
+        """Fills ``object_list`` with the ranks' values, one a rank.
+
+        :param obj: this rank's value, anything that pickles.
+        """
         with self._call("all_gather_object"):
             object_list[:] = self._all_gather_object(obj)
 
     def gather_object(self, obj: Any, object_gather_list: list[Any] | None = None, dst: int = 0) -> None:
-        """Fills ``object_gather_list`` of rank ``dst`` with the ranks' values, one a rank."""
+        """Fills ``object_gather_list`` of rank ``dst`` with the ranks' values, one a rank.
+
+        :param obj: this rank's value, anything that pickles.
+        """
         with self._call(f"gather_object to rank {dst}"):
             self._check_rank("dst", dst)
             if self.rank == dst:
@@ -221,7 +270,11 @@ class Collectives:
     def scatter_object_list(
         self, scatter_object_output_list: list[Any], scatter_object_input_list: Sequence[Any] | None = None, src: int = 0
     ) -> None:
-        """The first entry of the output list becomes the value at this rank's place in the input list of rank ``src``."""
+        """The first entry of the output list becomes the value at this rank's place in the input list of rank ``src``.
+
+        :param scatter_object_output_list: its first entry is written.
+        :param scatter_object_input_list: one value a rank.
+        """
         with self._call(f"scatter_object_list from rank {src}"):
             self._check_rank("src", src)
             if self.rank == src:

@@ -71,7 +71,7 @@ def _init_process_group(backend: str, timeout: datetime.timedelta) -> None:
     names = tuple(os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE"))
     meeting, count = _meetings[names] if names in _meetings else (next(rendezvous("env://", timeout=timeout)), 0)
     store, rank, size = meeting
-    prefixed = dist.PrefixStore(f"adjoin/{count}", store)
+    prefixed = dist.distributed_c10d.PrefixStore(f"adjoin/{count}", store)
     dist.init_process_group(backend, store=prefixed, rank=rank, world_size=size, timeout=timeout)
     _meetings[names] = meeting, count + 1
 
@@ -149,6 +149,8 @@ class DistributedContext(Collectives):
         message, and lets round-off pass; True or "full" compares every bit, for the price of reading the arguments once;
         False or "off" does not compare. None: ``ADJOIN_CHECK_REPLICATED`` in the environment, or "sampled". The same on
         every rank.
+    :raises adjoin.InvalidArgument: for an option that it does not have, naming it.
+    :raises adjoin.CallDisagreement: on every rank, where ranks make different calls.
 
     >>> with DistributedContext(device_mode="cpu") as ctx:
     ...     ctx.rank, ctx.world_size, ctx.local_indices(3)
@@ -300,17 +302,31 @@ class DistributedContext(Collectives):
         They come from a generator of the context's own, on the CPU, seeded with ``seed`` where it is given, and otherwise
         with that of the context, or 0, at the first call; torch's generators are left alone. All ranks must make the
         same calls.
+
+        :param size: numbers, or one sequence of them.
+        :param seed: of the numbers; None draws on from the context's stream.
+        :param dtype: a floating-point dtype.
+        :return: a tensor.
         """
         return self._impl.rand(_sizes_of(size), dtype, seed)
 
     def randn(
         self, *size: int | Sequence[int], dtype: torch.dtype = torch.float32, seed: int | None = None
     ) -> torch.Tensor:
-        """Standard normal numbers, as :meth:`rand` draws uniform ones; ``dtype`` may be complex."""
+        """Standard normal numbers, as :meth:`rand` draws uniform ones; ``dtype`` may be complex.
+
+        :param size: numbers, or one sequence of them.
+        :param seed: as of :meth:`rand`, as is dtype, which may be complex.
+        :return: a tensor.
+        """
         return self._impl.randn(_sizes_of(size), dtype, seed)
 
     def local_indices(self, num_items: int) -> list[int]:
-        """This rank's items under round-robin sharding: i with ``i % world_size == rank``."""
+        """This rank's items under round-robin sharding: i with ``i % world_size == rank``.
+
+        :param num_items: how many there are.
+        :return: a list of numbers.
+        """
         if self.rank == 0 and self.use_dist and num_items < self.world_size:
             warnings.warn(
                 f"Some ranks have no work: {num_items} items for {self.world_size} ranks.", UserWarning, stacklevel=2
@@ -318,15 +334,24 @@ class DistributedContext(Collectives):
         return list(range(self.rank, num_items, self.world_size))
 
     def get_backend(self) -> str:
-        """That of torch.distributed, such as "gloo"; without process group the engine, "mpi" or "single"."""
+        """That of torch.distributed, such as "gloo"; without process group the engine, "mpi" or "single".
+
+        :return: a text.
+        """
         return dist.get_backend(self.comm) if self.engine == "c10d" else self.engine
 
     def get_rank(self) -> int:
-        """``rank``."""
+        """``rank``.
+
+        :return: a number.
+        """
         return self.rank
 
     def get_world_size(self) -> int:
-        """``world_size``."""
+        """``world_size``.
+
+        :return: a number.
+        """
         return self.world_size
 
     def __getattr__(self, name: str) -> Any:
@@ -348,5 +373,6 @@ def _library_of(comm: Any) -> str:
     with contextlib.suppress(ImportError):
         from mpi4py import MPI
 
-        return MPI.Get_library_version().rstrip("\0")  # Open MPI counts the end of the text
+        version: str = MPI.Get_library_version().rstrip("\0")  # Open MPI counts the end of the text
+        return version
     return ""

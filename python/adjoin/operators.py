@@ -25,12 +25,13 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, forward: Callable[..., Any], adjoint: Callable[..., Any]) -> torch.Tensor:
         ctx.maps = forward, adjoint
-        return forward(x)
+        result: torch.Tensor = forward(x)
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         forward, adjoint = ctx.maps
-        return _Apply.apply(gradient, adjoint, forward), None, None
+        return _Apply.apply(gradient, adjoint, forward), None, None  # type: ignore[no-untyped-call]
 
 
 class MatrixFree:
@@ -39,6 +40,8 @@ class MatrixFree:
     :param operator: has ``matvec``, ``rmatvec`` and ``shape``.
     :param image_shape: shape of an image without batch dimensions; PyLops knows it as ``dims``, default (n,).
     :param measurement_shape: likewise for measurements; ``dimsd``, default (m,).
+
+    :raises adjoin.InvalidArgument: from ``A`` and ``A_adjoint``, for tensors of other shapes.
 
     ``A`` takes tensors (…, *image_shape) to (…, *measurement_shape), ``A_adjoint`` back, on any device, by way of NumPy.
     """
@@ -70,17 +73,30 @@ class MatrixFree:
         return apply
 
     def A(self, x: TensorLike) -> torch.Tensor:
+        """``matvec`` of each image.
+
+        :param x: images (…, *image_shape).
+        :return: measurements (…, *measurement_shape), on the device of x.
+        :raises adjoin.InvalidArgument: for another shape.
+        """
         return self._apply(
             as_tensor(x, "x"), self.operator.matvec, self.operator.rmatvec, self.image_shape, self.measurement_shape
         )
 
     def A_adjoint(self, y: TensorLike) -> torch.Tensor:
+        """``rmatvec`` of each measurement.
+
+        :param y: measurements (…, *measurement_shape).
+        :return: images (…, *image_shape), on the device of y.
+        :raises adjoin.InvalidArgument: for another shape.
+        """
         return self._apply(
             as_tensor(y, "y"), self.operator.rmatvec, self.operator.matvec, self.measurement_shape, self.image_shape
         )
 
     def _apply(self, x: torch.Tensor, function: Any, adjoint: Any, source: Any, target: Any) -> torch.Tensor:
-        return _Apply.apply(x, self._map(function, source, target), self._map(adjoint, target, source))
+        result: torch.Tensor = _Apply.apply(x, self._map(function, source, target), self._map(adjoint, target, source))  # type: ignore[no-untyped-call]
+        return result
 
 
 def _overrides(kind: type, name: str) -> bool:
@@ -121,6 +137,7 @@ def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
     all where a method has ``**kwargs``.
 
     :param linear: whether a linear operator is asked for; None takes what comes.
+    :return: an operator of :mod:`adjoin.physics`; a linear one where there is ``A_adjoint``.
     :raises InvalidArgument: for what is no operator, or not linear where that is asked for.
 
     >>> class Twice:

@@ -18,9 +18,9 @@ import torch
 
 from adjoin import _adjoin
 from adjoin._adjoin import (
-    RED,
     L1,
     L2,
+    RED,
     AmplitudeLoss,
     Box,
     DataFidelity,
@@ -100,35 +100,90 @@ def _run(
 def gradient_descent(
     physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
-    """x ← x − τ (∇f(x) + λ ∇g(x))."""
+    """x ← x − τ (∇f(x) + λ ∇g(x)).
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.gradient_descent, physics, y, prior, x0, data_fidelity, **options)
 
 
 def proximal_gradient(
     physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
-    """x ← prox_{τ λ g}(x − τ ∇f(x)); with a :class:`PnP` prior it is plug-and-play."""
+    """x ← prox_{τ λ g}(x − τ ∇f(x)); with a :class:`PnP` prior it is plug-and-play.
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.proximal_gradient, physics, y, prior, x0, data_fidelity, **options)
 
 
 def fista(
     physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
-    """Proximal gradient steps from an extrapolated point (Beck and Teboulle 2009)."""
+    """Proximal gradient steps from an extrapolated point (Beck and Teboulle 2009).
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.fista, physics, y, prior, x0, data_fidelity, **options)
 
 
 def monotone_fista(
     physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
-    """FISTA whose objective never rises."""
+    """FISTA whose objective never rises.
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.monotone_fista, physics, y, prior, x0, data_fidelity, **options)
 
 
 def primal_dual(
     physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
 ) -> OptimResult:
-    """The primal-dual algorithm of Chambolle and Pock (2011); the fidelity need not be smooth."""
+    """The primal-dual algorithm of Chambolle and Pock (2011); the fidelity need not be smooth.
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.primal_dual, physics, y, prior, x0, data_fidelity, **options)
 
 
@@ -142,7 +197,19 @@ def hqs(
     data_fidelity: Fidelities | None = None,
     **options: Any,
 ) -> OptimResult:
-    """Half-quadratic splitting with γ from ``gammas``, one an iteration."""
+    """Half-quadratic splitting with γ from ``gammas``, one an iteration.
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param gammas: γ, one an iteration.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.hqs, physics, y, prior, x0, data_fidelity, list(gammas), **options)
 
 
@@ -156,7 +223,19 @@ def admm(
     data_fidelity: Fidelities | None = None,
     **options: Any,
 ) -> OptimResult:
-    """Alternating direction method of multipliers."""
+    """Alternating direction method of multipliers.
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param gamma: γ > 0, the strength of the splitting.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.admm, physics, y, prior, x0, data_fidelity, gamma, **options)
 
 
@@ -172,5 +251,18 @@ def ordered_subsets(
     **options: Any,
 ) -> OptimResult:
     """Passes over ``count`` subsets of the operators, a proximal gradient step for each (Hudson and Larkin 1994); the
-    step of pass k is that of the first one over 1 + decay (k − 1)."""
+    step of pass k is that of the first one over 1 + decay (k − 1).
+
+    :param physics: a distributed stack.
+    :param y: its measurements, all of them or those of this rank.
+    :param prior: the prior g.
+    :param x0: the start, an image.
+    :param count: how many subsets.
+    :param decay: how fast steps shrink from pass to pass.
+    :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
+    :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
+        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+    :return: an :class:`OptimResult`.
+    :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
+    """
     return _run(_adjoin.ordered_subsets, physics, y, prior, x0, data_fidelity, count, decay, **options)

@@ -26,6 +26,7 @@ class TensorList(Sequence[torch.Tensor]):
     a number or tensor for all; methods that name one of torch's apply it to every entry.
 
     :param x: tensors or NumPy arrays, or one of them.
+    :raises adjoin.InvalidArgument: for what is no tensor; lists of different lengths raise in arithmetic.
 
     >>> y = TensorList([torch.ones(2), torch.ones(3)])
     >>> (2 * y + y)[1]
@@ -45,7 +46,10 @@ class TensorList(Sequence[torch.Tensor]):
 
     @classmethod
     def of(cls, tensors: list[torch.Tensor]) -> TensorList:
-        """Of a list of tensors that nobody else changes, without a look at it."""
+        """Of a list of tensors that nobody else changes, without a look at it.
+
+        :return: a new list.
+        """
         made = cls.__new__(cls)
         made.x = tensors
         return made
@@ -67,7 +71,11 @@ class TensorList(Sequence[torch.Tensor]):
         self.x[index] = as_tensor(tensor, "x")
 
     def append(self, other: Iterable[TensorLike] | TensorLike) -> TensorList:
-        """Adds a tensor, or those of a list, at the end."""
+        """Adds a tensor, or those of a list, at the end.
+
+        :param other: a tensor, or a list of them.
+        :return: the list itself.
+        """
         self.x += TensorList(other).x
         return self
 
@@ -88,78 +96,160 @@ class TensorList(Sequence[torch.Tensor]):
         return self.x[0].device
 
     def numel(self) -> int:
-        """Number of elements of all entries together."""
+        """Number of elements of all entries together.
+
+        :return: a number.
+        """
         return sum(t.numel() for t in self.x)
 
     def flatten(self) -> torch.Tensor:
-        """All elements as one vector."""
+        """All elements as one vector.
+
+        :return: a tensor of one axis.
+        """
         return torch.cat([t.flatten() for t in self.x]) if self.x else torch.empty(0)
 
     def numpy(self) -> list[numpy.ndarray[Any, Any]]:
-        """The entries as arrays."""
+        """The entries as arrays.
+
+        :return: a list of arrays.
+        """
         return [t.numpy() for t in self.x]
 
     def map(self, function: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> TensorList:
-        """``function`` of every entry."""
+        """``function`` of every entry.
+
+        :return: a new list of the results.
+        """
         return TensorList.of([function(t, *args, **kwargs) for t in self.x])
 
     def to(self, *args: Any, **kwargs: Any) -> TensorList:
+        """Every entry on another device or of another dtype.
+
+        :param args: as of ``torch.Tensor.to``, as are kwargs.
+        :return: a new list.
+        """
         return self.map(torch.Tensor.to, *args, **kwargs)
 
     def type(self, dtype: torch.dtype) -> TensorList:
+        """Every entry of another dtype.
+
+        :param dtype: as of ``torch.Tensor.type``.
+        :return: a new list.
+        """
         return self.map(torch.Tensor.type, dtype)
 
     def clone(self) -> TensorList:
+        """A copy of every entry.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.clone)
 
     def detach(self) -> TensorList:
+        """Every entry without its history.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.detach)
 
     def cpu(self) -> TensorList:
+        """Every entry on the CPU.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.cpu)
 
     def cuda(self, *args: Any, **kwargs: Any) -> TensorList:
+        """Every entry on the current GPU.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.cuda, *args, **kwargs)
 
     def abs(self) -> TensorList:
+        """The absolute values of every entry.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.abs)
 
     def conj(self) -> TensorList:
+        """The complex conjugate of every entry.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.conj)
 
     def clamp(self, min: float | None = None, max: float | None = None) -> TensorList:
-        """Every entry with its elements between bounds."""
+        """Every entry with its elements between bounds.
+
+        :param min: the lower bound; None for none.
+        :param max: the upper bound; None for none.
+        :return: a new list.
+        """
         return self.map(torch.Tensor.clamp, min=min, max=max)
 
     clip = clamp
 
     def isnan(self) -> TensorList:
+        """Of every entry, which elements are NaN.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.isnan)
 
     def max(self) -> TensorList:
-        """The greatest element of every entry."""
+        """The greatest element of every entry.
+
+        :return: a new list.
+        """
         return self.map(torch.Tensor.max)
 
     def sum(self, dim: int | Sequence[int], keepdim: bool = False) -> TensorList:
-        """Every entry summed along dimensions."""
+        """Every entry summed along dimensions.
+
+        :param dim: which dimensions, by default all.
+        :param keepdim: whether they stay, of length 1.
+        :return: a new list.
+        """
         return self.map(torch.Tensor.sum, dim, keepdim)
 
     def reshape(self, shape: Sequence[Sequence[int]]) -> TensorList:
-        """Every entry in its shape of the list."""
+        """Every entry in its shape of the list.
+
+        :return: a new list.
+        """
         return TensorList.of([t.reshape(list(s)) for t, s in zip(self.x, shape, strict=True)])
 
     def squeeze(self, dim: int | None = None) -> TensorList:
+        """Every entry without dimensions of length 1.
+
+        :param dim: which, by default all of length 1.
+        :return: a new list.
+        """
         return self.map(torch.Tensor.squeeze) if dim is None else self.map(torch.Tensor.squeeze, dim)
 
     def unsqueeze(self, dim: int) -> TensorList:
+        """Every entry with one more dimension, of length 1.
+
+        :param dim: its place.
+        :return: a new list.
+        """
         return self.map(torch.Tensor.unsqueeze, dim)
 
     def any(self) -> bool:
-        """Whether any element of any entry is true."""
+        """Whether any element of any entry is true.
+
+        :return: a truth value.
+        """
         return any(bool(t.any()) for t in self.x)
 
     def all(self) -> bool:
-        """Whether all elements of all entries are true."""
+        """Whether all elements of all entries are true.
+
+        :return: a truth value.
+        """
         return all(bool(t.all()) for t in self.x)
 
     def _with(self, function: Callable[[Any, Any], Any], other: Operand) -> TensorList:

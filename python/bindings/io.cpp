@@ -13,6 +13,7 @@
 #include "adjoin/io/report.hpp"
 #include "adjoin/io/safetensors.hpp"
 #include "casters.hpp"
+#include "copies.hpp"
 
 namespace adjoin::python {
 
@@ -26,15 +27,22 @@ void bind_report(py::module_& m) {
   const auto self = py::return_value_policy::reference_internal;
   py::class_<Report>(m, "Report", R"(What a run found, as one HTML file that needs nothing else.
 
-What is added comes in that order; every method that adds returns the report.)")
+What is added comes in that order; every method that adds returns the report. In Jupyter it shows itself.
+
+:param title: the heading of the page.
+:raises adjoin.InvalidArgument: where rows, pictures or curves do not fit; adjoin.Error where a file cannot be written.)")
       .def(py::init<const std::string&>(), py::arg("title"))
-      .def("text", &Report::text, py::arg("paragraph"), self, "Adds a paragraph of plain text.")
+      .def("text", &Report::text, py::arg("paragraph"), self,
+           "Adds text.\n\n:param paragraph: plain text.\n:return: the report.")
       .def(
           "table",
           [](Report& report, std::vector<std::string> header, std::vector<std::vector<std::string>> rows) -> Report& {
             return report.table({.header = std::move(header), .rows = std::move(rows)});
           },
-          py::arg("header"), py::arg("rows"), self, "Adds a table of text; every row is as long as the header.")
+          py::arg("header"), py::arg("rows"), self,
+          "Adds a table.\n\n:param header: the texts above the columns.\n:param rows: lists of texts, each as long as "
+          "the header.\n"
+          ":return: the report.")
       .def(
           "pictures",
           [](Report& report, const std::vector<CaptionedImage>& pictures) -> Report& {
@@ -45,7 +53,9 @@ What is added comes in that order; every method that adds returns the report.)")
             return report.pictures(all);
           },
           py::arg("pictures"), self,
-          "Adds pictures side by side: pairs of a caption and an image as write_png takes it.")
+          "Adds pictures side by side.\n\n:param pictures: pairs of a caption and an image as write_png takes "
+          "it.\n:return: the "
+          "report.")
       .def(
           "curves",
           [](Report& report, const std::vector<NamedCurve>& curves, std::string title, std::string x_label,
@@ -61,13 +71,20 @@ What is added comes in that order; every method that adds returns the report.)")
           },
           py::arg("curves"), py::arg("title") = "", py::arg("x_label") = "iteration", py::arg("y_label") = "",
           py::arg("log_y") = false, self,
-          "Adds curves in one diagram: pairs of a name and the values of iterations 1, 2, …; values that are not "
-          "finite "
-          "are left out.")
-      .def("html", &Report::html, "The whole file as text.")
-      .def("write", &Report::write, py::arg("path"), "Writes the file.")
+          R"(Adds curves in one diagram.
+
+:param curves: pairs of a name and the values at 1, 2, …; those that are not finite are left out.
+:param title: above the diagram.
+:param x_label: below the horizontal axis.
+:param y_label: beside the vertical axis.
+:param log_y: whether the vertical axis is logarithmic.
+:return: the report.)")
+      .def("html", &Report::html, "The page.\n\n:return: the whole file as text.")
+      .def("write", &Report::write, py::arg("path"), "Writes the file.\n\n:param path: its name.")
       .def("append", &Report::append, py::arg("path"),
-           "Puts this report behind those in the file, or writes it where there is none.");
+           "Puts this report behind those in the file, or writes it where there is none.\n\n:param path: the file's "
+           "name.")
+      .def("_repr_html_", [](const py::object& report) { return notebook("report_html")(report); });
 }
 
 void bind_mrd(py::module_& m) {
@@ -90,9 +107,12 @@ void bind_mrd(py::module_& m) {
       .def_readonly("directions", &MrdScan::directions,
                     "Unit vectors of the patient along the axes (D, H, W) of the image; zeros where the file has "
                     "none.");
-  py::class_<MrdFile>(m, "MrdFile",
-                      "An open ISMRMRD file: the lines of k-space that an MRI scanner measured. Their samples are read "
-                      "when they are asked for.")
+  py::class_<MrdFile>(
+      m, "MrdFile",
+      "An open ISMRMRD file: the lines of k-space that an MRI scanner measured. Their samples are read "
+      "when they are asked for.\n\n:param path: the file's name.\n:param group: where in it the measurement is.\n"
+      ":raises adjoin.Error: naming the file, for one that is not such a file, and by read and noise, "
+      "for numbers that it does not have.")
       .def(py::init([](const std::filesystem::path& path, const std::string& group) {
              const py::gil_scoped_release unlocked;
              return std::make_unique<MrdFile>(path, group);
@@ -100,13 +120,15 @@ void bind_mrd(py::module_& m) {
            py::arg("path"), py::arg("group") = "dataset")
       .def_property_readonly("header", &MrdFile::header, "XML, as ISMRMRD describes it.")
       .def_property_readonly("trajectory", &MrdFile::trajectory, "\"cartesian\", \"radial\", \"spiral\" ...")
-      .def_property_readonly("coils", &MrdFile::coils)
-      .def_property_readonly("slices", &MrdFile::slices)
-      .def_property_readonly("contrasts", &MrdFile::contrasts)
-      .def_property_readonly("phases", &MrdFile::phases)
-      .def_property_readonly("repetitions", &MrdFile::repetitions)
-      .def_property_readonly("sets", &MrdFile::sets)
-      .def_property_readonly("averages", &MrdFile::averages)
+      .def_property_readonly("coils", &MrdFile::coils, "How many coils measured.")
+      .def_property_readonly("slices", &MrdFile::slices,
+                             "How many slices there are; likewise contrasts, phases, repetitions, sets and averages.")
+      .def_property_readonly("contrasts", &MrdFile::contrasts, "How many contrasts, such as echoes, there are.")
+      .def_property_readonly("phases", &MrdFile::phases, "How many phases, as of the heart, there are.")
+      .def_property_readonly("repetitions", &MrdFile::repetitions, "How many repetitions there are.")
+      .def_property_readonly("sets", &MrdFile::sets, "How many sets, as of flow encodings, there are.")
+      .def_property_readonly("averages", &MrdFile::averages,
+                             "How often each line was measured at most, to be averaged.")
       .def_property_readonly("has_calibration", &MrdFile::has_calibration,
                              "Whether lines were measured to calibrate alone.")
       .def(
@@ -124,10 +146,14 @@ void bind_mrd(py::module_& m) {
           py::kw_only(), py::arg("coils") = std::vector<std::int64_t>{}, py::arg("slice") = 0, py::arg("contrast") = 0,
           py::arg("phase") = 0, py::arg("repetition") = 0, py::arg("set") = 0, py::arg("calibration") = false,
           Unlocked(),
-          "What was measured of one image, by the coils of these numbers (ascending; empty: all), of whose samples "
-          "alone are read. With ``calibration`` the lines that calibrate parallel imaging, in place of the image's.")
+          R"(What was measured of one image.
+
+:param coils: the numbers of coils, ascending, whose samples alone are read; empty for all.
+:param slice: the number of the slice, as are contrast, phase, repetition and set.
+:param calibration: the lines that calibrate parallel imaging, in place of the image's.
+:return: an MrdScan.)")
       .def("noise", &MrdFile::noise, Unlocked(),
-           "Samples of noise (coils, samples), for prewhitening_matrix; None where the file has none.");
+           "Samples of noise.\n\n:return: (coils, samples), for prewhitening_matrix; None where the file has none.");
 }
 
 }  // namespace
@@ -191,7 +217,13 @@ void bind_io(py::module_& m) {
   m.def(
       "psnr", [](const TensorLike& a, const TensorLike& b, double peak) { return psnr(a, b, peak); }, py::arg("a"),
       py::arg("b"), py::arg("peak") = 1.0, Unlocked(),
-      "10 log10(peak² / mean square of a − b): the peak signal-to-noise ratio in decibels.");
+      R"(The peak signal-to-noise ratio.
+
+:param a: an image.
+:param b: another, of the same shape.
+:param peak: the largest value that images may have.
+:return: 10 log10(peak² / mean square of a − b), in decibels.
+:raises adjoin.InvalidArgument: for images of different shapes.)");
   bind_report(m);
 }
 

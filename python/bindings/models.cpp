@@ -33,10 +33,21 @@ py::dict weights_of(const Safetensors& weights) {
                   py::arg("source") = weights.source, py::arg("device") = device_of(weights));
 }
 
+constexpr const char* denoised = R"(Removes noise.
+
+:param x: a noisy image (B, C, H, W).
+:param sigma: the standard deviation of its noise, a number or, of a network, a tensor of one an item.
+:return: the clean image, of the shape of x.
+:raises adjoin.InvalidArgument: for other shapes and dtypes, and sigma below zero.)";
+
+constexpr const char* made_of_weights =
+    "A network whose weights are in the .safetensors file `path`, or are given: `tensors` by name, `metadata` by name, "
+    "and `source`, a name for messages. It computes on `device`.";
+
 // A network that takes one noise level, or one an item.
 template <class Network>
 py::class_<Network> bind_network(py::module_& m, const char* name) {
-  return py::class_<Network>(m, name)
+  return py::class_<Network>(m, name, made_of_weights)
       .def(py::init([](const std::string& path, at::Device device) { return Network(read_safetensors(path), device); }),
            py::arg("path"), py::arg("device"), Unlocked())
       .def(py::init([](const Tensors& tensors, const Metadata& metadata, const std::string& source, at::Device device) {
@@ -45,11 +56,11 @@ py::class_<Network> bind_network(py::module_& m, const char* name) {
            py::kw_only(), py::arg("tensors"), py::arg("metadata"), py::arg("source"), py::arg("device"))
       .def(
           "__call__", [](const Network& network, const TensorLike& x, double sigma) { return network(x, sigma); },
-          py::arg("x"), py::arg("sigma"), Unlocked())
+          py::arg("x"), py::arg("sigma"), Unlocked(), denoised)
       .def(
           "__call__",
           [](const Network& network, const TensorLike& x, const TensorLike& sigma) { return network(x, sigma.tensor); },
-          py::arg("x"), py::arg("sigma"), Unlocked())
+          py::arg("x"), py::arg("sigma"), Unlocked(), denoised)
       .def("__reduce__", [name](const py::object& self) {
         return reduced(self, py::str(name), py::tuple(), weights_of(self.cast<const Network&>().weights()));
       });
@@ -67,16 +78,18 @@ bool give_weights(const Denoiser& denoise, const char* name, py::tuple& made) {
 }  // namespace
 
 void bind_models(py::module_& m) {
-  bind_network<DnCNN>(m, "DnCNN").def_property_readonly("radius", &DnCNN::radius);
-  bind_network<DRUNet>(m, "DRUNet").def_property_readonly("channels", &DRUNet::channels);
+  const char* radius = "How far, in pixels, a pixel of the input reaches: the overlap that tiles need.";
+  const char* channels = "How many channels its images have.";
+  bind_network<DnCNN>(m, "DnCNN").def_property_readonly("radius", &DnCNN::radius, radius);
+  bind_network<DRUNet>(m, "DRUNet").def_property_readonly("channels", &DRUNet::channels, channels);
   bind_network<FFDNet>(m, "FFDNet")
-      .def_property_readonly("channels", &FFDNet::channels)
-      .def_property_readonly("radius", &FFDNet::radius);
+      .def_property_readonly("channels", &FFDNet::channels, channels)
+      .def_property_readonly("radius", &FFDNet::radius, radius);
 
   py::class_<LoadedDenoiser>(m, "Denoiser", "The clean image in x (B, C, …), whose noise has standard deviation sigma.")
       .def(
           "__call__", [](const LoadedDenoiser& d, const TensorLike& x, double sigma) { return d.denoise(x, sigma); },
-          py::arg("x"), py::arg("sigma"), Unlocked())
+          py::arg("x"), py::arg("sigma"), Unlocked(), denoised)
       .def("__repr__", [](const LoadedDenoiser& d) { return "Denoiser(" + d.source + ")"; })
       .def("__reduce__", [](const py::object& self) {
         const auto& denoiser = self.cast<const LoadedDenoiser&>();

@@ -114,14 +114,27 @@ void bind_noise(py::module_& m) {
   bind<UniformNoise>(m, "UniformNoise", "y + u, u uniform in [-a, a].", "uniform_noise",
                      [](const UniformNoise& noise) { return py::dict(py::arg("a") = noise.a); });
   m.def("gaussian_noise", &gaussian_noise, py::arg("sigma"), py::arg("seed") = py::none(),
-        R"(y + sigma n, n standard normal; for complex y, real and imaginary parts each have standard deviation sigma.
+        R"(Gaussian noise: y + sigma n, n standard normal.
 
-With a seed it draws from a stream of its own, else from the device's default generator.)");
+:param sigma: the standard deviation, of the real and of the imaginary part each where y is complex.
+:param seed: of a stream of its own; None draws from the device's default generator.
+:return: a model for set_noise_model, a callable of measurements.
+:raises adjoin.InvalidArgument: for what is below zero or not finite.)");
   m.def("poisson_noise", &poisson_noise, py::arg("gain"), py::arg("seed") = py::none(), py::arg("clip") = true,
-        "gain · Poisson(y / gain) for real y; negative y counts as 0, or raises where clip is off. Stream as of "
-        "gaussian_noise.");
+        R"(Poisson noise: gain · Poisson(y / gain), for real y.
+
+:param gain: the value of one count.
+:param seed: of a stream of its own; None draws from the device's default generator.
+:param clip: whether y below zero counts as 0, or raises.
+:return: a model for set_noise_model, a callable of measurements.
+:raises adjoin.InvalidArgument: for what is below zero or not finite.)");
   m.def("uniform_noise", &uniform_noise, py::arg("a"), py::arg("seed") = py::none(),
-        "y + u, u uniform in [−a, a], for complex y in each part. Stream as of gaussian_noise.");
+        R"(Uniform noise: y + u, u uniform in [−a, a], in the real and in the imaginary part each where y is complex.
+
+:param a: the largest deviation.
+:param seed: of a stream of its own; None draws from the device's default generator.
+:return: a model for set_noise_model, a callable of measurements.
+:raises adjoin.InvalidArgument: for what is below zero or not finite.)");
 }
 
 }  // namespace adjoin::python

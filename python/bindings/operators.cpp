@@ -32,24 +32,64 @@ void bind_kernels(py::module_& m) {
         return gaussian_kernel(sigma, angle, {.size = size, .dtype = dtype});
       },
       py::arg("sigma"), py::arg("angle") = 0.0, py::arg("size") = Sizes(), py::arg("dtype") = at::kFloat,
-      "A Gaussian (1, 1, h, w) of standard deviations sigma (pixels) along two axes turned by angle (degrees), whose "
-      "sum is 1; size (h, w), by default to where it is negligible.");
+      R"(A Gaussian.
+
+:param sigma: the standard deviations along its two axes, in pixels.
+:param angle: by which the axes are turned, in degrees.
+:param size: (h, w), by default to where it is negligible.
+:param dtype: the floating-point dtype of the result.
+:return: a kernel (1, 1, h, w) whose sum is 1.
+:raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.)");
   m.def(
       "gaussian_kernel_3d",
       [](const std::array<double, 3>& sigma, const std::array<double, 3>& angles, const Sizes& size,
          at::ScalarType dtype) { return gaussian_kernel_3d(sigma, angles, {.size = size, .dtype = dtype}); },
       py::arg("sigma"), py::arg("angles") = std::array<double, 3>{}, py::arg("size") = Sizes(),
-      py::arg("dtype") = at::kFloat, "The same for volumes: (1, 1, d, h, w).");
+      py::arg("dtype") = at::kFloat, R"(A Gaussian for volumes.
+
+:param sigma: the standard deviations along its three axes, in pixels.
+:param angles: by which the axes are turned, in degrees.
+:param size: (d, h, w), by default to where it is negligible.
+:param dtype: the floating-point dtype of the result.
+:return: a kernel (1, 1, d, h, w) whose sum is 1.
+:raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.)");
   m.def("motion_kernel", &motion_kernel, py::arg("length"), py::arg("angle") = 0.0, py::arg("dtype") = at::kFloat,
-        "The trace (1, 1, h, w) of a motion of so many pixels in a direction (degrees), whose sum is 1.");
+        R"(The trace of a motion.
+
+:param length: in pixels.
+:param angle: its direction, in degrees.
+:param dtype: the floating-point dtype of the result.
+:return: a kernel (1, 1, h, w) whose sum is 1.
+:raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.)");
   m.def("box_kernel", &box_kernel, py::arg("size"), py::arg("dtype") = at::kFloat,
-        "The mean of so many pixels along each axis.");
+        R"(The mean over a square.
+
+:param size: how many pixels along each axis.
+:param dtype: the floating-point dtype of the result.
+:return: a kernel (1, 1, size, size) whose sum is 1.
+:raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.)");
   m.def("bilinear_kernel", &bilinear_kernel, py::arg("factor"), py::arg("dtype") = at::kFloat,
-        "The filter of bilinear resampling by a factor.");
+        R"(The filter of bilinear resampling.
+
+:param factor: of the downsampling.
+:param dtype: the floating-point dtype of the result.
+:return: a kernel (1, 1, h, h) whose sum is 1.
+:raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.)");
   m.def("bicubic_kernel", &bicubic_kernel, py::arg("factor"), py::arg("dtype") = at::kFloat,
-        "The filter of bicubic resampling by a factor.");
+        R"(The filter of bicubic resampling.
+
+:param factor: of the downsampling.
+:param dtype: the floating-point dtype of the result.
+:return: a kernel (1, 1, h, h) whose sum is 1.
+:raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.)");
   m.def("sinc_kernel", &sinc_kernel, py::arg("factor"), py::arg("length") = 0, py::arg("dtype") = at::kFloat,
-        "The windowed sinc filter of resampling by a factor; length 0 chooses.");
+        R"(The windowed sinc filter of resampling.
+
+:param factor: of the downsampling.
+:param length: of the filter, in pixels; 0 chooses.
+:param dtype: the floating-point dtype of the result.
+:return: a kernel (1, 1, h, h) whose sum is 1.
+:raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.)");
 }
 
 void bind_coils(py::module_& m) {
@@ -62,32 +102,57 @@ void bind_coils(py::module_& m) {
       },
       py::arg("kspace"), py::arg("calibration") = 24, py::arg("kernel") = 6, py::arg("threshold") = 0.02,
       py::arg("crop") = 0.8, py::arg("sets") = 1, Unlocked(),
-      R"(Coil maps (sets, N, image) from k-space (N, image) whose centre is fully sampled, complex, image (H, W) or (D, H, W).
+      R"(Coil maps by ESPIRiT (Uecker et al., Magn. Reson. Med. 71, 2014).
 
-`calibration` samples along each axis of that centre, kernels of `kernel` samples, of which those count whose singular
-value is above `threshold` times the largest; maps are zero where their eigenvalue is below `crop`. Σ |s|² = 1 over the
-coils elsewhere. Two `sets` where the field of view folds. Uecker et al., Magn. Reson. Med. 71, 2014.)");
+:param kspace: complex (N, H, W) or (N, D, H, W) whose centre is fully sampled.
+:param calibration: how many samples of that centre along each axis.
+:param kernel: the size of kernels, in samples.
+:param threshold: of the kernels those count whose singular value is above so many times the largest.
+:param crop: maps are zero where their eigenvalue is below; elsewhere Σ |s|² = 1 over the coils.
+:param sets: 2 where the field of view folds.
+:return: (sets, N, H, W) or (sets, N, D, H, W), of the dtype of k-space.
+:raises adjoin.InvalidArgument: for k-space that is real, or smaller than the centre.)");
   m.def(
       "adaptive_maps",
       [](const TensorLike& coil_images, std::int64_t block) { return adaptive_maps(coil_images, block); },
       py::arg("coil_images"), py::arg("block") = 7, Unlocked(),
-      "Coil maps (N, image) from complex images of the coils (N, image): the strongest eigenvector of their covariance "
-      "over blocks of so many pixels. Walsh et al., Magn. Reson. Med. 43, 2000.");
+      R"(Coil maps by adaptive combination (Walsh et al., Magn. Reson. Med. 43, 2000).
+
+:param coil_images: complex images of the coils (N, H, W) or (N, D, H, W).
+:param block: the covariance is that over blocks of so many pixels along each axis.
+:return: maps of the shape of coil_images.
+:raises adjoin.InvalidArgument: for real images.)");
   m.def(
       "prewhitening_matrix", [](const TensorLike& noise) { return prewhitening_matrix(noise); }, py::arg("noise"),
-      "A matrix (N, N) that makes the noise of coils white, from samples of it, complex (N, …); for mix_coils, of "
-      "k-space and of maps.");
+      R"(What makes the noise of coils white, by mix_coils of k-space and of maps.
+
+:param noise: samples of noise, complex (N, …).
+:return: a matrix (N, N).
+:raises adjoin.InvalidArgument: for fewer samples than coils.)");
   m.def(
       "compression_matrix", [](const TensorLike& data, std::int64_t coils) { return compression_matrix(data, coils); },
       py::arg("data"), py::arg("coils"),
-      "A matrix (coils, N) with orthonormal rows that keeps the most of the energy of complex data (N, …); for "
-      "mix_coils.");
+      R"(What keeps the most of the energy of data in fewer coils, by mix_coils of k-space and of maps.
+
+:param data: complex (N, …).
+:param coils: how many virtual coils.
+:return: a matrix (coils, N) with orthonormal rows.
+:raises adjoin.InvalidArgument: for more coils than there are.)");
   m.def(
       "mix_coils", [](const TensorLike& matrix, const TensorLike& data) { return mix_coils(matrix, data); },
-      py::arg("matrix"), py::arg("data"), "Data (N, …) of virtual coils (M, …): the matrix (M, N) times the coils.");
+      py::arg("matrix"), py::arg("data"), R"(Virtual coils.
+
+:param matrix: (M, N), of compression_matrix or prewhitening_matrix.
+:param data: of coils (N, …), k-space, images or maps.
+:return: (M, …), the matrix times the coils.
+:raises adjoin.InvalidArgument: where the numbers of coils differ.)");
   m.def(
       "root_sum_of_squares", [](const TensorLike& coil_images) { return root_sum_of_squares(coil_images); },
-      py::arg("coil_images"), "√Σ |x|² over the coils of images (N, …).");
+      py::arg("coil_images"), R"(One image of those of the coils.
+
+:param coil_images: (N, …).
+:return: √Σ |x|² over the coils, real (…).
+:raises adjoin.InvalidArgument: for a tensor without axes.)");
 }
 
 void bind_nonuniform(py::module_& m) {
@@ -105,11 +170,14 @@ Parameter trajectory, in cycles a pixel, which has gradients.)")
                  NonuniformFourierOptions{.units = frequency_units_from_string(units), .eps = eps});
            }),
            py::arg("trajectory"), py::arg("image_size"), py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6)
-      .def_property_readonly("trajectory", &NonuniformFourier::trajectory)
-      .def_property_readonly("image_size", &NonuniformFourier::image_size)
+      .def_property_readonly("trajectory", &NonuniformFourier::trajectory, "(…, axes), in cycles a pixel.")
+      .def_property_readonly("image_size", &NonuniformFourier::image_size, "(H, W) or (D, H, W).")
       .def(
           "split", [](const NonuniformFourier& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
-          "n operators of every n-th shot each, the first axis of the trajectory.");
+          R"(Operators of some of the shots each, whose stack is this operator.
+
+:param n: how many operators.
+:return: a list; operator i has shots i, i + n, …, along the first axis of the trajectory.)");
   py::class_<NonCartesianMRI, LinearPhysics, std::shared_ptr<NonCartesianMRI>>(
       m, "NonCartesianMRI",
       R"(Parallel MRI along a trajectory: y_n = weights · F(s_n · x) with coil maps s_n and Fourier sums F.
@@ -129,18 +197,23 @@ weights, which all have gradients.)")
            }),
            py::arg("trajectory"), py::arg("coil_maps"), py::arg("weights") = py::none(),
            py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6)
-      .def_property_readonly("trajectory", &NonCartesianMRI::trajectory)
-      .def_property_readonly("coil_maps", &NonCartesianMRI::coil_maps)
+      .def_property_readonly("trajectory", &NonCartesianMRI::trajectory, "(…, axes), in cycles a pixel.")
+      .def_property_readonly("coil_maps", &NonCartesianMRI::coil_maps, "The coil maps (b, N, …).")
       .def_property_readonly(
           "weights",
-          [](const NonCartesianMRI& op) { return op.weights().defined() ? std::optional(op.weights()) : std::nullopt; })
+          [](const NonCartesianMRI& op) { return op.weights().defined() ? std::optional(op.weights()) : std::nullopt; },
+          "The weights of the samples, or None.")
       .def(
           "split",
           [](const NonCartesianMRI& whole, std::int64_t n, const std::string& by) {
             return split(whole, n, split_by_from_string(by));
           },
           py::arg("n"), py::arg("by") = "coil",
-          "n operators of some of the coils, or of every n-th shot, each: by \"coil\" or \"shot\".");
+          R"(Operators of some of the coils or shots each, whose stack is this operator.
+
+:param n: how many operators.
+:param by: "coil", neighbouring ones, or "shot", every n-th.
+:return: a list.)");
   const auto options_of = [](const MaybeTensor& weights, const std::string& units, double eps) {
     return NonCartesianMRIOptions{
         .units = frequency_units_from_string(units), .eps = eps, .weights = tensor_of(weights).value_or(at::Tensor())};
@@ -154,10 +227,18 @@ weights, which all have gradients.)")
       },
       py::arg("trajectory"), py::arg("coil_maps"), py::arg("field_map"), py::arg("times"), py::arg("accuracy") = 1e-3,
       py::arg("weights") = py::none(), py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6,
-      "NonCartesianMRI of an image whose pixels are off resonance by field_map (image), hertz, at the times of the "
-      "samples, seconds, which broadcast to the samples: a factor exp(-2 pi i f t) in the sums. By time segmentation "
-      "(Sutton, Noll and Fessler 2003), with as many segments as make this factor right to accuracy; each costs a "
-      "NonCartesianMRI. x complex or real (B, 1, image).");
+      R"(NonCartesianMRI of an image whose pixels are off resonance: a factor exp(−2πi f t) in the sums.
+
+By time segmentation (Sutton, Noll and Fessler 2003). x complex or real (B, 1, image).
+
+:param trajectory: (…, axes).
+:param coil_maps: complex (b, N, image).
+:param field_map: f, the frequencies of the pixels (image), in hertz.
+:param times: t of the samples, in seconds, which broadcast to the samples.
+:param accuracy: there are as many segments as make the factor right to it; each costs a NonCartesianMRI.
+:param weights: of the samples, as of NonCartesianMRI, as are units and eps.
+:return: a LinearPhysics, whose measurements are those of NonCartesianMRI.
+:raises adjoin.InvalidArgument: naming the argument, where shapes do not fit.)");
   m.def(
       "subspace_mri",
       [options_of](const TensorLike& trajectory, const TensorLike& coil_maps, const TensorLike& basis,
@@ -165,10 +246,20 @@ weights, which all have gradients.)")
                    double eps) { return subspace_mri(trajectory, coil_maps, basis, options_of(weights, units, eps)); },
       py::arg("trajectory"), py::arg("coil_maps"), py::arg("basis"), py::arg("weights") = py::none(),
       py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6,
-      "NonCartesianMRI of images that change from shot to shot (the first axis of the trajectory) in the span of K "
-      "coefficient images x, complex or real (B, K, image), with a basis (shots, K) (Tamir et al. 2017).");
+      R"(NonCartesianMRI of images that change from shot to shot, in the span of K coefficient images (Tamir et al. 2017).
+
+x complex or real (B, K, image); shots are the first axis of the trajectory.
+
+:param trajectory: (…, axes).
+:param coil_maps: complex (b, N, image).
+:param basis: (shots, K).
+:param weights: of the samples, as of NonCartesianMRI, as are units and eps.
+:return: a LinearPhysics, whose measurements are those of NonCartesianMRI.
+:raises adjoin.InvalidArgument: naming the argument, where shapes do not fit.)");
   m.def("has_finufft", &has_finufft,
-        "Whether FINUFFT is found, which NonuniformFourier, NonCartesianMRI and density_compensation need.");
+        R"(Whether FINUFFT is found, which NonuniformFourier, NonCartesianMRI and density_compensation need.
+
+:return: True or False.)");
   m.def(
       "density_compensation",
       [](const TensorLike& trajectory, const Sizes& image_size, const std::string& units, int iterations) {
@@ -176,10 +267,16 @@ weights, which all have gradients.)")
                                     {.units = frequency_units_from_string(units), .iterations = iterations});
       },
       py::arg("trajectory"), py::arg("image_size"), py::arg("units") = "cycles_per_pixel", py::arg("iterations") = 30,
-      R"(The area of k-space around each sample of a trajectory (…, axes), in pixels of the image's grid: w (…).
+      R"(The area of k-space around each sample, by Pipe and Menon's iteration (Magn. Reson. Med. 41, 1999).
 
-With it, A_adjoint(w · y) is near the image; its roots are weights of NonCartesianMRI. Pipe and Menon's iteration,
-Magn. Reson. Med. 41, 1999.)");
+With it, A_adjoint(w · y) is near the image; its roots are weights of NonCartesianMRI.
+
+:param trajectory: (…, axes).
+:param image_size: (H, W) or (D, H, W).
+:param units: of the trajectory, as of NonuniformFourier.
+:param iterations: how many.
+:return: w (…), in pixels of the image's grid.
+:raises adjoin.InvalidArgument: where trajectory and image_size have different numbers of axes.)");
 }
 
 }  // namespace
@@ -196,7 +293,8 @@ Parameter filter.)")
                                                                .method = convolution_method_from_string(method)});
            }),
            py::arg("filter"), py::arg("padding") = "valid", py::arg("method") = "auto")
-      .def_property_readonly("filter", [](const Blur& b) { return b.filter(); })
+      .def_property_readonly(
+          "filter", [](const Blur& b) { return b.filter(); }, "The kernel, as it was given.")
       .def("__repr__", [](const Blur& b) {
         return c10::str("Blur(filter ", b.filter().sizes(), ", padding='", to_string(b.options().padding), "')");
       });
@@ -206,18 +304,18 @@ Parameter filter.)")
 x (B, n, …) gives (B, m, …): grey images from colours, spectra to bands. Parameter matrix.)")
       .def(py::init([](const TensorLike& matrix) { return std::make_shared<ChannelMixing>(matrix); }),
            py::arg("matrix"))
-      .def_property_readonly("matrix", &ChannelMixing::matrix);
+      .def_property_readonly("matrix", &ChannelMixing::matrix, "M (m, n).");
   py::class_<Diagonal, LinearPhysics, std::shared_ptr<Diagonal>>(
       m, "Diagonal", R"(y = w · x, entry by entry, with weights w that are broadcast to the shape of x.
 
 A number (a scaling), a plane, an image. Pseudoinverse and norm are closed forms; stacks fuse. Parameter weights.)")
-      .def(py::init<double>(), py::arg("factor"))
+      .def(py::init<double>(), py::arg("factor"), "factor: the number that it multiplies by.")
       .def(py::init([](const TensorLike& weights) { return std::make_shared<Diagonal>(weights); }), py::arg("weights"))
-      .def_property_readonly("weights", &Diagonal::weights);
+      .def_property_readonly("weights", &Diagonal::weights, "The weights, as they were given.");
   py::class_<Downsampling, LinearPhysics, std::shared_ptr<Downsampling>>(
       m, "Downsampling", R"(Every factor-th pixel of each spatial axis of the filtered image.
 
-Padding and filter as of Blur, no filter takes the pixels as they are. `image_size` is the spatial size of the images,
+`padding` and `filter` as of Blur, no filter takes the pixels as they are. `image_size` is the spatial size of the images,
 which measurements do not tell: without it, A_adjoint(y) and A_dagger(y) raise, and what is given an image works.
 Parameter filter.)")
       .def(py::init(
@@ -240,7 +338,7 @@ banks fuse. Parameter filters.)")
                                                              .method = convolution_method_from_string(method)});
            }),
            py::arg("filters"), py::arg("padding") = "circular", py::arg("method") = "auto")
-      .def_property_readonly("filters", &FilterBank::filters);
+      .def_property_readonly("filters", &FilterBank::filters, "The kernels (K, 1, …).");
   py::class_<Inpainting, Diagonal, std::shared_ptr<Inpainting>>(
       m, "Inpainting", R"(y = mask · x; the mask is broadcast to the shape of x. Or keeps pixels at random.
 
@@ -251,7 +349,7 @@ pixel together when `pixelwise`. Parameter mask.)")
              return std::make_shared<Inpainting>(shape, probability, seed, pixelwise);
            }),
            py::arg("shape"), py::arg("probability"), py::arg("seed"), py::arg("pixelwise") = true)
-      .def_property_readonly("mask", &Inpainting::mask);
+      .def_property_readonly("mask", &Inpainting::mask, "The mask, as it was given or drawn.");
   py::class_<Matrix, LinearPhysics, std::shared_ptr<Matrix>>(m, "Matrix",
                                                              R"(y = M x for a matrix M (m, n), real or complex.
 
@@ -261,7 +359,7 @@ closed forms; stacks fuse. Parameter matrix.)")
              return std::make_shared<Matrix>(matrix, std::move(image_shape));
            }),
            py::arg("matrix"), py::arg("image_shape") = Sizes())
-      .def_property_readonly("matrix", &Matrix::matrix);
+      .def_property_readonly("matrix", &Matrix::matrix, "M (m, n).");
   py::class_<MultiCoilMRI, LinearPhysics, std::shared_ptr<MultiCoilMRI>>(
       m, "MultiCoilMRI",
       R"(Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n and the centred Fourier transform F.
@@ -275,11 +373,14 @@ mask and coil_maps.)")
                                                    MultiCoilMRIOptions{.three_d = three_d, .dynamic = dynamic});
            }),
            py::arg("mask"), py::arg("coil_maps"), py::arg("three_d") = false, py::arg("dynamic") = false)
-      .def_property_readonly("mask", &MultiCoilMRI::mask)
-      .def_property_readonly("coil_maps", &MultiCoilMRI::coil_maps)
+      .def_property_readonly("mask", &MultiCoilMRI::mask, "The mask, as it was given; ones for None.")
+      .def_property_readonly("coil_maps", &MultiCoilMRI::coil_maps, "The coil maps (b, N, …).")
       .def(
           "split", [](const MultiCoilMRI& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
-          "n operators of some of the coils each, whose stack is this operator.");
+          R"(Operators of some of the coils each, whose stack is this operator.
+
+:param n: how many operators.
+:return: a list; each has neighbouring coils.)");
   bind_coils(m);
   bind_nonuniform(m);
   py::class_<SampledProjection, LinearPhysics, std::shared_ptr<SampledProjection>>(
@@ -303,8 +404,8 @@ is multiplied by `weights` (H, W) first, the sums by `factor`.)")
            py::arg("grid"), py::arg("image_size"), py::arg("frame") = std::array<std::int64_t, 2>{0, 0},
            py::arg("before") = std::array<std::int64_t, 2>{0, 0}, py::arg("weights") = py::none(),
            py::arg("factor") = 1.0)
-      .def_property_readonly("grid", &SampledProjection::grid)
-      .def_property_readonly("image_size", &SampledProjection::image_size);
+      .def_property_readonly("grid", &SampledProjection::grid, "(views, samples, lines, 2).")
+      .def_property_readonly("image_size", &SampledProjection::image_size, "(H, W).");
   py::class_<Tomography, LinearPhysics, std::shared_ptr<Tomography>>(
       m, "Tomography", R"(Line integrals along parallel rays at `angles` (degrees).
 
@@ -318,8 +419,8 @@ middle. `fbp` is filtered backprojection, `split(n)` gives n operators of some a
            }),
            py::arg("angles"), py::arg("image_size"), py::arg("detectors") = 0, py::arg("spacing") = 1.0,
            py::arg("shift") = 0.0)
-      .def_property_readonly("angles", &Tomography::angles)
-      .def_property_readonly("image_size", &Tomography::image_size)
+      .def_property_readonly("angles", &Tomography::angles, "In degrees.")
+      .def_property_readonly("image_size", &Tomography::image_size, "(H, W).")
       .def(
           "fbp",
           [](const Tomography& t, const TensorLike& y, const std::string& filter, const std::string& padding) {
@@ -327,13 +428,20 @@ middle. `fbp` is filtered backprojection, `split(n)` gives n operators of some a
             return with_warnings([&] { return t.fbp(y, options); });
           },
           py::arg("y"), py::arg("filter") = "ramp", py::arg("padding") = "zeros",
-          R"(Filtered backprojection of sinograms y, by the filter ramp, shepp_logan, cosine, hamming or hann.
+          R"(Filtered backprojection. Angles may be uneven, repeated and of several turns.
 
-Angles may be uneven, repeated and of several turns. `padding` extrapolate continues projections that do not end within
-the detector as those of a cylinder. Warns where directions are missing or the detector is too short.)")
+:param y: sinograms (B, C, angles, detectors).
+:param filter: "ramp", "shepp_logan", "cosine", "hamming" or "hann".
+:param padding: "zeros", or "extrapolate", which continues projections that do not end within the detector as those of a
+    cylinder.
+:return: images (B, C, H, W). Warns where directions are missing or the detector is too short.
+:raises adjoin.InvalidArgument: for sinograms of other sizes and names that are not known.)")
       .def(
           "split", [](const Tomography& whole, std::int64_t n) { return split(whole, n); }, py::arg("n"),
-          "n operators of some of the angles each.");
+          R"(Operators of some of the angles each, whose stack is this operator.
+
+:param n: how many operators.
+:return: a list; operator i has angles i, i + n, ….)");
   bind_kernels(m);
 }
 

@@ -109,34 +109,62 @@ void bind_fidelities(py::module_& m) {
 
 A fidelity of one's own derives from it and defines fn(u, y), a number or scalar tensor, and, as far as they are needed,
 grad(u, y) (else by automatic differentiation of fn), prox(u, y, gamma) = argmin_v gamma d(v, y) + 1/2 ‖v − u‖² and
-lipschitz(), of the gradient.)")
+lipschitz(), of the gradient.
+
+:raises adjoin.InvalidArgument: from every method, for measurements of different shapes, and where what it needs is not
+    defined.)")
       .def(py::init_alias<>())
       .def(
           "fn", [](const DataFidelity& d, const TensorLike& u, const TensorLike& y) { return d.fn(u, y); },
-          py::arg("u"), py::arg("y"), Unlocked())
+          py::arg("u"), py::arg("y"), Unlocked(), R"(The distance.
+
+:param u: measurements that an image would give.
+:param y: those observed.
+:return: d(u, y), a number.)")
       .def(
           "grad", [](const DataFidelity& d, const TensorLike& u, const TensorLike& y) { return d.grad(u, y); },
-          py::arg("u"), py::arg("y"), Unlocked())
+          py::arg("u"), py::arg("y"), Unlocked(), R"(The gradient with respect to u.
+
+:param u: measurements that an image would give.
+:param y: those observed.
+:return: ∇d(u, y), of the shape of u.)")
       .def(
           "fn_and_grad",
           [](const DataFidelity& d, const TensorLike& u, const TensorLike& y) {
             ValueAndGradient both = d.fn_and_grad(u, y);
             return std::pair(both.value, both.grad);
           },
-          py::arg("u"), py::arg("y"), Unlocked())
+          py::arg("u"), py::arg("y"), Unlocked(), R"(The distance and its gradient, in one pass.
+
+:param u: measurements that an image would give.
+:param y: those observed.
+:return: (d(u, y), ∇d(u, y)).)")
       .def(
           "prox",
           [](const DataFidelity& d, const TensorLike& u, const TensorLike& y, double gamma) {
             return d.prox(u, y, gamma);
           },
-          py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
+          py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked(), R"(The proximal operator.
+
+:param u: measurements.
+:param y: those observed.
+:param gamma: γ > 0.
+:return: argmin_v γ d(v, y) + 1/2 ‖v − u‖², of the shape of u.)")
       .def(
           "prox_conjugate",
           [](const DataFidelity& d, const TensorLike& u, const TensorLike& y, double gamma) {
             return d.prox_conjugate(u, y, gamma);
           },
-          py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked())
-      .def("lipschitz", &DataFidelity::lipschitz)
+          py::arg("u"), py::arg("y"), py::arg("gamma"), Unlocked(),
+          R"(The proximal operator of the convex conjugate, by Moreau's identity.
+
+:param u: measurements.
+:param y: those observed.
+:param gamma: γ > 0.
+:return: argmin_v γ d*(v, y) + 1/2 ‖v − u‖², of the shape of u.)")
+      .def("lipschitz", &DataFidelity::lipschitz, R"(The Lipschitz constant of the gradient.
+
+:return: a number, infinite where there is none.)")
       .def("__reduce__", &reduce_by_recipe<DataFidelity>)
       .def("__repr__", [](const DataFidelity& d) { return d.name() + "()"; });
   Shared<L2, DataFidelity>(
@@ -145,9 +173,10 @@ lipschitz(), of the gradient.)")
       "the\nmeasurements, with the standard deviation of each sample.")
       .def(py::init<double>(), py::arg("sigma") = 1.0)
       .def(py::init([](const TensorLike& sigma) { return std::make_shared<L2>(sigma.tensor); }), py::arg("sigma"))
-      .def_property_readonly("weights", [](const L2& d) {
-        return d.weights().defined() ? std::optional<at::Tensor>(d.weights()) : std::nullopt;
-      });
+      .def_property_readonly(
+          "weights",
+          [](const L2& d) { return d.weights().defined() ? std::optional<at::Tensor>(d.weights()) : std::nullopt; },
+          "1 / sigma² of each sample where sigma is a tensor, else None.");
   Shared<L1, DataFidelity>(m, "L1", "‖u − y‖₁.").def(py::init<>());
   Shared<IndicatorLInf, DataFidelity>(m, "IndicatorLInf",
                                       "0 where no entry of u − y is larger than the radius, else infinite.")
@@ -197,23 +226,43 @@ void bind_priors(py::module_& m) {
 
 A prior of one's own derives from it and defines those of fn(x), a number or scalar tensor, grad(x) (else by automatic
 differentiation of fn), prox(x, gamma) = argmin_v gamma g(v) + 1/2 ‖v − x‖² and lipschitz(), of the gradient, that the
-algorithm needs.)")
+algorithm needs.
+
+:raises adjoin.InvalidArgument: from every method, for images that the prior is not made for, and where what it needs is
+    not defined.)")
       .def(py::init_alias<>())
       .def(
-          "fn", [](const Prior& g, const TensorLike& x) { return g.fn(x); }, py::arg("x"), Unlocked())
+          "fn", [](const Prior& g, const TensorLike& x) { return g.fn(x); }, py::arg("x"), Unlocked(), R"(The value.
+
+:param x: an image.
+:return: g(x), a number.)")
       .def(
-          "grad", [](const Prior& g, const TensorLike& x) { return g.grad(x); }, py::arg("x"), Unlocked())
+          "grad", [](const Prior& g, const TensorLike& x) { return g.grad(x); }, py::arg("x"), Unlocked(),
+          R"(The gradient.
+
+:param x: an image.
+:return: ∇g(x), of the shape of x.)")
       .def(
           "prox", [](const Prior& g, const TensorLike& x, double gamma) { return g.prox(x, gamma); }, py::arg("x"),
-          py::arg("gamma"), Unlocked())
+          py::arg("gamma"), Unlocked(), R"(The proximal operator.
+
+:param x: an image.
+:param gamma: γ > 0.
+:return: argmin_v γ g(v) + 1/2 ‖v − x‖², of the shape of x.)")
       .def(
           "prox_conjugate",
           [](const Prior& g, const TensorLike& x, double gamma, double lambda) {
             return g.prox_conjugate(x, gamma, lambda);
           },
-          py::arg("x"), py::arg("gamma"), py::arg("lambda_") = 1.0, Unlocked())
+          py::arg("x"), py::arg("gamma"), py::arg("lambda_") = 1.0, Unlocked(),
+          R"(The proximal operator of the convex conjugate of λ g, by Moreau's identity.
+
+:param x: an image.
+:param gamma: γ > 0.
+:param lambda_: λ > 0.
+:return: argmin_v γ (λ g)*(v) + 1/2 ‖v − x‖², of the shape of x.)")
       .def("__reduce__", &reduce_by_recipe<Prior>)
-      .def_property_readonly("explicit_prior", &Prior::explicit_prior)
+      .def_property_readonly("explicit_prior", &Prior::explicit_prior, "Whether g has a value: False of plug-and-play.")
       .def("__repr__", [](const Prior& p) { return p.name() + "()"; });
   Shared<ZeroPrior, Prior>(m, "ZeroPrior", "g = 0.").def(py::init<>());
   Shared<Tikhonov, Prior>(m, "Tikhonov", "‖x‖² / 2.").def(py::init<>());
@@ -237,9 +286,10 @@ algorithm needs.)")
            py::arg("denoiser"), py::arg("sigma"))
       .def("__reduce__", &reduce_denoising<RED>);
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  py::class_<TotalVariation::Inner>(m, "InnerIterations")
-      .def_readonly("iterations", &TotalVariation::Inner::iterations)
-      .def_readonly("error_bound", &TotalVariation::Inner::error_bound);
+  py::class_<TotalVariation::Inner>(m, "InnerIterations", "How the last prox of a total variation ended.")
+      .def_readonly("iterations", &TotalVariation::Inner::iterations, "How many inner iterations it took.")
+      .def_readonly("error_bound", &TotalVariation::Inner::error_bound,
+                    "The proven bound of the distance to the exact one.");
   Shared<TotalVariation, Prior>(
       m, "TotalVariation",
       "Isotropic total variation over the last `dims` dimensions (2, or 3 for volumes), joined by the box from `lower` "
@@ -258,11 +308,12 @@ algorithm needs.)")
            py::arg("dims") = py::none(), py::arg("lower") = -infinity, py::arg("upper") = infinity,
            py::arg("max_iter") = 100, py::arg("tol") = 1e-4, py::arg("warm_start") = true)
       .def("inner", &TotalVariation::inner,
-           "Of the last prox: how many inner iterations it took, and the proven bound of the distance to the exact "
-           "one.");
+           R"(How the last prox ended.
+
+:return: its number of inner iterations, and the proven bound of the distance to the exact one.)");
   Shared<WaveletPrior, Prior>(
       m, "WaveletPrior",
-      "‖W x‖₁ over the details of an orthonormal wavelet (\"haar\", \"db1\" … \"db38\", \"sym2\" … \"sym20\", "
+      "‖W x‖₁ over the details, along the last `dims` dimensions, of an orthonormal wavelet (\"haar\", \"db1\" … \"db38\", \"sym2\" … \"sym20\", "
       "\"coif1\" …\n"
       "\"coif17\"), for images of any size. With `random_shift` the image is shifted at random, as around a torus, "
       "before each\n"
@@ -288,7 +339,12 @@ algorithm needs.)")
       "The wavelet transform over the last `dims` dimensions with periodic borders, laid out as by PyWavelets'\n"
       "coeffs_to_array(wavedecn(x, wavelet, \"periodization\", level)). Where sizes are divisible by 2 ** levels it "
       "is\n"
-      "orthonormal and keeps the shape of x; else the result is somewhat larger. Differentiable.",
+      "orthonormal and keeps the shape of x; else the result is somewhat larger. Differentiable.\n\n"
+      ":param x: an image.\n:param wavelet: its name, as of WaveletPrior.\n:param levels: how many.\n:param dims: how "
+      "many "
+      "dimensions.\n:return: the coefficients.\n:raises adjoin.InvalidArgument: for a wavelet that is not known, and "
+      "images "
+      "of fewer dimensions.",
       py::arg("x"), py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = 2, Unlocked());
   const auto define = [&](const char* name, const char* doc, auto transform) {
     m.def(
@@ -301,31 +357,41 @@ algorithm needs.)")
         doc, py::arg("coefficients"), py::arg("wavelet") = "haar", py::arg("levels") = 3, py::arg("dims") = 2,
         py::arg("sizes") = py::none(), Unlocked());
   };
-  define(
-      "inverse_wavelet_transform",
-      "The inverse of :func:`wavelet_transform`; `sizes` are those of the image along the transformed dimensions, by\n"
-      "default those of the coefficients.",
-      &inverse_wavelet_transform);
+  define("inverse_wavelet_transform",
+         "The inverse of :func:`wavelet_transform`.\n\n"
+         ":param coefficients: as wavelet_transform gives them.\n:param wavelet: as there, as are levels and dims.\n"
+         ":param sizes: of the image along the transformed dimensions, by default those of the coefficients.\n"
+         ":return: the image.\n:raises adjoin.InvalidArgument: for sizes that do not belong to the coefficients.",
+         &inverse_wavelet_transform);
   define("adjoint_wavelet_transform",
-         "The adjoint of :func:`wavelet_transform`, its inverse where that is orthonormal; `sizes` as there.",
+         "The adjoint of :func:`wavelet_transform`, its inverse where that is orthonormal.\n\n"
+         ":param coefficients: as wavelet_transform gives them.\n:param wavelet: as there, as are levels and dims.\n"
+         ":param sizes: of the image along the transformed dimensions, by default those of the coefficients.\n"
+         ":return: an image.\n:raises adjoin.InvalidArgument: for sizes that do not belong to the coefficients.",
          &adjoint_wavelet_transform);
 }
 
 void bind_algorithms(py::module_& m) {
-  py::class_<IterationRecord>(m, "IterationRecord")
-      .def_readonly("iteration", &IterationRecord::iteration)
-      .def_readonly("seconds", &IterationRecord::seconds)
-      .def_readonly("change", &IterationRecord::change)
-      .def_readonly("objective", &IterationRecord::objective)
-      .def_readonly("psnr", &IterationRecord::psnr);
-  py::class_<OptimResult>(m, "OptimResult")
-      .def_readonly("x", &OptimResult::x)
-      .def_property_readonly("reason", [](const OptimResult& r) { return std::string(to_string(r.reason)); })
-      .def_readonly("iterations", &OptimResult::iterations)
-      .def_readonly("history", &OptimResult::history)
-      .def("__repr__", [](const OptimResult& r) {
-        return c10::str("OptimResult(", to_string(r.reason), " after ", r.iterations, " iterations)");
-      });
+  py::class_<IterationRecord>(m, "IterationRecord", "What an algorithm notes after an iteration.")
+      .def_readonly("iteration", &IterationRecord::iteration, "Its number, from 1.")
+      .def_readonly("seconds", &IterationRecord::seconds, "Since the algorithm began.")
+      .def_readonly("change", &IterationRecord::change, "‖x_k − x_{k−1}‖ / ‖x_k‖.")
+      .def_readonly("objective", &IterationRecord::objective,
+                    "f(x) + λ g(x) where objective=True asks for it, else NaN.")
+      .def_readonly("psnr", &IterationRecord::psnr, "Against truth, in decibels, where that is given, else NaN.");
+  py::class_<OptimResult>(m, "OptimResult", "The image that an algorithm found, and how it ended.")
+      .def_readonly("x", &OptimResult::x, "The image, of the dtype of x0.")
+      .def_property_readonly(
+          "reason", [](const OptimResult& r) { return std::string(to_string(r.reason)); },
+          "Why it ended: \"converged\", \"iteration limit\" or \"stopped by the monitor\".")
+      .def_readonly("iterations", &OptimResult::iterations, "How many iterations it took.")
+      .def_readonly("history", &OptimResult::history,
+                    "What was noted after each: iteration, seconds, change, objective, psnr.")
+      .def("__repr__",
+           [](const OptimResult& r) {
+             return c10::str("OptimResult(", to_string(r.reason), " after ", r.iterations, " iterations)");
+           })
+      .def("_repr_html_", [](const py::object& self) { return notebook("result_html")(self); });
   const auto define = [&](const char* name, Algorithm run) {
     m.def(name, algorithm(run), py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"));
   };

@@ -1,6 +1,7 @@
 // check_operator and its report.
 #include "adjoin/physics/check_operator.hpp"
 #include "casters.hpp"
+#include "copies.hpp"
 
 namespace adjoin::python {
 
@@ -19,7 +20,8 @@ void bind_testing(py::module_& m) {
       .def_readonly("findings", &OperatorReport::findings, "One Finding a check, in the order in which to mend faults.")
       .def_property_readonly("passed", &OperatorReport::passed, "Whether no check failed.")
       .def_property_readonly("failed", &OperatorReport::failed, "The names of the checks that failed.")
-      .def("__repr__", &OperatorReport::text);
+      .def("__repr__", &OperatorReport::text)
+      .def("_repr_html_", [](const py::object& self) { return notebook("operator_report_html")(self); });
   m.def(
       "check_operator",
       [](const LinearPhysicsPtr& op, const TensorLike& x, std::vector<LinearPhysicsPtr> others,

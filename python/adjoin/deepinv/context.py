@@ -33,7 +33,7 @@ class _Collective(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         function, adjoint = ctx.functions
-        return _Collective.apply(gradients[0].contiguous(), adjoint, function), None, None
+        return _Collective.apply(gradients[0].contiguous(), adjoint, function), None, None  # type: ignore[no-untyped-call]
 
 
 class DistributedContext(adjoin.context.DistributedContext):
@@ -75,7 +75,7 @@ class DistributedContext(adjoin.context.DistributedContext):
             return super().all_reduce(x, op)
         name = reduction_name(op)
         if name in ("sum", "mean"):
-            total: torch.Tensor = _Collective.apply(x, self._sum, self._sum)
+            total: torch.Tensor = _Collective.apply(x, self._sum, self._sum)  # type: ignore[no-untyped-call]
             return total / self.world_size if name == "mean" else total
         stacked: torch.Tensor = self.all_gather(x)
         if name == "product":
@@ -97,7 +97,7 @@ class DistributedContext(adjoin.context.DistributedContext):
             total = self._sum(value)
             return total if self.rank == src else torch.zeros_like(total)
 
-        result: torch.Tensor = _Collective.apply(x, spread, collect)
+        result: torch.Tensor = _Collective.apply(x, spread, collect)  # type: ignore[no-untyped-call]
         return result
 
     def all_gather(self, x: Any, tensor: torch.Tensor | None = None, group: Any = None) -> Any:
@@ -109,7 +109,7 @@ class DistributedContext(adjoin.context.DistributedContext):
             parts = [torch.empty_like(x) for _ in range(dist.get_world_size(group))]
             dist.all_gather(parts, x, group=group)
             return torch.stack(parts)
-        return _Collective.apply(x, self._stack, self._own_slice) if records(x) else self._stack(x)
+        return _Collective.apply(x, self._stack, self._own_slice) if records(x) else self._stack(x)  # type: ignore[no-untyped-call]
 
     def broadcast_object_list(self, object_list: list[Any], src: int = 0, device: Any = None) -> None:
         """Every rank's list becomes that of rank ``src``."""
@@ -128,10 +128,10 @@ class _MeanOfGradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return _Collective.apply(gradients[0].contiguous(), ctx.mean, ctx.mean), None
+        return _Collective.apply(gradients[0].contiguous(), ctx.mean, ctx.mean), None  # type: ignore[no-untyped-call]
 
 
 def mean_of_gradients(x: torch.Tensor, ctx: adjoin.context.DistributedContext) -> torch.Tensor:
     """``x``, whose gradient becomes the mean of the ranks' gradients."""
-    result: torch.Tensor = _MeanOfGradients.apply(x, lambda gradient: ctx.all_reduce(gradient.clone(), "mean"))
+    result: torch.Tensor = _MeanOfGradients.apply(x, lambda gradient: ctx.all_reduce(gradient.clone(), "mean"))  # type: ignore[no-untyped-call]
     return result

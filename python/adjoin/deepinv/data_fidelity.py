@@ -76,15 +76,19 @@ class DistributedDataFidelity(FidelityCalls, DataFidelity):
         distances have proximity operators in closed form, of at most ``max_iter_inter`` (1000) steps, down to changes of
         ``tol_inter`` (1e-6); else by deepinv's gradient descent, whose defaults are 50 and 1e-3."""
         single = self.single_fidelity
+        result: torch.Tensor
         if type(single) is L2 and self.reduction_mode == "sum":
-            return physics.prox_l2(x, y, single.norm * gamma, *args, **kwargs)
+            result = physics.prox_l2(x, y, single.norm * gamma, *args, **kwargs)
+            return result
         if single is not None and type(single) not in _ITERATED and type(single).prox is not DataFidelity.prox:
             weight = 1.0 / physics.num_operators if self.reduction_mode == "mean" else 1.0
-            return single.prox(x, y, physics, *args, gamma=weight * gamma, **kwargs)
+            result = single.prox(x, y, physics, *args, gamma=weight * gamma, **kwargs)
+            return result
         self._meet(physics)
         if not isinstance(physics, LinearPhysics) or not self._has_closed_prox(physics):
             options = {"max_iter_inter": max_iter_inter or 50, "tol_inter": tol_inter or 1e-3}
-            return super().prox(x, y, physics, *args, gamma=gamma, **options, **kwargs)
+            result = super().prox(x, y, physics, *args, gamma=gamma, **options, **kwargs)
+            return result
         everywhere = records(x, gamma, *y) or bool(torch.is_grad_enabled() and self._recordable)
         if everywhere and (self.single_fidelity is None or len(y) != physics.num_operators):
             raise NotImplementedError(

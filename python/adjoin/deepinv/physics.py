@@ -167,7 +167,8 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
     ) -> torch.Tensor:
         """Pseudoinverse: the mean of the operators' own (``local_only``), or the least-squares solution."""
         if "init" in kwargs:
-            return LinearPhysics.A_dagger(self, y, solver, max_iter, tol, verbose and self.ctx.rank == 0, **kwargs)
+            result: torch.Tensor = LinearPhysics.A_dagger(self, y, solver, max_iter, tol, verbose and self.ctx.rank == 0, **kwargs)
+            return result
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol
         return self._stack.A_dagger(y, solver, iterations, accuracy, verbose, None, local_only, gather, None, kwargs)
@@ -187,7 +188,8 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
         if z is None or isinstance(z, (int, float)):
             z = torch.full_like(self.A_adjoint(y), z or 0.0)
         if "init" in kwargs:
-            return LinearPhysics.prox_l2(self, z, y, gamma, solver, max_iter, tol, verbose, **kwargs)
+            result: torch.Tensor = LinearPhysics.prox_l2(self, z, y, gamma, solver, max_iter, tol, verbose, **kwargs)
+            return result
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol
         return self._stack.prox_l2(z, y, gamma, solver, iterations, accuracy, verbose, None, None, kwargs)

@@ -31,7 +31,8 @@ def _poisson(d: Any, u: torch.Tensor, y: torch.Tensor, gamma: Number) -> torch.T
     counts = y / d.gain if d.denormalize else y
     half = gamma - d.gain * u - d.gain**2 * d.bkg
     z = ((half**2 + 4 * d.gain**2 * gamma * counts).sqrt() - half) / (2 * d.gain**2)
-    return d.gain * (z - d.bkg)
+    result: torch.Tensor = d.gain * (z - d.bkg)
+    return result
 
 
 # Where deepinv's own takes no γ of an item each, or is another function's.

@@ -130,7 +130,8 @@ class FidelityCalls(WithRanks):
     def _own(self, y: Sequence[torch.Tensor], physics: Any) -> list[int]:
         """Where this rank's measurements are in ``y``."""
         if len(y) == physics.num_operators:
-            return physics.local_indexes
+            indexes: list[int] = physics.local_indexes
+            return indexes
         if len(y) == len(physics.local_indexes):
             return list(range(len(y)))
         raise InvalidArgument(
@@ -156,7 +157,8 @@ class FidelityCalls(WithRanks):
             x_records = torch.is_grad_enabled() and x.requires_grad
             recorded = y_records or x_records or self._recordable
             if gather and not (args or kwargs or recorded) and self._has_whole(name):
-                return getattr(self._whole, name)(x, measurements)
+                result: torch.Tensor = getattr(self._whole, name)(x, measurements)
+                return result
             term = self._value_of if name == "fn" else self._gradient_of
             weight = 1.0 / physics.num_operators if self.reduction_mode == "mean" else 1.0
 
@@ -171,14 +173,16 @@ class FidelityCalls(WithRanks):
         self, position: int, x: torch.Tensor, y: torch.Tensor, physics: Any, args: Any, kwargs: Any
     ) -> torch.Tensor:
         u = physics._operators[position].A(x, **kwargs)
-        return _distance(self._fidelity(position)).fn(u, y, *args, **kwargs)
+        result: torch.Tensor = _distance(self._fidelity(position)).fn(u, y, *args, **kwargs)
+        return result
 
     def _gradient_of(
         self, position: int, x: torch.Tensor, y: torch.Tensor, physics: Any, args: Any, kwargs: Any
     ) -> torch.Tensor:
         operator = physics._operators[position]
         gradient = _distance(self._fidelity(position)).grad(operator.A(x, **kwargs), y, *args, **kwargs)
-        return operator.A_vjp(x, gradient, **kwargs)
+        result: torch.Tensor = operator.A_vjp(x, gradient, **kwargs)
+        return result
 
 
 class DistributedDataFidelity(FidelityCalls):
@@ -192,6 +196,9 @@ class DistributedDataFidelity(FidelityCalls):
 
     Every call is collective and sends one message. Values and gradients differentiate with respect to ``x``, ``y`` and
     parameters of operators and fidelities.
+
+    :raises adjoin.RankFailure: from every call, on every rank, where a rank failed, and
+        :class:`adjoin.CallDisagreement` where ranks make different calls.
     """
 
     def __init__(
@@ -211,17 +218,33 @@ class DistributedDataFidelity(FidelityCalls):
         :param x: an image (B, C, …).
         :param y: all n measurements, or this rank's.
         :param physics: the distributed stack.
+        :return: a scalar tensor.
         """
         return self._sum("fn", x, y, physics, gather, args, kwargs)
 
     def grad(
         self, x: torch.Tensor, y: Any, physics: Any, gather: bool = True, *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """∇f(x) = Σ J_i(x)ᵀ ∇d_i(A_i x, y_i), of the shape of ``x``; arguments as of :meth:`fn`."""
+        """∇f(x) = Σ J_i(x)ᵀ ∇d_i(A_i x, y_i), of the shape of ``x``; arguments as of :meth:`fn`.
+
+        :param x: an image, equal on every rank.
+        :param y: measurements: a list of all, or of this rank's own.
+        :param physics: the stack.
+        :param gather: False gives this rank's part, without any message.
+        :return: an image.
+        """
         return self._sum("grad", x, y, physics, gather, args, kwargs)
 
     def prox(self, x: torch.Tensor, y: Any, physics: Any, gamma: float = 1.0, **options: Any) -> torch.Tensor:
-        """argmin_v γ f(v) + 1/2 ‖v − x‖², of the shape of ``x``, for an L2 fidelity of :mod:`adjoin.optim`."""
+        """argmin_v γ f(v) + 1/2 ‖v − x‖², of the shape of ``x``, for an L2 fidelity of :mod:`adjoin.optim`.
+
+        :param x: an image, equal on every rank.
+        :param y: measurements: a list of all, or of this rank's own.
+        :param physics: the stack.
+        :param gamma: γ > 0.
+        :return: an image.
+        :raises adjoin.InvalidArgument: for a fidelity that is not :class:`adjoin.optim.L2`.
+        """
         with self.ctx._telling():
             self._meet(physics)
         with self.ctx._telling():

@@ -112,6 +112,11 @@ def distribute(
     Every rank passes the same list, and uses the operators that it owns; the parameters of all of them count as shared
     by the ranks.
 
+    :param dtype: as of the stack's constructor, as is gather_strategy.
+    :return: a distributed stack, fidelity or processor.
+    :raises adjoin.InvalidArgument: for an object that has no distributed form, and options that its form does not
+        take.
+
     >>> from adjoin.physics import Matrix
     >>> with DistributedContext(device_mode="cpu") as ctx:
     ...     distribute([Matrix(torch.eye(2)), Matrix(torch.ones(1, 2))], ctx).A(torch.ones(1, 2))[1]

@@ -63,6 +63,8 @@ class DistributedProcessing(WithRanks):
     :param checkpoint_batches: whether what the processor needs for its derivatives is computed again in the backward
         pass instead of being kept: "always", "never", or "auto", where a rank has more than one batch of tiles.
     :param checkpoint_use_reentrant, checkpoint_preserve_rng_state: as of ``torch.utils.checkpoint.checkpoint``.
+    :raises adjoin.RankFailure: from every call, on every rank, where a rank failed, and
+        :class:`adjoin.CallDisagreement` where ranks make different calls.
 
     >>> with DistributedContext(device_mode="cpu") as ctx:
     ...     double = DistributedProcessing(ctx, lambda x: 2 * x, strategy_kwargs={"patch_size": 4, "overlap": 1})
@@ -143,7 +145,10 @@ class DistributedProcessing(WithRanks):
 
     def __call__(self, x: torch.Tensor, *args: Any, gather: bool = True, **kwargs: Any) -> torch.Tensor:
         """The processed image, of the shape of ``x`` (B, C, …), on every rank, by one message; with ``gather=False``
-        this rank's tiles in an image that is zero elsewhere, without any. Further arguments go to the processor."""
+        this rank's tiles in an image that is zero elsewhere, without any. Further arguments go to the processor.
+
+        :return: the image, or this rank's part of it.
+        """
         self._call.arguments = args
         try:
             return self._tiles(x, gather, kwargs)

@@ -14,6 +14,7 @@ from adjoin.context import DistributedContext
 from adjoin.copies import WithRanks
 from adjoin.errors import InvalidArgument
 from adjoin.lowering import Lowered, lower
+from adjoin.notebook import stack_html
 from adjoin.operators import as_physics, parameters_of
 from adjoin.tensor_list import TensorList
 
@@ -133,6 +134,9 @@ class StackedCalls(WithRanks):
             f"gather_strategy={self.gather_strategy!r}, {self.ctx!r})"
         )
 
+    def _repr_html_(self) -> str:
+        return stack_html(self)
+
     def _strict_dtype(self, dtype: torch.dtype | None) -> torch.dtype | None:
         return dtype
 
@@ -213,6 +217,8 @@ class DistributedStackedPhysics(StackedCalls):
     :param costs: one positive cost an operator, to spread them evenly; round robin otherwise.
     :param lower: whether operators of deepinv, PyLops and SciPy that have an equal in :mod:`adjoin.physics` are computed by
         it (``adjoin.lowering``).
+    :raises adjoin.RankFailure: from every call, on every rank, where a rank failed, and
+        :class:`adjoin.CallDisagreement` where ranks make different calls.
     """
 
     def __init__(
@@ -252,23 +258,41 @@ class DistributedStackedPhysics(StackedCalls):
             this rank's, without any.
         :param reduce_op: "sum" or "mean" of the measurements, which must have one shape, in place of their list.
         :param kwargs: passed to every operator.
+        :return: a list of all measurements, or of this rank's own with ``gather=False``.
+        :raises adjoin.RankFailure: on every rank, where a rank failed.
         """
         return self._measure("A", x, gather, reduce_op, kwargs)
 
     def forward(self, x: TensorLike, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
-        """Measurements with noise and sensor response; arguments and results as of :meth:`A`."""
+        """Measurements with noise and sensor response; arguments and results as of :meth:`A`.
+
+        :param x: an image, equal on every rank.
+        :param gather: as of :meth:`A`, as is reduce_op.
+        :return: a list of all measurements, or of this rank's own with ``gather=False``.
+        """
         return self._measure("forward", x, gather, reduce_op, kwargs)
 
     __call__ = forward
 
     def A_reduced(self, x: TensorLike, reduction: str = "sum", gather: bool = True, **kwargs: Any) -> torch.Tensor:
         """Σ A_i x, or (1/n) Σ A_i x for ``reduction="mean"``, of operators with measurements of one shape: over all
-        operators by one message, or with ``gather=False`` over this rank's, without any."""
-        return self._measure("A", x, gather, reduction, kwargs)
+        operators by one message, or with ``gather=False`` over this rank's, without any.
+
+        :return: the sum or mean, on every rank.
+        """
+        result: torch.Tensor = self._measure("A", x, gather, reduction, kwargs)
+        return result
 
     def forward_reduced(self, x: TensorLike, reduction: str = "sum", gather: bool = True, **kwargs: Any) -> torch.Tensor:
-        """The same with noise and sensor response."""
-        return self._measure("forward", x, gather, reduction, kwargs)
+        """The same with noise and sensor response.
+
+        :param x: an image, equal on every rank.
+        :param reduction: "sum" or "mean".
+        :param gather: False gives this rank's sum, without any message.
+        :return: the sum or mean, on every rank.
+        """
+        result: torch.Tensor = self._measure("forward", x, gather, reduction, kwargs)
+        return result
 
 
 class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
@@ -282,7 +306,11 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         adjoint.
     :param fuse: compute operators of one kind together where that is quicker; results agree to round-off.
 
-    The other parameters are those of :class:`DistributedStackedPhysics`.
+    The other parameters, ``ctx``, ``num_operators``, ``factory``, ``factory_kwargs``, ``dtype``, ``gather_strategy``,
+    ``parameters``, ``costs`` and ``lower``, are those of :class:`DistributedStackedPhysics`.
+
+    :raises adjoin.RankFailure: from every call, on every rank, where a rank failed, and
+        :class:`adjoin.CallDisagreement` where ranks make different calls.
 
     >>> from adjoin.physics import Matrix
     >>> with DistributedContext(device_mode="cpu") as ctx:
@@ -322,21 +350,46 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         )
 
     def A_adjoint(self, y: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
-        """Aᵀ y = Σ A_iᵀ y_i, of the image's shape."""
+        """Aᵀ y = Σ A_iᵀ y_i, of the image's shape.
+
+        :param y: measurements: a list of all, or of this rank's own.
+        :param gather: False gives this rank's sum, without any message.
+        :param reduce_op: "sum", "mean" or "none"; None for the stack's ``reduction``.
+        :return: the image, on every rank.
+        """
         return self._adjoint(y, gather, reduce_op, kwargs)
 
     def A_vjp(
         self, x: TensorLike, v: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any
     ) -> Any:
-        """Σ J_i(x)ᵀ v_i, of the shape of ``x``."""
+        """Σ J_i(x)ᵀ v_i, of the shape of ``x``.
+
+        :param x: an image, equal on every rank.
+        :param v: tensors of the shapes of the measurements.
+        :param gather: False gives this rank's sum, without any message.
+        :param reduce_op: "sum", "mean" or "none"; None for the stack's ``reduction``.
+        :return: the image, on every rank.
+        """
         return self._vjp(x, v, gather, reduce_op, kwargs)
 
     def A_adjoint_A(self, x: TensorLike, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
-        """Aᵀ A x = Σ A_iᵀ A_i x, of the shape of ``x``; measurements are neither kept nor sent."""
+        """Aᵀ A x = Σ A_iᵀ A_i x, of the shape of ``x``; measurements are neither kept nor sent.
+
+        :param x: an image, equal on every rank.
+        :param gather: False gives this rank's sum, without any message.
+        :param reduce_op: "sum", "mean" or "none"; None for the stack's ``reduction``.
+        :return: the image, on every rank.
+        """
         return self._normal(x, gather, reduce_op, kwargs)
 
     def A_A_adjoint(self, y: Measurements, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
-        """A Aᵀ y = [A_1 Aᵀ y, …, A_n Aᵀ y]; the inner adjoint is the global one even with ``gather=False``."""
+        """A Aᵀ y = [A_1 Aᵀ y, …, A_n Aᵀ y]; the inner adjoint is the global one even with ``gather=False``.
+
+        :param y: measurements: a list of all, or of this rank's own.
+        :param gather: False gives this rank's own measurements.
+        :param reduce_op: "sum", "mean" or "none"; None for the stack's ``reduction``.
+        :return: a list of measurements.
+        """
         return self.A(self.A_adjoint(y, **kwargs), gather=gather, reduce_op=reduce_op, **kwargs)
 
     def A_dagger(
@@ -363,6 +416,10 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         :param init: start of the iteration, default zero.
         :param gather: with ``local_only``: False gives this rank's part of the sum.
         :param info: a ``SolveInfo()`` that is told how the solve ended; with ``local_only``, how the worst of this rank's.
+        :param y: measurements: a list of all, or of this rank's own.
+        :param verbose: whether rank 0 draws a progress bar.
+        :return: the image, on every rank.
+        :raises adjoin.RankFailure: on every rank, where a rank failed, or met NaN or infinity.
         """
         iterations = 100 if max_iter is None else max_iter
         accuracy = 1e-6 if tol is None else tol
@@ -384,7 +441,14 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         info: SolveInfo | None = None,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape and dtype of ``z``; parameters as of :meth:`A_dagger`."""
+        """argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², of the shape and dtype of ``z``; parameters as of :meth:`A_dagger`.
+
+        :param z: an image, equal on every rank.
+        :param y: measurements: a list of all, or of this rank's own.
+        :param gamma: γ > 0, a number, or a tensor of one or of one an item.
+        :param solver: as of :meth:`A_dagger`, as are max_iter, tol, verbose, init and info.
+        :return: the image, on every rank.
+        """
         iterations = 100 if max_iter is None else max_iter
         return self._stack.prox_l2(
             z, y, gamma, solver, iterations, 1e-6 if tol is None else tol, verbose, init, info, kwargs
@@ -406,17 +470,32 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         :param x0: gives shape, dtype and device of an image.
         :param local_only: True: an upper bound, for which a few numbers are sent. False: the value, to a relative
             accuracy of ``tol``.
+        :param max_iter: the most steps of Lanczos.
+        :param verbose: whether rank 0 draws a progress bar.
+        :param gather: False gives the bound of this rank's operators.
+        :return: a scalar tensor.
         """
         return self._sqnorm(
             x0, self._stack.compute_sqnorm(x0, max_iter, tol, verbose, local_only, gather, kwargs)
         )
 
     def sqnorm_bounds(self, x0: TensorLike, *, max_iter: int = 50, tol: float = 1e-3, **kwargs: Any) -> tuple[float, float]:
-        """Lower and upper bound of ‖A‖², for which a few numbers are sent."""
+        """Lower and upper bound of ‖A‖², for which a few numbers are sent.
+
+        :param x0: an image, which gives shape, dtype and device.
+        :param max_iter: the steps of Lanczos for each operator.
+        :param tol: not used.
+        :return: (lower, upper), two numbers.
+        """
         return self._stack.sqnorm_bounds(x0, max_iter, tol, kwargs)
 
     def adjointness_test(self, u: TensorLike, seed: int = 0, **kwargs: Any) -> float:
-        """|⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for a random v: of the order of the dtype's precision."""
+        """|⟨A u, v⟩ − ⟨u, Aᵀ v⟩| / (‖A u‖ ‖v‖) for a random v: of the order of the dtype's precision.
+
+        :param u: an image, equal on every rank.
+        :param seed: of the random measurements.
+        :return: a number.
+        """
         return self._stack.adjointness_test(u, seed, kwargs)
 
 
@@ -430,6 +509,13 @@ def measure_costs(
 ) -> list[float]:
     """Seconds that ``A_adjoint_A`` takes for each operator on an image like ``x``, the same list on every rank: what
     ``costs=`` of a stack takes, to spread operators of unequal cost evenly. Makes every operator once; collective.
+
+    :param ctx: a :class:`DistributedContext`.
+    :param num_operators: how many there are.
+    :param factory: as of a stack, as are factory_kwargs.
+    :param x: an image.
+    :return: seconds, one an operator, for ``costs`` of a stack.
+    :raises adjoin.RankFailure: on every rank, where a rank failed.
 
     >>> from adjoin.physics import Matrix
     >>> with DistributedContext(device_mode="cpu") as ctx:

@@ -14,6 +14,7 @@ class DistributedSignalStrategy(ABC):
     """A way of your own to cut images of one shape into patches; the same patches must come out on every rank.
 
     :param img_size: the whole shape, (B, C, …).
+    :raises ValueError: for tiles that do not fit, by the strategy.
     """
 
     def __init__(self, img_size: Sequence[int]) -> None:
@@ -21,16 +22,28 @@ class DistributedSignalStrategy(ABC):
 
     @abstractmethod
     def get_num_patches(self) -> int:
-        """Number of patches."""
+        """Number of patches.
+
+        :return: a number.
+        """
 
     @abstractmethod
     def get_local_patches(self, x: torch.Tensor, local_indices: list[int]) -> list[tuple[int, torch.Tensor]]:
-        """Pairs of index and patch, the batch dimension first, for these patches of ``x``."""
+        """Pairs of index and patch, the batch dimension first, for these patches of ``x``.
+
+        :param x: an image (B, C, …).
+        :param local_indices: the numbers of the patches.
+        :return: a list of pairs.
+        """
 
     @abstractmethod
     def reduce_patches(self, out_tensor: torch.Tensor, local_pairs: list[tuple[int, torch.Tensor]]) -> None:
         """Writes processed patches to their places in ``out_tensor``, zero elsewhere: the sum over all ranks is the
-        processed image."""
+        processed image.
+
+        :param out_tensor: the image, which is written into.
+        :param local_pairs: pairs of index and processed patch.
+        """
 
 
 class StrategyAdapter:

@@ -55,13 +55,15 @@ class _Fourier:
     def A(self, x: torch.Tensor) -> torch.Tensor:
         image = torch.fft.ifftshift(x.unflatten(-1, self.size), self.before) if self.before else x.unflatten(-1, self.size)
         spectrum = torch.fft.fft2(image, norm=self.norm)
-        return (torch.fft.fftshift(spectrum, self.after) if self.after else spectrum).flatten(-2)
+        result: torch.Tensor = (torch.fft.fftshift(spectrum, self.after) if self.after else spectrum).flatten(-2)
+        return result
 
     def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
         spectrum = torch.fft.ifftshift(y.unflatten(-1, self.size), self.after) if self.after else y.unflatten(-1, self.size)
         adjoint_norm = {"ortho": "ortho", "backward": "forward", "forward": "backward"}[str(self.norm)]
         image = torch.fft.ifft2(spectrum, norm=adjoint_norm)
-        return (torch.fft.fftshift(image, self.before) if self.before else image).flatten(-2)
+        result: torch.Tensor = (torch.fft.fftshift(image, self.before) if self.before else image).flatten(-2)
+        return result
 
 
 def _matrix(operator: Any) -> _adjoin.LinearPhysics:
@@ -107,7 +109,8 @@ def _sum(operator: Any) -> _adjoin.LinearPhysics:
 
 def _scaled(operator: Any) -> _adjoin.LinearPhysics:
     inner, factor = operator.args
-    return complex(factor) * flat(inner) if isinstance(factor, complex) else float(factor) * flat(inner)
+    scaled: _adjoin.LinearPhysics = complex(factor) * flat(inner) if isinstance(factor, complex) else float(factor) * flat(inner)
+    return scaled
 
 
 def _adjoint(operator: Any) -> _adjoin.LinearPhysics:
