@@ -37,10 +37,10 @@ SPECIMENS = {
     "Matrix": (lambda of: Matrix(of(drawn(5, 64)), (1, 8, 8)), (1, 1, 8, 8)),
     "MultiCoilMRI": (lambda of: MultiCoilMRI(of(drawn(8, 8)), of(drawn(1, 2, 8, 8) + 1j)), (1, 2, 8, 8)),
     "NonCartesianMRI": (
-        lambda of: NonCartesianMRI(of(drawn(9, 2) / 2), of(drawn(1, 2, 8, 8) + 1j), of(drawn(9)), eps=1e-13),
+        lambda of: NonCartesianMRI(of(drawn(6, 20, 2) - 0.5), of(drawn(1, 2, 8, 8) + 1j), of(drawn(20)), eps=1e-13),
         (1, 2, 8, 8),
     ),
-    "NonuniformFourier": (lambda of: NonuniformFourier(of(drawn(9, 2) / 2), (8, 8), eps=1e-13), (1, 1, 8, 8)),
+    "NonuniformFourier": (lambda of: NonuniformFourier(of(drawn(90, 2) - 0.5), (8, 8), eps=1e-13), (1, 1, 8, 8)),
     "SampledProjection": (
         lambda of: SampledProjection(of(drawn(2, 6, 5, 2)), (8, 8), weights=of(drawn(8, 8))),
         (1, 1, 8, 8),
