@@ -9,8 +9,9 @@ import functools
 import json
 import time
 
-import adjoin
 import torch
+
+import adjoin
 from adjoin.physics import Blur, MultiCoilMRI, gaussian_kernel
 
 

@@ -23,10 +23,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 if "--release" in sys.argv:
     restart_with(sys.argv[sys.argv.index("--release") + 1])
 
-import adjoin.models
 import deepinv
 import PIL.Image
 import torch
+
+import adjoin.models
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXAMPLES = pathlib.Path(deepinv.__file__).parent.parent / "examples" / "distributed"

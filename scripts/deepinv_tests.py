@@ -20,10 +20,11 @@ if __name__ == "__main__" and "--release" in sys.argv:
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tests/python"))
 
-import adjoin.deepinv
 import deepinv
 import torch
 from sampling import sampled
+
+import adjoin.deepinv
 
 adjoin.deepinv.install()
 

@@ -50,7 +50,10 @@ def with_operators(text):
     kinds = [kind for kind in vars(_adjoin).values() if isinstance(kind, type) and issubclass(kind, _adjoin.Physics)]
     operators = {kind.__name__ for kind in kinds} - inner
 
-    for opening, line, closing in (("from adjoin._adjoin import (\n", "    {},", "\n)"), ("__all__ = [\n", '    "{}",', "\n]")):
+    for opening, line, closing in (
+        ("from adjoin._adjoin import (\n", "    {},", "\n)"),
+        ("__all__ = [\n", '    "{}",', "\n]"),
+    ):
         head, rest = text.split(opening)
         body, tail = rest.split(closing, 1)
         lines = sorted({*body.split("\n"), *(line.format(name) for name in operators)})

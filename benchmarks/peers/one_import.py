@@ -12,13 +12,14 @@ import warnings
 
 warnings.filterwarnings("ignore")
 
-import adjoin
-import adjoin.deepinv
 import deepinv.distributed
 import deepinv.optim
 import deepinv.physics as dp
 import torch
 import torch.distributed
+
+import adjoin
+import adjoin.deepinv
 from adjoin import physics as own
 
 

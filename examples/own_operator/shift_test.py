@@ -1,9 +1,10 @@
 """The operator is what its documentation says."""
 
 import torch
-from adjoin import distribute, DistributedContext
-from adjoin.testing import check_operator
 from shift import Shift
+
+from adjoin import DistributedContext, distribute
+from adjoin.testing import check_operator
 
 
 def test_it_moves_pixels():

@@ -4,12 +4,13 @@ photograph by total variation.
     mpirun -n 2 python examples/python/deconvolution.py
 """
 
-import adjoin
 import torch
+from gallery import figure, options, photograph
+
+import adjoin
 from adjoin.io import psnr
 from adjoin.optim import TotalVariation, fista
 from adjoin.physics import Blur, gaussian_kernel, gaussian_noise
-from gallery import figure, options, photograph
 
 arguments = options(__doc__)
 

@@ -5,8 +5,9 @@ import io
 import pathlib
 import sys
 
-import adjoin
 import torch
+
+import adjoin
 
 try:
     import matplotlib.figure

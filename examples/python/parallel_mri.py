@@ -6,12 +6,13 @@ middle ones, are measured.
 
 import math
 
-import adjoin
 import torch
+from gallery import figure, options, phantom
+
+import adjoin
 from adjoin.io import psnr
 from adjoin.optim import TotalVariation, fista
 from adjoin.physics import MultiCoilMRI, gaussian_noise
-from gallery import figure, options, phantom
 
 arguments = options(__doc__)
 COILS = 8

@@ -3,12 +3,13 @@
     mpirun -n 2 python examples/python/plug_and_play.py
 """
 
+from gallery import fetched, figure, options, photograph
+
 import adjoin
 from adjoin.io import psnr
 from adjoin.models import FFDNet
 from adjoin.optim import L2, PnP, proximal_gradient
 from adjoin.physics import Blur, gaussian_kernel, gaussian_noise
-from gallery import fetched, figure, options, photograph
 
 arguments = options(__doc__)
 

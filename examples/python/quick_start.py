@@ -5,10 +5,11 @@
     torchrun --nproc-per-node 2 examples/python/quick_start.py
 """
 
+from gallery import figure, options, phantom
+
 import adjoin
 from adjoin.io import psnr
 from adjoin.physics import Blur, gaussian_kernel
-from gallery import figure, options, phantom
 
 arguments = options(__doc__)
 

@@ -5,12 +5,13 @@
 
 import math
 
-import adjoin
 import torch
+from gallery import figure, options, phantom
+
+import adjoin
 from adjoin.io import psnr
 from adjoin.optim import TotalVariation, fista
 from adjoin.physics import NonCartesianMRI, NonuniformFourier, density_compensation, espirit_maps
-from gallery import figure, options, phantom
 
 arguments = options(__doc__)
 COILS = 8

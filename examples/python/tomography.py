@@ -3,12 +3,13 @@
     mpirun -n 2 python examples/python/tomography.py
 """
 
-import adjoin
 import torch
+from gallery import fetched, figure, options
+
+import adjoin
 from adjoin.io import read_hdf5
 from adjoin.optim import L2, TotalVariation, monotone_fista
 from adjoin.physics import Tomography
-from gallery import fetched, figure, options
 
 arguments = options(__doc__)
 

@@ -5,12 +5,13 @@
 Every rank runs this loop and the same optimiser: gradients are those of one process, so the networks stay equal.
 """
 
-import adjoin
 import torch
+from gallery import figure, options, photograph
+
+import adjoin
 from adjoin.io import psnr
 from adjoin.optim import L2
 from adjoin.physics import Blur, gaussian_noise, motion_kernel
-from gallery import figure, options, photograph
 
 arguments = options(__doc__)
 torch.set_num_threads(1)

@@ -140,7 +140,9 @@ def _fits(value: Any, kind: str) -> bool:
         return not isinstance(value, float) and (hasattr(value, "__int__") or hasattr(value, "__index__"))
     if kind == "str":
         return isinstance(value, (str, bytes))
-    inner = re.fullmatch(r"(?:typing\.Annotated\[)?collections\.abc\.Sequence\[(.*?)\](?:, .FixedSize\((\d+)\).\])?", kind)
+    inner = re.fullmatch(
+        r"(?:typing\.Annotated\[)?collections\.abc\.Sequence\[(.*?)\](?:, .FixedSize\((\d+)\).\])?", kind
+    )
     if inner:
         if isinstance(value, (str, bytes, torch.Tensor)) or not isinstance(value, collections.abc.Sequence):
             return False
@@ -211,6 +213,11 @@ def explained(message: str, positional: Sequence[Any], keywords: dict[str, Any])
     problem = "; or ".join(problems) if all(problems) else ""
     problem = problem or "the arguments fit none of: " + "; ".join(signatures).replace("adjoin._adjoin.", "")
     error = InvalidArgument(f"{name}: {problem}")
-    if not makes and positional and hasattr(positional[0], "refuse") and _is_collective(signatures[0], positional, keywords):
+    if (
+        not makes
+        and positional
+        and hasattr(positional[0], "refuse")
+        and _is_collective(signatures[0], positional, keywords)
+    ):
         positional[0].refuse(name, error)
     return error

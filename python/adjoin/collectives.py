@@ -268,7 +268,10 @@ class Collectives:
                 object_gather_list[:] = everything
 
     def scatter_object_list(
-        self, scatter_object_output_list: list[Any], scatter_object_input_list: Sequence[Any] | None = None, src: int = 0
+        self,
+        scatter_object_output_list: list[Any],
+        scatter_object_input_list: Sequence[Any] | None = None,
+        src: int = 0,
     ) -> None:
         """The first entry of the output list becomes the value at this rank's place in the input list of rank ``src``.
 
@@ -296,7 +299,7 @@ class Collectives:
 
 
 def reduction_name(op: Any) -> str:
-    """"sum", "mean", …, of a name or a ``torch.distributed.ReduceOp``."""
+    """ "sum", "mean", …, of a name or a ``torch.distributed.ReduceOp``."""
     name = str(op).rsplit(".", 1)[-1].lower()
     return {"avg": "mean"}.get(name, name)
 
@@ -304,7 +307,9 @@ def reduction_name(op: Any) -> str:
 def _split(name: str, tensor: torch.Tensor, sizes: Sequence[int] | None, ranks: int) -> list[torch.Tensor]:
     if not sizes:
         if tensor.shape[0] % ranks:
-            raise ValueError(f"{name}: must divide along its first dimension into {ranks} equal parts, got {tuple(tensor.shape)}")
+            raise ValueError(
+                f"{name}: must divide along its first dimension into {ranks} equal parts, got {tuple(tensor.shape)}"
+            )
         sizes = [tensor.shape[0] // ranks] * ranks
     return list(tensor.split(list(sizes)))
 

@@ -259,9 +259,7 @@ class DistributedContext(Collectives):
             torch.cuda.set_device((_local_rank() or 0) % torch.cuda.device_count())
         if not initialized:
             seconds = self.timeout or _seconds("ADJOIN_TIMEOUT", os.environ.get("ADJOIN_TIMEOUT")) or 600.0
-            _init_process_group(
-                self.backend or self._choose_backend(), datetime.timedelta(seconds=min(seconds, 1e9))
-            )
+            _init_process_group(self.backend or self._choose_backend(), datetime.timedelta(seconds=min(seconds, 1e9)))
             self.created_dist = True
         return dist.group.WORLD
 
@@ -269,7 +267,9 @@ class DistributedContext(Collectives):
         value = os.environ.get("LOCAL_WORLD_SIZE", "")
         local_size = int(value) if value.isdecimal() else 1
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if self.device_mode == "gpu" or (self.device_mode is None and dist.is_nccl_available() and gpus >= local_size > 0):
+        if self.device_mode == "gpu" or (
+            self.device_mode is None and dist.is_nccl_available() and gpus >= local_size > 0
+        ):
             return "cpu:gloo,cuda:nccl"
         return "gloo"
 

@@ -99,9 +99,7 @@ def moved(physics: Any, device: torch.device | str | None, dtype: torch.dtype | 
     return physics
 
 
-def _converted(
-    tensor: torch.Tensor, device: torch.device | str | None, dtype: torch.dtype | None
-) -> torch.Tensor:
+def _converted(tensor: torch.Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> torch.Tensor:
     """In another precision where that means anything; what is complex stays so."""
     if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
         raise InvalidArgument(f"dtype: must be floating-point or complex, got {dtype}")

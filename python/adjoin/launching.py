@@ -60,7 +60,9 @@ def launch(function: Callable[..., Any], *args: Any, ranks: int = 2, timeout: fl
     if isinstance(ranks, bool) or not isinstance(ranks, int) or ranks < 1:
         raise InvalidArgument(f"launch: ranks: must be a number above 0, got {ranks!r}")
     if contexts._entered or _adjoin.launcher() != "none":
-        raise InvalidArgument("launch: this process is a rank itself: leave its context, and call launch outside torchrun and mpirun")
+        raise InvalidArgument(
+            "launch: this process is a rank itself: leave its context, and call launch outside torchrun and mpirun"
+        )
     if torch.cuda.is_initialized():
         raise InvalidArgument(
             "launch: this process has used CUDA, which does not survive a fork: restart it and use CUDA in the function alone"
@@ -105,14 +107,24 @@ def _free_port() -> int:
 
 
 def _run(
-    function: Callable[..., Any], args: tuple[Any, ...], rank: int, ranks: int, port: int, results: Connection, out: int, err: int
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    rank: int,
+    ranks: int,
+    port: int,
+    results: Connection,
+    out: int,
+    err: int,
 ) -> None:
     """What a rank does."""
     end_with_parent = 1  # PR_SET_PDEATHSIG
     ctypes.CDLL(None).prctl(end_with_parent, signal.SIGKILL)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False), os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.stdout, sys.stderr = (
+        os.fdopen(1, "w", buffering=1, closefd=False),
+        os.fdopen(2, "w", buffering=1, closefd=False),
+    )
     for name in [name for name in os.environ if name.startswith(_MPI)]:
         del os.environ[name]
     os.environ |= {
@@ -179,7 +191,11 @@ def _values(answers: list[Answer | None], processes: list[Any], timeout: float |
     for kind in ("failure", "gone", "consequence"):
         for rank, answer in enumerate(answers):
             if answer is not None and answer[0] == kind:
-                what = f"ended with exit code {processes[rank].exitcode} and no result" if kind == "gone" else f"failed:\n{answer[1]}"
+                what = (
+                    f"ended with exit code {processes[rank].exitcode} and no result"
+                    if kind == "gone"
+                    else f"failed:\n{answer[1]}"
+                )
                 raise Error(f"launch: rank {rank} {what}")
     late = [rank for rank, answer in enumerate(answers) if answer is None]
     if late:

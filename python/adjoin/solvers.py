@@ -19,7 +19,16 @@ from adjoin import _adjoin
 from adjoin._adjoin import SolveInfo, SolverResult
 from adjoin.arguments import refuse_gradients
 
-__all__ = ["SolveInfo", "SolverResult", "bicgstab", "conjugate_gradient", "largest_eigenvalue", "lsmr", "lsqr", "minres"]
+__all__ = [
+    "SolveInfo",
+    "SolverResult",
+    "bicgstab",
+    "conjugate_gradient",
+    "largest_eigenvalue",
+    "lsmr",
+    "lsqr",
+    "minres",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")

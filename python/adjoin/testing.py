@@ -28,7 +28,11 @@ def _linear(operator: Any) -> _adjoin.LinearPhysics:
     kind = type(operator)
     if isinstance(operator, _adjoin.Physics):
         own = next(base for base in kind.__mro__ if base.__module__ == _adjoin.Physics.__module__)
-        unseen = [name for name in ("A", "A_adjoint", "A_vjp", "A_adjoint_A", "A_A_adjoint") if getattr(kind, name, None) is not getattr(own, name, None)]
+        unseen = [
+            name
+            for name in ("A", "A_adjoint", "A_vjp", "A_adjoint_A", "A_A_adjoint")
+            if getattr(kind, name, None) is not getattr(own, name, None)
+        ]
         if unseen:
             raise InvalidArgument(
                 f"check_operator: {kind.__name__} overrides {', '.join(unseen)} of {own.__name__}, which C++ does not see, so "

@@ -13,16 +13,21 @@ from adjoin.errors import InvalidArgument
 __all__ = ["voronoi_density"]
 
 
-def voronoi_density(
-    trajectory: TensorLike, image_size: Sequence[int], units: str = "cycles_per_pixel"
-) -> torch.Tensor:
+def voronoi_density(trajectory: TensorLike, image_size: Sequence[int], units: str = "cycles_per_pixel") -> torch.Tensor:
     """The area of k-space around each sample of a trajectory (..., 2), in pixels of the grid of an image (H, W): that of
     its Voronoi cell, which samples in one place share. Cells that reach beyond the samples' convex hull are as large as
     the cell of the nearest sample whose own does not. Of the leading axes and precision of the trajectory, as
     ``density_compensation``, whose iteration serves in 3-D and for larger trajectories, too. Needs SciPy.
 
     V. Rasche et al., "Resampling of data between arbitrary grids using convolution interpolation", IEEE Trans. Med.
-    Imaging 18, 1999."""
+    Imaging 18, 1999.
+
+    :param trajectory: (..., 2), its last axis (row, column).
+    :param image_size: (H, W).
+    :param units: of the trajectory, as of :class:`NonuniformFourier`.
+    :return: (...), of the precision of the trajectory.
+    :raises adjoin.InvalidArgument: for another trajectory, image_size or units, and samples that lie on a line.
+    """
     import numpy
     from scipy.spatial import ConvexHull, Voronoi, cKDTree
 

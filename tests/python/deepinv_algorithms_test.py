@@ -5,10 +5,11 @@ import torch
 
 deepinv = pytest.importorskip("deepinv")
 
-import adjoin.deepinv as face  # noqa: E402
-from adjoin.deepinv.tensor_list import TensorList  # noqa: E402
 from deepinv import optim, sampling  # noqa: E402
 from deepinv.physics import Blur, Denoising, GaussianNoise, StackedLinearPhysics  # noqa: E402
+
+import adjoin.deepinv as face  # noqa: E402
+from adjoin.deepinv.tensor_list import TensorList  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

@@ -7,15 +7,16 @@ import torch
 
 deepinv = pytest.importorskip("deepinv")
 
-import adjoin  # noqa: E402
-import adjoin.deepinv as face  # noqa: E402
-from adjoin.deepinv import versions  # noqa: E402
-from adjoin.deepinv.installation import _OURS  # noqa: E402
 from deepinv.optim import L1, L2, optim_builder  # noqa: E402
 from deepinv.optim.prior import PnP  # noqa: E402
 from deepinv.physics import Blur, GaussianNoise, LinearPhysics, Physics, StackedLinearPhysics  # noqa: E402
 from deepinv.physics.blur import gaussian_blur  # noqa: E402
 from deepinv.utils.tensorlist import TensorList  # noqa: E402
+
+import adjoin  # noqa: E402
+import adjoin.deepinv as face  # noqa: E402
+from adjoin.deepinv import versions  # noqa: E402
+from adjoin.deepinv.installation import _OURS  # noqa: E402
 
 
 class SimpleDenoiser(deepinv.models.base.Denoiser):

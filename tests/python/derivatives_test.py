@@ -6,7 +6,14 @@ from copies_test import every_operator
 from support import dense_stack
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
-from adjoin import DistributedDataFidelity, DistributedProcessing, DistributedStackedLinearPhysics, distribute, optim, solvers
+from adjoin import (
+    DistributedDataFidelity,
+    DistributedProcessing,
+    DistributedStackedLinearPhysics,
+    distribute,
+    optim,
+    solvers,
+)
 from adjoin.errors import Error, InvalidArgument
 from adjoin.physics import (
     Blur,
@@ -161,7 +168,7 @@ def test_priors_differentiate_or_refuse():
 
 
 ALGORITHMS = {
-    **{name: () for name in ("gradient_descent", "proximal_gradient", "fista", "monotone_fista", "primal_dual", "ordered_subsets")},
+    **dict.fromkeys(("gradient_descent", "proximal_gradient", "fista", "monotone_fista", "primal_dual", "ordered_subsets"), ()),
     "hqs": ([1.0],),
     "admm": (1.0,),
 }

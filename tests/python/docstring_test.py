@@ -112,7 +112,9 @@ def test_what_a_docstring_lacks_is_found():
         "half: neither it nor its class says what it raises (:raises …:)",
     ]
     assert not list(faults("whole", whole, ""))
-    assert "Silent.__init__: does not say what size is" in list(faults("Silent.__init__", Silent.__init__, written(Silent)))
+    assert "Silent.__init__: does not say what size is" in list(
+        faults("Silent.__init__", Silent.__init__, written(Silent))
+    )
 
 
 def test_modules_say_what_they_are():
@@ -132,4 +134,10 @@ def test_examples_in_docstrings_show_what_happens(ctx):
         assert result.failed == 0, name
         if result.attempted:
             with_examples.add(name)
-    assert with_examples >= {"adjoin.context", "adjoin.physics", "adjoin.solvers", "adjoin.testing", "adjoin.tensor_list"}
+    assert with_examples >= {
+        "adjoin.context",
+        "adjoin.physics",
+        "adjoin.solvers",
+        "adjoin.testing",
+        "adjoin.tensor_list",
+    }

@@ -11,9 +11,10 @@ import torch
 
 deepinv = pytest.importorskip("deepinv")
 
+from deepinv import physics as dp  # noqa: E402
+
 import adjoin.deepinv as face  # noqa: E402
 from adjoin.lowering import lower  # noqa: E402
-from deepinv import physics as dp  # noqa: E402
 
 # deepinv 0.4.1 refuses, in its own words, masks with one plane for all planes of the coil maps.
 MASKS_OF_ONE_PLANE = deepinv.__version__ != "0.4.1"

@@ -4,7 +4,13 @@ import pytest
 import torch
 from support import Dense, dense_stack
 
-from adjoin import DistributedContext, DistributedDataFidelity, DistributedProcessing, DistributedStackedLinearPhysics, optim
+from adjoin import (
+    DistributedContext,
+    DistributedDataFidelity,
+    DistributedProcessing,
+    DistributedStackedLinearPhysics,
+    optim,
+)
 from adjoin.physics import Blur, gaussian_kernel
 
 

@@ -10,7 +10,6 @@ import ismrmrd
 import mrd_files
 import numpy
 import pytest
-import torch
 
 from adjoin import InvalidArgument
 from adjoin.io import MrdFile

@@ -126,11 +126,16 @@ class DistributedDataFidelity(FidelityCalls, DataFidelity):
     def prox_d_conjugate(self, u: Any, y: Any, *args: Any, gamma: Any = 1.0, lamb: Any = 1.0, **kwargs: Any) -> Any:
         """The same for the convex conjugate of λ d."""
         return TensorList(
-            [a - gamma * prox_of_distance(self._shared.d, a / gamma, b, lamb / gamma) for a, b in zip(u, y, strict=True)]
+            [
+                a - gamma * prox_of_distance(self._shared.d, a / gamma, b, lamb / gamma)
+                for a, b in zip(u, y, strict=True)
+            ]
         )
 
     @property
     def _shared(self) -> Any:
         if self.single_fidelity is None:
-            raise NotImplementedError("data_fidelity: must be one of all operators for what concerns measurements alone")
+            raise NotImplementedError(
+                "data_fidelity: must be one of all operators for what concerns measurements alone"
+            )
         return self.single_fidelity

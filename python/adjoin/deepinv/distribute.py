@@ -47,9 +47,7 @@ def _type_of(thing: Any) -> str:
     raise InvalidArgument(f"object: cannot tell what to make of a {type(thing).__name__}")
 
 
-def distribute_model(
-    model: BaseOptim, ctx: DistributedContext, *, average: bool = True, **options: Any
-) -> BaseOptim:
+def distribute_model(model: BaseOptim, ctx: DistributedContext, *, average: bool = True, **options: Any) -> BaseOptim:
     """Distributes what an unfolded algorithm is made of, in place: its fidelities, the denoisers of its priors in tiles,
     and its trained parameters, whose gradients become the mean over the ranks (``average``) or the sum. ``options`` are
     those of :func:`distribute` for denoisers. Returns ``model``."""
@@ -59,9 +57,7 @@ def distribute_model(
             f"got a {type(model).__name__}"
         )
     if not model.unfold:
-        raise TypeError(
-            "object: is a BaseOptim built with unfold=False; distribute its physics and denoisers instead"
-        )
+        raise TypeError("object: is a BaseOptim built with unfold=False; distribute its physics and denoisers instead")
     model.to(ctx.device)
     if model.data_fidelity is not None:
         model.data_fidelity = torch.nn.ModuleList(

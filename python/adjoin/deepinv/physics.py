@@ -167,7 +167,9 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
     ) -> torch.Tensor:
         """Pseudoinverse: the mean of the operators' own (``local_only``), or the least-squares solution."""
         if "init" in kwargs:
-            result: torch.Tensor = LinearPhysics.A_dagger(self, y, solver, max_iter, tol, verbose and self.ctx.rank == 0, **kwargs)
+            result: torch.Tensor = LinearPhysics.A_dagger(
+                self, y, solver, max_iter, tol, verbose and self.ctx.rank == 0, **kwargs
+            )
             return result
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol

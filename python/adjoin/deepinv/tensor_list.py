@@ -59,7 +59,9 @@ class TensorList(_TensorList):
         named = kwargs or {}
         if function in _REDUCING:
             together = [a.flatten() if isinstance(a, _TensorList) else a for a in args]
-            return function(*together, **{n: a.flatten() if isinstance(a, _TensorList) else a for n, a in named.items()})
+            return function(
+                *together, **{n: a.flatten() if isinstance(a, _TensorList) else a for n, a in named.items()}
+            )
         if function is torch.linalg.vector_norm and isinstance(args[0], _TensorList):
             return _vector_norm(*args, **named)
         if function not in _ENTRYWISE:

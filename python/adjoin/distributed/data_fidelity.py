@@ -101,7 +101,9 @@ class FidelityCalls(WithRanks):
         owned = [p for p in local if id(p) not in known]
         self._sums = {}
         for name in ("fn", "grad"):
-            self._sums[name] = _adjoin.LocalSum(self.ctx._impl, f"DistributedDataFidelity.{name}", physics.local_indexes)
+            self._sums[name] = _adjoin.LocalSum(
+                self.ctx._impl, f"DistributedDataFidelity.{name}", physics.local_indexes
+            )
             self._sums[name].set_parameters(shared, owned)
         self._whole = None
         self._equal = self._find_equal() if physics.lower else None
@@ -255,5 +257,3 @@ class DistributedDataFidelity(FidelityCalls):
     def __repr__(self) -> str:
         what = self.single_fidelity if self.single_fidelity is not None else f"{len(self.local_data_fidelities)} here"
         return f"{type(self).__name__}({what}, reduction={self.reduction_mode!r})"
-
-

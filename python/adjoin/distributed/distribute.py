@@ -54,7 +54,9 @@ def type_of(thing: Any) -> str:
     if items is None and isinstance(thing, networks):
         return "denoiser"
     if callable(thing):
-        raise InvalidArgument("type_object: must be given for callables: 'physics', 'linear_physics', 'data_fidelity' or 'denoiser'")
+        raise InvalidArgument(
+            "type_object: must be given for callables: 'physics', 'linear_physics', 'data_fidelity' or 'denoiser'"
+        )
     raise InvalidArgument(f"object: cannot tell what to make of a {type(thing).__name__}")
 
 

@@ -103,7 +103,9 @@ class DistributedProcessing(WithRanks):
         named = strategy is None or isinstance(strategy, str)
         unknown = sorted(set(self._options) - _OPTIONS) if named else []
         if unknown:
-            raise InvalidArgument(f"strategy_kwargs: unknown {', '.join(unknown)}; it takes {', '.join(sorted(_OPTIONS))}")
+            raise InvalidArgument(
+                f"strategy_kwargs: unknown {', '.join(unknown)}; it takes {', '.join(sorted(_OPTIONS))}"
+            )
         if isinstance(processor, torch.nn.Module):
             processor.to(ctx.device)
         self._connect()

@@ -175,9 +175,7 @@ class LinearCalls(StackedCalls):
             return self._listed(self._stack.A_adjoint_each(y, gather, kwargs), gather)
         return self._summed(self._stack.A_adjoint(y, gather, kwargs), reduce_op)
 
-    def _vjp(
-        self, x: TensorLike, v: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]
-    ) -> Any:
+    def _vjp(self, x: TensorLike, v: Measurements, gather: bool, reduce_op: str | None, kwargs: dict[str, Any]) -> Any:
         if self._each("A_vjp", gather, reduce_op):
             return self._listed(self._stack.A_vjp_each(x, v, gather, kwargs), gather)
         return self._summed(self._stack.A_vjp(x, v, gather, kwargs), reduce_op)
@@ -283,7 +281,9 @@ class DistributedStackedPhysics(StackedCalls):
         result: torch.Tensor = self._measure("A", x, gather, reduction, kwargs)
         return result
 
-    def forward_reduced(self, x: TensorLike, reduction: str = "sum", gather: bool = True, **kwargs: Any) -> torch.Tensor:
+    def forward_reduced(
+        self, x: TensorLike, reduction: str = "sum", gather: bool = True, **kwargs: Any
+    ) -> torch.Tensor:
         """The same with noise and sensor response.
 
         :param x: an image, equal on every rank.
@@ -423,9 +423,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         """
         iterations = 100 if max_iter is None else max_iter
         accuracy = 1e-6 if tol is None else tol
-        return self._stack.A_dagger(
-            y, solver, iterations, accuracy, verbose, init, local_only, gather, info, kwargs
-        )
+        return self._stack.A_dagger(y, solver, iterations, accuracy, verbose, init, local_only, gather, info, kwargs)
 
     def prox_l2(
         self,
@@ -475,11 +473,11 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         :param gather: False gives the bound of this rank's operators.
         :return: a scalar tensor.
         """
-        return self._sqnorm(
-            x0, self._stack.compute_sqnorm(x0, max_iter, tol, verbose, local_only, gather, kwargs)
-        )
+        return self._sqnorm(x0, self._stack.compute_sqnorm(x0, max_iter, tol, verbose, local_only, gather, kwargs))
 
-    def sqnorm_bounds(self, x0: TensorLike, *, max_iter: int = 50, tol: float = 1e-3, **kwargs: Any) -> tuple[float, float]:
+    def sqnorm_bounds(
+        self, x0: TensorLike, *, max_iter: int = 50, tol: float = 1e-3, **kwargs: Any
+    ) -> tuple[float, float]:
         """Lower and upper bound of ‖A‖², for which a few numbers are sent.
 
         :param x0: an image, which gives shape, dtype and device.

@@ -43,7 +43,9 @@ class _Fourier:
     def __init__(self, operator: Any) -> None:
         norms = {"ortho": "ortho", "none": "backward", "1/n": "forward"}
         self.norm = norms.get(operator.norm.name.lower().replace("one_over_n", "1/n"))
-        square = tuple(operator.nffts) == tuple(operator.dims) and tuple(operator.axes) == tuple(range(len(operator.dims)))
+        square = tuple(operator.nffts) == tuple(operator.dims) and tuple(operator.axes) == tuple(
+            range(len(operator.dims))
+        )
         if operator.real or self.norm is None or len(operator.dims) != 2 or not square:
             raise NoEqual()
         self.size = [int(n) for n in operator.dims]
@@ -53,13 +55,17 @@ class _Fourier:
         )
 
     def A(self, x: torch.Tensor) -> torch.Tensor:
-        image = torch.fft.ifftshift(x.unflatten(-1, self.size), self.before) if self.before else x.unflatten(-1, self.size)
+        image = (
+            torch.fft.ifftshift(x.unflatten(-1, self.size), self.before) if self.before else x.unflatten(-1, self.size)
+        )
         spectrum = torch.fft.fft2(image, norm=self.norm)
         result: torch.Tensor = (torch.fft.fftshift(spectrum, self.after) if self.after else spectrum).flatten(-2)
         return result
 
     def A_adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        spectrum = torch.fft.ifftshift(y.unflatten(-1, self.size), self.after) if self.after else y.unflatten(-1, self.size)
+        spectrum = (
+            torch.fft.ifftshift(y.unflatten(-1, self.size), self.after) if self.after else y.unflatten(-1, self.size)
+        )
         adjoint_norm = {"ortho": "ortho", "backward": "forward", "forward": "backward"}[str(self.norm)]
         image = torch.fft.ifft2(spectrum, norm=adjoint_norm)
         result: torch.Tensor = (torch.fft.fftshift(image, self.before) if self.before else image).flatten(-2)
@@ -109,7 +115,9 @@ def _sum(operator: Any) -> _adjoin.LinearPhysics:
 
 def _scaled(operator: Any) -> _adjoin.LinearPhysics:
     inner, factor = operator.args
-    scaled: _adjoin.LinearPhysics = complex(factor) * flat(inner) if isinstance(factor, complex) else float(factor) * flat(inner)
+    scaled: _adjoin.LinearPhysics = (
+        complex(factor) * flat(inner) if isinstance(factor, complex) else float(factor) * flat(inner)
+    )
     return scaled
 
 

@@ -87,10 +87,12 @@ def _relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 def _key(states: Iterable[tuple[Any, int]]) -> str:
     """What of the states decides whether an operator and its equal agree: not the numbers in tensors and arrays."""
-    return repr([
-        (value.shape, value.dtype, getattr(value, "device", "")) if hasattr(value, "dtype") else value
-        for value, _ in states
-    ])
+    return repr(
+        [
+            (value.shape, value.dtype, getattr(value, "device", "")) if hasattr(value, "dtype") else value
+            for value, _ in states
+        ]
+    )
 
 
 @dataclass
