@@ -1725,7 +1725,18 @@ def mpi_communicator(comm: int | None = None, library: str = '', shared_memory: 
     """
 def off_resonance_mri(trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch.Tensor | numpy.ndarray, field_map: torch.Tensor | numpy.ndarray, times: torch.Tensor | numpy.ndarray, accuracy: float = 0.001, weights: torch.Tensor | numpy.ndarray | None = None, units: str = 'cycles_per_pixel', eps: float = 1e-06) -> LinearPhysics:
     """
-    NonCartesianMRI of an image whose pixels are off resonance by field_map (image), hertz, at the times of the samples, seconds, which broadcast to the samples: a factor exp(-2 pi i f t) in the sums. By time segmentation (Sutton, Noll and Fessler 2003), with as many segments as make this factor right to accuracy; each costs a NonCartesianMRI. x complex or real (B, 1, image).
+    NonCartesianMRI of an image whose pixels are off resonance: a factor exp(−2πi f t) in the sums.
+    
+    By time segmentation (Sutton, Noll and Fessler 2003). x complex or real (B, 1, image).
+    
+    :param trajectory: (…, axes).
+    :param coil_maps: complex (b, N, image).
+    :param field_map: f, the frequencies of the pixels (image), in hertz.
+    :param times: t of the samples, in seconds, which broadcast to the samples.
+    :param accuracy: there are as many segments as make the factor right to it; each costs a NonCartesianMRI.
+    :param weights: of the samples, as of NonCartesianMRI, as are units and eps.
+    :return: a LinearPhysics, whose measurements are those of NonCartesianMRI.
+    :raises adjoin.InvalidArgument: naming the argument, where shapes do not fit.
     """
 def ordered_subsets(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
     ...
@@ -1804,7 +1815,16 @@ def single_communicator() -> Communicator:
     ...
 def subspace_mri(trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch.Tensor | numpy.ndarray, basis: torch.Tensor | numpy.ndarray, weights: torch.Tensor | numpy.ndarray | None = None, units: str = 'cycles_per_pixel', eps: float = 1e-06) -> LinearPhysics:
     """
-    NonCartesianMRI of images that change from shot to shot (the first axis of the trajectory) in the span of K coefficient images x, complex or real (B, K, image), with a basis (shots, K) (Tamir et al. 2017).
+    NonCartesianMRI of images that change from shot to shot, in the span of K coefficient images (Tamir et al. 2017).
+    
+    x complex or real (B, K, image); shots are the first axis of the trajectory.
+    
+    :param trajectory: (…, axes).
+    :param coil_maps: complex (b, N, image).
+    :param basis: (shots, K).
+    :param weights: of the samples, as of NonCartesianMRI, as are units and eps.
+    :return: a LinearPhysics, whose measurements are those of NonCartesianMRI.
+    :raises adjoin.InvalidArgument: naming the argument, where shapes do not fit.
     """
 def sum(a: LinearPhysics, b: LinearPhysics) -> LinearPhysics:
     ...

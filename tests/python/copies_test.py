@@ -308,6 +308,7 @@ class HoldsAll(torch.nn.Module):
         self.blur = Blur(torch.ones(1, 1, 3, 3), padding="circular")
         self.rest = {"fidelity": optim.L2(2.0), "prior": optim.TotalVariation(max_iter=3, warm_start=False)}
 
+    @torch.no_grad()  # the prox of a total variation does not differentiate
     def forward(self, x):
         y = self.blur.A(self.layer(x))
         return self.rest["prior"].prox(self.rest["fidelity"].grad(y, x), 0.1)
