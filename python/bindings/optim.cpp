@@ -313,7 +313,8 @@ algorithm needs.
 :return: its number of inner iterations, and the proven bound of the distance to the exact one.)");
   Shared<WaveletPrior, Prior>(
       m, "WaveletPrior",
-      "‖W x‖₁ over the details, along the last `dims` dimensions, of an orthonormal wavelet (\"haar\", \"db1\" … \"db38\", \"sym2\" … \"sym20\", "
+      "‖W x‖₁ over the details, along the last `dims` dimensions, of an orthonormal wavelet (\"haar\", \"db1\" … "
+      "\"db38\", \"sym2\" … \"sym20\", "
       "\"coif1\" …\n"
       "\"coif17\"), for images of any size. With `random_shift` the image is shifted at random, as around a torus, "
       "before each\n"
