@@ -79,6 +79,7 @@ void Communicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
   if (calls_) {
     reduce_in_place(tensor, op);
   }
+  count_change(tensor);
 }
 
 void Communicator::reduce_in_place(at::Tensor& tensor, ReduceOp op) {
@@ -89,7 +90,6 @@ void Communicator::reduce_in_place(at::Tensor& tensor, ReduceOp op) {
   at::Tensor own = staged(tensor);
   all_reduce_impl(own, op);
   unstage(own, tensor);
-  count_change(tensor);
 }
 
 void Communicator::all_reduce(std::span<double> values, ReduceOp op) {
@@ -172,6 +172,7 @@ void Communicator::all_gather_v_inplace(at::Tensor& buffer, const std::vector<st
   if (calls_) {
     gather_in_place(buffer, counts);
   }
+  count_change(buffer);
 }
 
 void Communicator::gather_in_place(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
@@ -182,7 +183,6 @@ void Communicator::gather_in_place(at::Tensor& buffer, const std::vector<std::in
   at::Tensor own = staged(buffer);
   all_gather_v_impl(own, counts);
   unstage(own, buffer);
-  count_change(buffer);
 }
 
 Pending Communicator::start_all_gather_v_inplace(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
@@ -232,6 +232,7 @@ void Communicator::broadcast(at::Tensor& tensor, int root) {
   if (calls_) {
     broadcast_in_place(tensor, root);
   }
+  count_change(tensor);
 }
 
 void Communicator::broadcast_in_place(at::Tensor& tensor, int root) {
@@ -243,7 +244,6 @@ void Communicator::broadcast_in_place(at::Tensor& tensor, int root) {
   broadcast_impl(own, root);
   if (rank() != root) {
     unstage(own, tensor);
-    count_change(tensor);
   }
 }
 
@@ -265,18 +265,17 @@ template <class Describe, class Start, class Make>
 Pending Communicator::started_or_deferred(const char* method, const at::Tensor& tensor, const Describe& describe,
                                           const Start& start, Make make) {
   if (deferred_ && (!tensor.defined() || tensor.is_cpu())) {
-    return deferred_->add(Making::described(*this, method, describe), std::move(make));
+    Pending started = deferred_->add(Making::described(*this, method, describe), std::move(make));
+    count_change(tensor);
+    return started;
   }
   const Making making(*this, method, describe);
+  count_change(tensor);
   if (!calls_) {
     return {};
   }
   meet();
-  if (tensor.numel() == 0) {
-    return {};
-  }
-  count_change(tensor);
-  return start();
+  return tensor.numel() == 0 ? Pending() : start();
 }
 
 void Communicator::barrier() {
