@@ -1498,6 +1498,7 @@ def bicubic_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
     :param factor: of the downsampling.
     :param dtype: the floating-point dtype of the result.
     :return: a kernel (1, 1, h, h) whose sum is 1.
+    :raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.
     """
 def bilinear_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
     """
@@ -1506,6 +1507,7 @@ def bilinear_kernel(factor: int, dtype: torch.dtype = ...) -> torch.Tensor:
     :param factor: of the downsampling.
     :param dtype: the floating-point dtype of the result.
     :return: a kernel (1, 1, h, h) whose sum is 1.
+    :raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.
     """
 def box_kernel(size: int, dtype: torch.dtype = ...) -> torch.Tensor:
     """
@@ -1514,6 +1516,7 @@ def box_kernel(size: int, dtype: torch.dtype = ...) -> torch.Tensor:
     :param size: how many pixels along each axis.
     :param dtype: the floating-point dtype of the result.
     :return: a kernel (1, 1, size, size) whose sum is 1.
+    :raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.
     """
 def check_operator(op: LinearPhysics, x: torch.Tensor | numpy.ndarray, *, others: collections.abc.Sequence[LinearPhysics], dtypes: collections.abc.Sequence[torch.dtype], batches: bool, tol: float, seed: int, params: dict[str, typing.Any]) -> OperatorReport:
     """
@@ -1593,6 +1596,7 @@ def gaussian_kernel(sigma: typing.Annotated[collections.abc.Sequence[float], "Fi
     :param size: (h, w), by default to where it is negligible.
     :param dtype: the floating-point dtype of the result.
     :return: a kernel (1, 1, h, w) whose sum is 1.
+    :raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.
     """
 def gaussian_kernel_3d(sigma: typing.Annotated[collections.abc.Sequence[float], "FixedSize(3)"], angles: typing.Annotated[collections.abc.Sequence[float], "FixedSize(3)"] = [0.0, 0.0, 0.0], size: collections.abc.Sequence[int] = [], dtype: torch.dtype = ...) -> torch.Tensor:
     """
@@ -1603,6 +1607,7 @@ def gaussian_kernel_3d(sigma: typing.Annotated[collections.abc.Sequence[float], 
     :param size: (d, h, w), by default to where it is negligible.
     :param dtype: the floating-point dtype of the result.
     :return: a kernel (1, 1, d, h, w) whose sum is 1.
+    :raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.
     """
 def gaussian_noise(sigma: float, seed: int | None = None) -> GaussianNoise:
     """
@@ -1718,6 +1723,7 @@ def motion_kernel(length: float, angle: float = 0.0, dtype: torch.dtype = ...) -
     :param angle: its direction, in degrees.
     :param dtype: the floating-point dtype of the result.
     :return: a kernel (1, 1, h, w) whose sum is 1.
+    :raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.
     """
 def mpi_communicator(comm: int | None = None, library: str = '', shared_memory: str = 'automatic', timeout: float | None = None) -> Communicator:
     """
@@ -1810,6 +1816,7 @@ def sinc_kernel(factor: int, length: int = 0, dtype: torch.dtype = ...) -> torch
     :param length: of the filter, in pixels; 0 chooses.
     :param dtype: the floating-point dtype of the result.
     :return: a kernel (1, 1, h, h) whose sum is 1.
+    :raises adjoin.InvalidArgument: for numbers that are not above 0 where they must be.
     """
 def single_communicator() -> Communicator:
     ...
