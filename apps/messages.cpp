@@ -19,6 +19,7 @@ struct Count {
   std::string call;
   double collectives = 0.0;
   double reductions = 0.0;
+  double scatters = 0.0;
   double gathers = 0.0;
   double bytes = 0.0;
   double announcements = 0.0;
@@ -52,7 +53,7 @@ class Counting {
       return static_cast<double>(counted.*counter - before.*counter) / calls;
     };
     counts_.push_back({name, each(&MessageCounters::collectives), each(&MessageCounters::reductions),
-                       each(&MessageCounters::gathers), each(&MessageCounters::bytes),
+                       each(&MessageCounters::scatters), each(&MessageCounters::gathers), each(&MessageCounters::bytes),
                        each(&MessageCounters::announcements)});
   }
 
@@ -85,6 +86,15 @@ std::vector<Count> count_messages(DistributedContext& context, const at::Tensor&
     (void)stack.compute_sqnorm(x, {.max_iter = iterations, .tol = 0.0, .local_only = false});
   });
   counting.call("compute_sqnorm, local_only", [&] { (void)stack.compute_sqnorm(x); });
+  const ShardedImage slab = stack.shard_image(x);
+  counting.call("A of a sharded image", [&] { (void)stack.A(slab); });
+  counting.call("A_adjoint_sharded", [&] { (void)stack.A_adjoint_sharded(y); });
+  counting.call("A_adjoint_A of a sharded image", [&] { (void)stack.A_adjoint_A(slab); });
+  for (const Solver solver : {Solver::CG, Solver::LSQR, Solver::LSMR, Solver::MINRES, Solver::BiCGStab}) {
+    counting.iteration(std::string(to_string(solver)) + " on sharded images", [&](int iterations) {
+      (void)stack.A_dagger_sharded(y, {.solver = solver, .max_iter = iterations, .tol = 0.0});
+    });
+  }
   return counting.counts();
 }
 
@@ -99,22 +109,20 @@ int messages(DistributedContext& context, bool json) {
   if (json) {
     nlohmann::ordered_json report = {{"ranks", context.size()}, {"image_bytes", x.nbytes()}};
     for (const Count& c : counts) {
-      report["calls"][c.call] = {{"collectives", c.collectives},
-                                 {"reductions", c.reductions},
-                                 {"gathers", c.gathers},
-                                 {"bytes", c.bytes},
-                                 {"announcements", c.announcements}};
+      report["calls"][c.call] = {
+          {"collectives", c.collectives}, {"reductions", c.reductions}, {"scatters", c.scatters},
+          {"gathers", c.gathers},         {"bytes", c.bytes},           {"announcements", c.announcements}};
     }
     std::printf("%s\n", report.dump(2).c_str());
     return 0;
   }
   std::printf(
       "8 operators on %d rank(s), an image of %zu bytes, measurements of 64 bytes each; steady state\n\n%-34s %11s "
-      "%11s %8s %8s %13s\n",
-      context.size(), x.nbytes(), "", "collectives", "reductions", "gathers", "bytes", "announcements");
+      "%11s %8s %8s %8s %13s\n",
+      context.size(), x.nbytes(), "", "collectives", "reductions", "scatters", "gathers", "bytes", "announcements");
   for (const Count& c : counts) {
-    std::printf("%-34s %11g %11g %8g %8g %13g\n", c.call.c_str(), c.collectives, c.reductions, c.gathers, c.bytes,
-                c.announcements);
+    std::printf("%-34s %11g %11g %8g %8g %8g %13g\n", c.call.c_str(), c.collectives, c.reductions, c.scatters,
+                c.gathers, c.bytes, c.announcements);
   }
   return 0;
 }

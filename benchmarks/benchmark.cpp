@@ -1,6 +1,7 @@
 // Times adjoin's distributed stacks, run under mpirun; prints or writes JSON, seconds under the names of calls:
 //
-//   adjoin       the distributed stacks
+//   adjoin       the distributed stacks, on replicated images
+//   adjoin-slab  the same calls on sharded images, of which each rank holds a slab
 //   independent  what each rank's part takes as a stack of its own, at the same time and without any message: the
 //                difference is what distribution costs
 //   plain        the same arithmetic on bare tensors: the difference is the framework's own time
@@ -57,10 +58,14 @@ void time_in_turns(const std::string& name, int repetitions, const std::vector<W
 // The sections whose figures are compared.
 struct Sections {
   Stopwatch distributed;
+  Stopwatch slabs;
   Stopwatch independent;
   Stopwatch floor;
   Sections(Communicator& communicator, at::Device device)
-      : distributed(communicator, device), independent(communicator, device), floor(communicator, device) {}
+      : distributed(communicator, device),
+        slabs(communicator, device),
+        independent(communicator, device),
+        floor(communicator, device) {}
 };
 
 // Transforms of `count` images there and back, as the library of transforms does them by itself: from rows that follow
@@ -125,12 +130,20 @@ void time_workload(DistributedContext& context, const Workload& w, Sections& sec
     time_in_turns(w.name + "." + name, repetitions, ways);
   };
   Stopwatch& distributed = sections.distributed;
+  Stopwatch& slabs = sections.slabs;
   Stopwatch& independent = sections.independent;
-  time("A", w.repetitions, {{distributed, [&] { (void)stack.A(w.x); }}, {independent, [&] { (void)part.A(w.x); }}});
+  const ShardedImage slab = stack.A_adjoint_sharded(y);
+  time("A", w.repetitions,
+       {{distributed, [&] { (void)stack.A(w.x); }}, {slabs, [&] { (void)stack.A(slab); }}, {independent, [&] {
+                                                                                              (void)part.A(w.x);
+                                                                                            }}});
   time("A(no gather)", w.repetitions, {{distributed, [&] { (void)stack.A(w.x, {.gather = false}); }}});
   time("A_adjoint", w.repetitions,
-       {{distributed, [&] { (void)stack.A_adjoint(y); }}, {independent, [&] { (void)part.A_adjoint(y_of_part); }}});
+       {{distributed, [&] { (void)stack.A_adjoint(y); }},
+        {slabs, [&] { (void)stack.A_adjoint_sharded(y); }},
+        {independent, [&] { (void)part.A_adjoint(y_of_part); }}});
   std::vector<Way> normal = {{distributed, [&] { (void)stack.A_adjoint_A(w.x); }},
+                             {slabs, [&] { (void)stack.A_adjoint_A(slab); }},
                              {independent, [&] { (void)part.A_adjoint_A(w.x); }}};
   const auto transforms = context.device().is_cpu() ? transforms_of(w, context.size()) : nullptr;
   if (transforms != nullptr) {
@@ -139,21 +152,31 @@ void time_workload(DistributedContext& context, const Workload& w, Sections& sec
   time("A_adjoint_A", w.repetitions, normal);
   time("A_A_adjoint", w.repetitions, {{distributed, [&] { (void)stack.A_A_adjoint(y); }}});
   for (const Solve& solve : w.solves) {
-    time(solve.name, w.solve_repetitions,
-         {{distributed,
-           [&] {
-             (void)stack.A_dagger(
-                 y, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0, .local_only = false});
-           }},
-          {independent, [&] {
-             (void)part.A_dagger(y_of_part, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0});
-           }}});
+    time(
+        solve.name, w.solve_repetitions,
+        {{distributed,
+          [&] {
+            (void)stack.A_dagger(y, {.solver = solve.solver,
+                                     .max_iter = solve.iterations,
+                                     .tol = 0.0,
+                                     .local_only = false,
+                                     .layout = ImageLayout::replicated});
+          }},
+         {slabs,
+          [&] { (void)stack.A_dagger_sharded(y, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0}); }},
+         {independent, [&] {
+            (void)part.A_dagger(y_of_part, {.solver = solve.solver, .max_iter = solve.iterations, .tol = 0.0});
+          }}});
   }
   if (w.norm_iterations > 0) {
     time("sqnorm" + std::to_string(w.norm_iterations), w.solve_repetitions,
-         {{distributed, [&] {
-             (void)stack.compute_sqnorm(w.x, {.max_iter = w.norm_iterations, .tol = 0.0, .local_only = false});
-           }}});
+         {{distributed,
+           [&] {
+             (void)stack.compute_sqnorm(
+                 w.x,
+                 {.max_iter = w.norm_iterations, .tol = 0.0, .local_only = false, .layout = ImageLayout::replicated});
+           }},
+          {slabs, [&] { (void)stack.compute_sqnorm(slab, {.max_iter = w.norm_iterations, .tol = 0.0}); }}});
   }
 }
 
@@ -271,7 +294,9 @@ Json measure(DistributedContext& context, const std::string& only) {
     time_workload(context, workload, sections);
   }
   if (!device.is_cpu()) {
-    return {{"adjoin", sections.distributed.figures()}, {"independent", sections.independent.figures()}};
+    return {{"adjoin", sections.distributed.figures()},
+            {"adjoin-slab", sections.slabs.figures()},
+            {"independent", sections.independent.figures()}};
   }
   if (only.empty() || only == "own") {
     time_plain_own(context, plain);
@@ -280,6 +305,7 @@ Json measure(DistributedContext& context, const std::string& only) {
     sharding["unequal"] = compare_shardings(context, unequal());
   }
   return {{"adjoin", sections.distributed.figures()},
+          {"adjoin-slab", sections.slabs.figures()},
           {"independent", sections.independent.figures()},
           {"plain", plain.figures()},
           {"floor", sections.floor.figures()},

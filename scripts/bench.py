@@ -131,6 +131,10 @@ def print_table(results):
     for name, alone in results["independent"].items():
         ours = results["adjoin"][name]
         print(f"{name:26}{ours * 1e3:10.3f} ms against{alone * 1e3:10.3f} ms{ours / alone:8.2f} x")
+    print("\nSharded images against replicated ones")
+    for name, on_slabs in results["adjoin-slab"].items():
+        ours = results["adjoin"][name]
+        print(f"{name:26}{on_slabs * 1e3:10.3f} ms against{ours * 1e3:10.3f} ms{on_slabs / ours:8.2f} x")
     print("\nThe framework's own time: adjoin less the same arithmetic on bare tensors")
     for name, plain in results["plain"].items():
         ours = results["adjoin"][name]
@@ -233,6 +237,7 @@ def main():
     results = {
         "adjoin": median_of(over_rounds("adjoin", "adjoin")),
         "adjoin@1": median_of(over_rounds("adjoin@1", "adjoin")),
+        "adjoin-slab": median_of(over_rounds("adjoin", "adjoin-slab")),
         "spread": spread_of(over_rounds("adjoin", "adjoin")),
         "independent": median_of(over_rounds("adjoin", "independent")),
         "plain": median_of(over_rounds("adjoin", "plain")),

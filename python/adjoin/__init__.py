@@ -17,6 +17,7 @@ from adjoin.distributed import (
     DistributedSignalStrategy,
     DistributedStackedLinearPhysics,
     DistributedStackedPhysics,
+    ShardedImage,
     distribute,
     measure_costs,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "InvalidArgument",
     "OperatorFailure",
     "RankFailure",
+    "ShardedImage",
     "TensorList",
     "distribute",
     "io",

@@ -157,6 +157,7 @@ void bind_context(py::module_& m) {
                                py::dict result;
                                result["collectives"] = n.collectives;
                                result["reductions"] = n.reductions;
+                               result["scatters"] = n.scatters;
                                result["gathers"] = n.gathers;
                                result["bytes"] = n.bytes;
                                result["announcements"] = n.announcements;

@@ -4,14 +4,13 @@
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 
 #include "casters.hpp"
+#include "stack_calls.hpp"
 
 namespace adjoin::python {
 
 namespace {
 
 using ContextPtr = std::shared_ptr<DistributedContext>;
-using Stack = DistributedStackedPhysics;
-using LinearStack = DistributedStackedLinearPhysics;
 
 DistributedOptions to_options(const std::string& reduction, const std::optional<at::ScalarType>& dtype,
                               const std::string& gather_strategy, const std::vector<double>& costs, bool fuse) {
@@ -41,25 +40,6 @@ auto constructor() {
     const py::gil_scoped_release release;
     return without_gil(std::make_unique<S>(*context, num_operators, make, options), context);
   });
-}
-
-// What `read` makes of a call's arguments; where that fails on one rank, all raise it instead of waiting for the call.
-template <class Read>
-auto reading(const Stack& stack, const char* method, bool collective, Read&& read) -> decltype(read()) {
-  try {
-    return read();
-  } catch (...) {
-    if (!collective) {
-      throw;
-    }
-    const py::gil_scoped_release release;
-    stack.refuse(method);
-  }
-}
-
-CallOptions call_options(const Stack& stack, const char* method, bool gather, const py::object& kwargs) {
-  return reading(stack, method, gather,
-                 [&]() -> CallOptions { return {.gather = gather, .params = to_params(kwargs)}; });
 }
 
 template <class S, class Result>
@@ -121,9 +101,6 @@ void bind_call_of_reduced(Class& stacks, const char* name,
       py::arg("x"), py::arg("reduction"), py::arg("gather"), py::arg("kwargs"));
 }
 
-// Among ranks a monitor costs a message an iteration, and the launcher ends them all anyway.
-Monitor monitor_of(const Stack& stack) { return stack.context().size() == 1 ? interruptible() : Monitor(); }
-
 at::Tensor term_of(const Object& function, std::size_t position, const std::vector<at::Tensor>& tensors) {
   const py::gil_scoped_acquire gil;
   py::tuple arguments(1 + tensors.size());
@@ -154,7 +131,7 @@ void bind_distributed(py::module_& m) {
   bind_call_of_reduced(stacks, "A_reduced", &Stack::A_reduced);
   bind_call_of_reduced(stacks, "forward_reduced", &Stack::forward_reduced);
 
-  py::class_<LinearStack, Stack, std::shared_ptr<LinearStack>> linear(m, "DistributedStackedLinearPhysics");
+  LinearStackClass linear(m, "DistributedStackedLinearPhysics");
   linear.def(constructor<LinearStack>(), context, num_operators, factory, py::arg("reduction"), py::arg("dtype"),
              py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"));
   bind_call_of_list<at::Tensor>(linear, "A_adjoint", &LinearStack::A_adjoint);
@@ -171,13 +148,14 @@ void bind_distributed(py::module_& m) {
   const auto init = py::arg("init");
   const auto gather = py::arg("gather");
   const auto info = py::arg("info");
+  const auto image_layout = py::arg("layout");
   const auto kwargs = py::arg("kwargs");
   linear
       .def(
           "A_dagger",
           [](const LinearStack& stack, const TensorList& y, const std::string& method, int iterations, double accuracy,
              bool progress, const MaybeTensor& start, bool local_only, bool gathered, SolveInfo* ended,
-             const py::object& others) {
+             const std::string& layout, const py::object& others) {
             const auto options = reading(stack, "A_dagger", gathered || !local_only, [&]() -> DistributedDaggerOptions {
               return {.solver = solver_from_string(method),
                       .max_iter = iterations,
@@ -188,17 +166,19 @@ void bind_distributed(py::module_& m) {
                       .monitor = monitor_of(stack),
                       .info = ended,
                       .local_only = local_only,
-                      .gather = gathered};
+                      .gather = gathered,
+                      .layout = image_layout_from_string(layout)};
             });
             const py::gil_scoped_release release;
             return stack.A_dagger(y, options);
           },
-          py::arg("y"), solver, max_iter, tol, verbose, init, py::arg("local_only"), gather, info, kwargs)
+          py::arg("y"), solver, max_iter, tol, verbose, init, py::arg("local_only"), gather, info, image_layout, kwargs)
       .def(
           "prox_l2",
           [](const LinearStack& stack, const TensorLike& z, const TensorList& y, const py::object& gamma,
              const std::string& method, int iterations, double accuracy, bool progress, const MaybeTensor& start,
-             SolveInfo* ended, const py::object& others) {
+             SolveInfo* ended, const std::string& layout, const py::object& others) {
+            const ImageLayout own = reading(stack, "prox_l2", true, [&] { return image_layout_from_string(layout); });
             const Gamma weight = reading(stack, "prox_l2", true, [&] { return to_gamma(gamma); });
             const auto options = reading(stack, "prox_l2", true, [&]() -> DaggerOptions {
               return {.solver = solver_from_string(method),
@@ -211,13 +191,14 @@ void bind_distributed(py::module_& m) {
                       .info = ended};
             });
             const py::gil_scoped_release release;
-            return stack.prox_l2(z, y, weight, options);
+            return stack.prox_l2(z, y, weight, options, own);
           },
-          py::arg("z"), py::arg("y"), py::arg("gamma"), solver, max_iter, tol, verbose, init, info, kwargs)
+          py::arg("z"), py::arg("y"), py::arg("gamma"), solver, max_iter, tol, verbose, init, info, image_layout,
+          kwargs)
       .def(
           "compute_sqnorm",
           [](const LinearStack& stack, const TensorLike& x0, int iterations, double accuracy, bool progress,
-             bool local_only, bool gathered, const py::object& others) {
+             bool local_only, bool gathered, const std::string& layout, const py::object& others) {
             const auto options =
                 reading(stack, "compute_sqnorm", gathered || !local_only, [&]() -> DistributedSqnormOptions {
                   return {.max_iter = iterations,
@@ -225,12 +206,13 @@ void bind_distributed(py::module_& m) {
                           .verbose = progress,
                           .params = to_params(others),
                           .local_only = local_only,
-                          .gather = gathered};
+                          .gather = gathered,
+                          .layout = image_layout_from_string(layout)};
                 });
             const py::gil_scoped_release release;
             return stack.compute_sqnorm(x0, options);
           },
-          py::arg("x0"), max_iter, tol, verbose, py::arg("local_only"), gather, kwargs)
+          py::arg("x0"), max_iter, tol, verbose, py::arg("local_only"), gather, image_layout, kwargs)
       .def(
           "sqnorm_bounds",
           [](const LinearStack& stack, const TensorLike& x0, int iterations, double accuracy,
@@ -251,6 +233,8 @@ void bind_distributed(py::module_& m) {
             return stack.adjointness_test(u, seed, params);
           },
           py::arg("u"), py::arg("seed"), kwargs);
+
+  bind_slabs(m, linear);
 
   m.def(
       "measure_costs",

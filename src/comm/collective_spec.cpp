@@ -76,7 +76,8 @@ std::uint64_t CollectiveSpec::word() const {
 }
 
 std::string CollectiveSpec::text() const {
-  const bool lengths = kind == Kind::gather || kind == Kind::buffer_gather || kind == Kind::shared_buffer_gather;
+  const bool lengths = kind == Kind::gather || kind == Kind::buffer_gather || kind == Kind::shared_buffer_gather ||
+                       kind == Kind::buffer_scatter;
   const std::string what =
       c10::str(sizes.empty() ? std::to_string(numel) : joined(sizes, lengths ? " + " : " x "), ' ', name_of(dtype));
   switch (kind) {
@@ -93,6 +94,8 @@ std::string CollectiveSpec::text() const {
       return c10::str("gather of ", what);
     case Kind::scatter:
       return c10::str(name_of(op), " of ", what, ", a part to each rank");
+    case Kind::buffer_scatter:
+      return c10::str(name_of(op), " of ", what, " from buffer ", buffer, ", a part to each rank");
     case Kind::broadcast:
       return c10::str("broadcast of ", what, " from rank ", root);
     case Kind::making_buffer:

@@ -20,6 +20,7 @@ struct CollectiveSpec {
     shared_buffer_gather,
     gather,
     scatter,  ///< of a reduction
+    buffer_scatter,
     broadcast,
     barrier,
     making_buffer,

@@ -209,17 +209,40 @@ at::Tensor Communicator::reduce_scatter(const at::Tensor& input, ReduceOp op) {
     collective.kind = Kind::scatter;
     return collective;
   });
-  count_reduction(counters_, input.nbytes());
+  count_scatter(counters_, input.nbytes());
   const c10::NoGradGuard no_grad;
-  if (!calls_) {
-    return input.clone(at::MemoryFormat::Contiguous);
-  }
   std::vector<std::int64_t> shape = input.sizes().vec();
   shape[0] /= size();
+  return scattered(input, std::vector<std::int64_t>(static_cast<std::size_t>(size()), input.numel() / size()), op)
+      .view(shape);
+}
+
+at::Tensor Communicator::reduce_scatter_v(const at::Tensor& input, const std::vector<std::int64_t>& counts,
+                                          ReduceOp op) {
+  constexpr const char* method = "reduce_scatter_v";
+  const Making making(*this, method, [&] {
+    CollectiveSpec collective = reduction_of(method, input, op);
+    check_counts(method, counts, size());
+    check(input.dim() == 1 && input.numel() == sum_of(counts), method, ": input must be one-dimensional with the ",
+          sum_of(counts), " elements that counts add up to, got shape ", input.sizes());
+    collective.kind = Kind::scatter;
+    collective.sizes = counts;
+    return collective;
+  });
+  count_scatter(counters_, input.nbytes());
+  const c10::NoGradGuard no_grad;
+  return scattered(input, counts, op);
+}
+
+at::Tensor Communicator::scattered(const at::Tensor& input, const std::vector<std::int64_t>& counts, ReduceOp op) {
+  if (!calls_) {
+    return input.clone(at::MemoryFormat::Contiguous).view(-1);
+  }
   const bool reachable = reaches(input.device());
-  at::Tensor output = at::empty(shape, input.options().device(reachable ? input.device() : at::Device(at::kCPU)));
-  if (output.numel() > 0) {
-    reduce_scatter_impl(staged(input), output, op);
+  at::Tensor output = at::empty({counts[static_cast<std::size_t>(rank())]},
+                                input.options().device(reachable ? input.device() : at::Device(at::kCPU)));
+  if (input.numel() > 0) {
+    reduce_scatter_impl(staged(input).view(-1), output, counts, op);
   } else {
     meet();
   }

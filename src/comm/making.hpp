@@ -22,6 +22,11 @@ inline void count_reduction(MessageCounters& counters, std::size_t bytes) {
   count_other(counters, bytes);
 }
 
+inline void count_scatter(MessageCounters& counters, std::size_t bytes) {
+  ++counters.scatters;
+  count_reduction(counters, bytes);
+}
+
 inline void count_gather(MessageCounters& counters, std::size_t bytes) {
   ++counters.gathers;
   count_other(counters, bytes);

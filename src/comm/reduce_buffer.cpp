@@ -31,6 +31,15 @@ void ReduceBuffer::check_output(const char* method, const at::Tensor& output, st
         ": output must not be the buffer's input()");
 }
 
+void ReduceBuffer::check_part(const char* method, const at::Tensor& part,
+                              const std::vector<std::int64_t>& counts) const {
+  const std::int64_t own = counts[static_cast<std::size_t>(communicator_.rank())];
+  check(part.defined() && part.scalar_type() == input().scalar_type() && part.device() == input().device() &&
+            part.numel() == own && is_dense(part),
+        method, ": part must be a contiguous tensor of ", own, " ", input().scalar_type(), " on ", input().device(),
+        ", got ", part.defined() ? c10::str(part.scalar_type(), " ", part.sizes(), " on ", part.device()) : "none");
+}
+
 CollectiveSpec ReduceBuffer::reduction(const char* method, ReduceOp op, bool shared) const {
   const at::Tensor& source = input();
   check_reducible(method, source.scalar_type(), op);
@@ -106,6 +115,58 @@ const at::Tensor& ReduceBuffer::all_gather_shared(const std::vector<std::int64_t
   return all_gather_shared_impl(counts);
 }
 
+const at::Tensor& ReduceBuffer::all_gather_shared(const at::Tensor& part, const std::vector<std::int64_t>& counts) {
+  constexpr const char* method = "ReduceBuffer::all_gather_shared";
+  const Communicator::Making making(communicator_, method, [&] {
+    const CollectiveSpec collective = gather(method, counts, true);
+    check_part(method, part, counts);
+    return collective;
+  });
+  count_gather(communicator_.counters_, input().nbytes());
+  if (input().numel() == 0) {
+    communicator_.meet();
+    return input();
+  }
+  return all_gather_part_impl(part, counts);
+}
+
+void ReduceBuffer::reduce_scatter(at::Tensor& part, const std::vector<std::int64_t>& counts) {
+  constexpr const char* method = "ReduceBuffer::reduce_scatter";
+  const Communicator::Making making(communicator_, method, [&] {
+    CollectiveSpec collective = gather(method, counts, false);
+    check_part(method, part, counts);
+    collective.kind = Kind::buffer_scatter;
+    return collective;
+  });
+  count_scatter(communicator_.counters_, input().nbytes());
+  if (input().numel() > 0) {
+    reduce_scatter_impl(part, counts);
+  } else {
+    communicator_.meet();
+  }
+}
+
+at::Tensor ReduceBuffer::tail(const std::vector<std::int64_t>& counts) const {
+  const std::int64_t parts = sum_of(counts);
+  return input().narrow(0, parts, input().numel() - parts);
+}
+
+const at::Tensor& ReduceBuffer::all_gather_part_impl(const at::Tensor& part, const std::vector<std::int64_t>& counts) {
+  const c10::NoGradGuard no_grad;
+  const Part own = own_part(counts);
+  input().narrow(0, own.begin, own.count).copy_(part.view(-1));
+  return ReduceBuffer::all_gather_shared_impl(counts);
+}
+
+void ReduceBuffer::reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) {
+  const c10::NoGradGuard no_grad;
+  const Part own = own_part(counts);
+  const at::Tensor& result = all_reduce_shared_impl(ReduceOp::sum);
+  part.copy_(result.narrow(0, own.begin, own.count).view(part.sizes()));
+  const std::int64_t parts = sum_of(counts);
+  tail(counts).copy_(result.narrow(0, parts, input().numel() - parts));
+}
+
 ReduceBuffer::Part ReduceBuffer::own_part(const std::vector<std::int64_t>& counts) const {
   const auto own = counts.begin() + communicator_.rank();
   return {std::accumulate(counts.begin(), own, std::int64_t{0}), *own};
@@ -127,8 +188,7 @@ const at::Tensor& ReduceBuffer::all_gather_shared_impl(const std::vector<std::in
   input().narrow(0, 0, part.begin).zero_();
   input().narrow(0, behind, parts - behind).zero_();
   const at::Tensor& result = all_reduce_shared_impl(ReduceOp::sum);
-  const std::int64_t tail = input().numel() - parts;
-  input().narrow(0, parts, tail).copy_(result.narrow(0, parts, tail));
+  tail(counts).copy_(result.narrow(0, parts, input().numel() - parts));
   return result;
 }
 

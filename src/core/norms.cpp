@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "adjoin/core/norms.hpp"
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/core/vector_space.hpp"
 
 namespace adjoin {
@@ -52,6 +53,20 @@ void add_groups(const TensorList& a, std::int64_t items, Scalars& sums) {
   }
 }
 
+void add_groups(const ShardedTensorList& a, std::int64_t items, Scalars& sums) { add_groups(a.local, items, sums); }
+
+void add_groups(const ShardedImage& a, std::int64_t items, Scalars& sums) {
+  const at::Tensor flat = a.local.reshape({-1});
+  for (std::int64_t i = 0; i < items; ++i) {
+    const ImageSpace::Range range = a.space->item(i, items);
+    Scalars own(groups.size(), 0.0);
+    add_groups(flat.slice(0, range.begin, range.end), 1, own);
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      sums[g * static_cast<std::size_t>(items) + static_cast<std::size_t>(i)] += own[g];
+    }
+  }
+}
+
 double root(const std::array<double, 3>& sums) {
   double norm = 0.0;
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -60,10 +75,8 @@ double root(const std::array<double, 3>& sums) {
   return norm;
 }
 
-const TensorList& local(const TensorList& a) { return a; }
-const TensorList& local(const ShardedTensorList& a) { return a.local; }
-const at::Tensor& local(const at::Tensor& a) { return a; }
 ScalarSum* reducer(const ShardedTensorList& a) { return a.space->reducer.get(); }
+ScalarSum* reducer(const ShardedImage& a) { return a.space->reducer.get(); }
 template <class V>
 ScalarSum* reducer(const V& /*a*/) {
   return nullptr;
@@ -79,6 +92,7 @@ bool has_doubles(const at::Tensor& a) { return c10::toRealValueType(a.scalar_typ
 bool has_doubles(const TensorList& a) {
   return std::ranges::any_of(a, [](const at::Tensor& entry) { return has_doubles(entry); });
 }
+bool has_doubles(const ShardedImage& a) { return has_doubles(a.local); }
 // Ranks may hold numbers of unlike precision, but must all do one thing.
 bool has_doubles(const ShardedTensorList& /*a*/) { return true; }
 
@@ -102,7 +116,7 @@ Reals norms_of(const V& a, std::int64_t items) {
     return result;
   }
   Scalars sums(groups.size() * count, 0.0);
-  add_groups(local(a), items, sums);
+  add_groups(a, items, sums);
   if (reducer(a) != nullptr) {
     reducer(a)->sum({sums.data(), sums.size()});
   }
@@ -119,9 +133,11 @@ Reals norms_of(const V& a, std::int64_t items) {
 Reals norms(const at::Tensor& a, std::int64_t items) { return norms_of(a, items); }
 Reals norms(const TensorList& a, std::int64_t items) { return norms_of(a, items); }
 Reals norms(const ShardedTensorList& a, std::int64_t items) { return norms_of(a, items); }
+Reals norms(const ShardedImage& a, std::int64_t items) { return norms_of(a, items); }
 
 double norm(const at::Tensor& a) { return norms_of(a, 1)[0]; }
 double norm(const TensorList& a) { return norms_of(a, 1)[0]; }
 double norm(const ShardedTensorList& a) { return norms_of(a, 1)[0]; }
+double norm(const ShardedImage& a) { return norms_of(a, 1)[0]; }
 
 }  // namespace adjoin

@@ -8,6 +8,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/simd.hpp"
+#include "core/fused_dots.hpp"
 
 namespace adjoin {
 
@@ -345,6 +346,42 @@ bool at_once(const Scalars& factors, const TensorList& y) {
 }
 
 }  // namespace
+
+void add_fused_dots(std::span<const VectorPair<at::Tensor>> pairs, std::span<Complex> sums) {
+  // So long that several vectors stay in the first caches.
+  constexpr std::int64_t piece = 4096;
+  const at::Tensor& first = *pairs[0].first;
+  const auto fits = [&](const at::Tensor& t) {
+    return has_kernel(t) && t.scalar_type() == first.scalar_type() && t.sizes() == first.sizes();
+  };
+  if (!std::ranges::all_of(pairs, [&](const auto& pair) { return fits(*pair.first) && fits(*pair.second); })) {
+    const std::vector<Scalars> products = dots_of(pairs, 1);
+    for (std::size_t k = 0; k < pairs.size(); ++k) {
+      sums[k] += products[k][0];
+    }
+    return;
+  }
+  const std::int64_t n = first.numel();
+  const std::int64_t chunks = (n + chunk - 1) / chunk;
+  std::vector<Complex> parts(static_cast<std::size_t>(chunks) * pairs.size());
+  with_real_type(first, [&](auto zero) {
+    at::parallel_for(0, chunks, 1, [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t c = from; c < to; ++c) {
+        Complex* const own = parts.data() + static_cast<std::size_t>(c) * pairs.size();
+        const std::int64_t end = std::min(n, (c + 1) * chunk);
+        for (std::int64_t i = c * chunk; i < end; i += piece) {
+          for (std::size_t k = 0; k < pairs.size(); ++k) {
+            own[k] += contiguous_dot<decltype(zero)>(*pairs[k].first, *pairs[k].second, i, std::min(piece, end - i));
+          }
+        }
+      }
+    });
+    return 0;
+  });
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    sums[i % pairs.size()] += parts[i];
+  }
+}
 
 Scalars dot(const at::Tensor& a, const at::Tensor& b, std::int64_t items) { return dot_of(a, b, items); }
 

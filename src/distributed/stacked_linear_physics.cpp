@@ -228,15 +228,18 @@ at::Tensor DistributedStackedLinearPhysics::A_adjoint_A(const at::Tensor& x, con
 // By the joint form of all ranks where there is one, of which each rank makes its images.
 at::Tensor DistributedStackedLinearPhysics::normal(Exchange::Memory memory, const at::Tensor& x, const Params& params,
                                                    double weight) const {
-  const auto part = [&](const at::Tensor& out) {
-    if (!joint_normal_.form().defined()) {
-      return normal_part(x, out, params, weight);
-    }
-    check_tensor("A_adjoint_A: x", x);
-    return weighted(local_.apply_normal_form(joint_normal_.form(), x, rank(), context_.size(), out), out, weight);
-  };
+  const auto part = [&](const at::Tensor& out) { return normal_of_whole(x, out, params, weight); };
   JointNormal::ForCall joint(joint_normal_, *exchange_, local_, x, params);
   return exchange_->reduce(image_plans_->sums, part, {.memory = memory, .agreement = &joint, .like = x});
+}
+
+at::Tensor DistributedStackedLinearPhysics::normal_of_whole(const at::Tensor& x, const at::Tensor& out,
+                                                            const Params& params, double weight) const {
+  if (!joint_normal_.form().defined()) {
+    return normal_part(x, out, params, weight);
+  }
+  check_tensor("A_adjoint_A: x", x);
+  return weighted(local_.apply_normal_form(joint_normal_.form(), x, rank(), context_.size(), out), out, weight);
 }
 
 TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, const CallOptions& options) const {

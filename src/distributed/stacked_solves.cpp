@@ -11,6 +11,7 @@
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/physics/adjointness.hpp"
 #include "adjoin/physics/sqnorm.hpp"
+#include "distributed/solve_arguments.hpp"
 
 namespace adjoin {
 
@@ -21,12 +22,8 @@ std::string layout(const at::Tensor& tensor) {
 }
 
 CallArguments arguments_of(const DaggerOptions& options) {
-  CallArguments arguments;
-  arguments.add("solver", to_string(options.solver))
-      .add("max_iter", options.max_iter)
-      .add("tol", options.tol)
-      .add("init", layout(options.init.value_or(at::Tensor())))
-      .add("monitor", std::string_view(options.monitor ? "given" : "none"));
+  CallArguments arguments = solve_arguments(options);
+  arguments.add("init", layout(options.init.value_or(at::Tensor())));
   if (options.init) {
     arguments.add_tensor("init", *options.init);
   }
@@ -74,15 +71,7 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
   LeastSquaresProblem<ShardedTensorList> problem;
   problem.y = sharded(part);
   problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const at::Tensor& x) {
-    const auto step = [&] {
-      TensorList Ax = local_.A_reusing(*kept, x, params);
-      for (std::size_t k = 0; k < Ax.size(); ++k) {
-        check(Ax[k].sizes() == part[k].sizes(), "y: entry ", local_indices()[k], " must have the shape of A x, ",
-              Ax[k].sizes(), ", got ", part[k].sizes());
-      }
-      return Ax;
-    };
-    return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }));
+    return measured_in_solve(*kept, x, part, params);
   };
   if (!image.defined()) {
     problem.A_adjoint_y = image = adjoint_of(problem.y, Exchange::Memory::own, {});
@@ -96,6 +85,20 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
   const auto items = common_items(image, part);
   problem.items = static_cast<std::int64_t>(exchange_->agree_min(static_cast<double>(items)));
   return problem;
+}
+
+ShardedTensorList DistributedStackedLinearPhysics::measured_in_solve(TensorList& kept, const at::Tensor& x,
+                                                                     const TensorList& part,
+                                                                     const Params& params) const {
+  const auto step = [&] {
+    TensorList Ax = local_.A_reusing(kept, x, params);
+    for (std::size_t k = 0; k < Ax.size(); ++k) {
+      check(Ax[k].sizes() == part[k].sizes(), "y: entry ", local_indices()[k], " must have the shape of A x, ",
+            Ax[k].sizes(), ", got ", part[k].sizes());
+    }
+    return Ax;
+  };
+  return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }));
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
@@ -143,7 +146,7 @@ at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
     return sum.defined() ? sum : at::zeros({}, context_.device());
   }
   CallArguments arguments = arguments_of(own);
-  arguments.add("local_only", options.local_only);
+  arguments.add("local_only", options.local_only).add("layout", to_string(options.layout));
   if (y.is_whole(*space_)) {
     arguments.add_list("y", y.list());
   }
@@ -154,18 +157,21 @@ at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
     }
     const c10::NoGradGuard no_grad;
     const TensorList mine = local_part("A_dagger: y", y);
-    return solve_least_squares(problem(mine, own.init.value_or(at::Tensor()), own.params), with_common_monitor(own));
+    return dagger_by_layout(mine, own, options.layout);
   });
 }
 
 at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const Measurements& y, const Gamma& gamma,
-                                                    const DaggerOptions& options) const {
+                                                    const DaggerOptions& options, ImageLayout layout_of_images) const {
   if (records_gradients(z) || records_gradients(y.list()) || records_gradients(gamma.tensor()) ||
       uses_followed(options.params)) {
     return followed_prox(z, y, gamma, options);
   }
   CallArguments arguments = arguments_of(options);
-  arguments.add("gamma", gamma.text()).add("z", layout(z)).add_tensor("z", z);
+  arguments.add("gamma", gamma.text())
+      .add("z", layout(z))
+      .add("layout", to_string(layout_of_images))
+      .add_tensor("z", z);
   if (y.is_whole(*space_)) {
     arguments.add_list("y", y.list());
   }
@@ -175,6 +181,16 @@ at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const M
     gamma.check_positive("prox_l2");
     check_tensor("prox_l2: z", z);
     const TensorList mine = local_part("prox_l2: y", y);
+    if (uses_slabs(layout_of_images, z.sizes(), z.scalar_type())) {
+      const auto space = chosen_space(z.sizes(), z.scalar_type(), {}, options.params);
+      std::optional<ShardedImage> init;
+      if (options.init) {
+        init = slab_of(*options.init, space);
+      }
+      const ShardedImage own_z = slab_of(z, space);
+      return whole(solve_prox_l2(slab_problem(mine, own_z, {}, options.params), own_z, gamma,
+                                 with_common_monitor(options), init));
+    }
     return solve_prox_l2(problem(mine, z, options.params), z, gamma, with_common_monitor(options));
   });
 }
@@ -219,9 +235,16 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
     return options.gather ? sqnorm_bounds(x0, own).upper
                           : exchange_->local([&] { return local_bounds(x0, own).upper; });
   }
-  return exchange_->call("compute_sqnorm", arguments_of(own, x0), [&] {
+  CallArguments arguments = arguments_of(own, x0);
+  arguments.add("layout", to_string(options.layout));
+  return exchange_->call("compute_sqnorm", arguments, [&] {
     check_options(own);
     check_tensor("compute_sqnorm: x0", x0);
+    if (uses_slabs(options.layout, x0.sizes(), x0.scalar_type())) {
+      const auto space = chosen_space(x0.sizes(), x0.scalar_type(), {}, options.params);
+      return compute_sqnorm(ShardedImage{at::empty(space->local_sizes(), x0.options().requires_grad(false)), space},
+                            own);
+    }
     return estimate_sqnorm(
         [&](const at::Tensor& x) {
           return in_space_of(x, normal(Exchange::Memory::shared, x, options.params, weight()));

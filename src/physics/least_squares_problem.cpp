@@ -7,6 +7,7 @@
 #include <cmath>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,8 +25,9 @@ namespace adjoin {
 
 namespace {
 
-template <class Y>
-SolverOptions solver_options(const char* method, const LeastSquaresProblem<Y>& problem, const DaggerOptions& options) {
+template <class Y, class X>
+SolverOptions solver_options(const char* method, const LeastSquaresProblem<Y, X>& problem,
+                             const DaggerOptions& options) {
   return {.max_iter = options.max_iter,
           .tol = options.tol,
           .items = problem.items,
@@ -33,7 +35,8 @@ SolverOptions solver_options(const char* method, const LeastSquaresProblem<Y>& p
 }
 
 // An image that is given in the place of one like `expected`: its dtype is that of the result.
-void check_image(const char* method, const char* argument, const at::Tensor& image, const at::Tensor& expected) {
+template <class X>
+void check_image(const char* method, const char* argument, const X& image, const X& expected) {
   check(image.sizes() == expected.sizes(), method, ": ", argument, " must have the image's shape, ", expected.sizes(),
         ", got ", image.sizes());
   check(image.is_complex() || !expected.is_complex(), method, ": ", argument, " must be complex as the image is, got ",
@@ -41,7 +44,8 @@ void check_image(const char* method, const char* argument, const at::Tensor& ima
 }
 
 // Says how it ended, and gives the solution.
-at::Tensor reported(const DaggerOptions& options, SolverResult<at::Tensor> result) {
+template <class X>
+X reported(const DaggerOptions& options, SolverResult<X> result) {
   if (options.info != nullptr) {
     *options.info = {.reason = result.reason,
                      .iterations = result.iterations,
@@ -50,8 +54,9 @@ at::Tensor reported(const DaggerOptions& options, SolverResult<at::Tensor> resul
   return std::move(result.x);
 }
 
-SolverResult<at::Tensor> solve_hermitian(Solver solver, const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& b,
-                                         const SolverOptions& options, const std::optional<at::Tensor>& x0) {
+template <class X>
+SolverResult<X> solve_hermitian(Solver solver, const LinearMap<X, X>& H, const X& b, const SolverOptions& options,
+                                const std::optional<X>& x0) {
   switch (solver) {
     case Solver::BiCGStab:
       return bicgstab(H, b, options, x0);
@@ -64,20 +69,19 @@ SolverResult<at::Tensor> solve_hermitian(Solver solver, const LinearMap<at::Tens
 
 bool uses_normal_equations(Solver solver) { return solver != Solver::LSQR && solver != Solver::LSMR; }
 
-template <class Y>
-SolverResult<at::Tensor> solve_rectangular(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options,
-                                           const SolverOptions& common, double damping,
-                                           const std::optional<at::Tensor>& x0) {
+template <class Y, class X>
+SolverResult<X> solve_rectangular(const LeastSquaresProblem<Y, X>& problem, const DaggerOptions& options,
+                                  const SolverOptions& common, double damping, const std::optional<X>& x0) {
   LeastSquaresOptions all;
   static_cast<SolverOptions&>(all) = common;
   all.damping = damping;
-  return options.solver == Solver::LSQR ? lsqr(problem.A, problem.A_adjoint, problem.y, all, x0)
-                                        : lsmr(problem.A, problem.A_adjoint, problem.y, all, x0);
+  return options.solver == Solver::LSQR ? lsqr<Y, X>(problem.A, problem.A_adjoint, problem.y, all, x0)
+                                        : lsmr<Y, X>(problem.A, problem.A_adjoint, problem.y, all, x0);
 }
 
 // Units of y in which Aᵀ y does not under- or overflow; those of the solution as well.
-template <class Y>
-Units units_of_y(const LeastSquaresProblem<Y>& problem, const at::Tensor& adjoint) {
+template <class Y, class X>
+Units units_of_y(const LeastSquaresProblem<Y, X>& problem, const X& adjoint) {
   const int limit = scale_limits(adjoint).vector;
   if (std::ranges::all_of(adjoin::norms(adjoint, problem.items), [&](double n) { return within(n, 2 * limit); }))
       [[likely]] {
@@ -87,8 +91,8 @@ Units units_of_y(const LeastSquaresProblem<Y>& problem, const at::Tensor& adjoin
 }
 
 // Units of a prox's z and y in which z and the solution, which is at most ‖z‖ + √γ ‖y‖ / 2, are of order 1.
-template <class Y>
-Units units_of_solution(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, const std::vector<double>& gammas) {
+template <class Y, class X>
+Units units_of_solution(const LeastSquaresProblem<Y, X>& problem, const X& z, const std::vector<double>& gammas) {
   Reals sizes = adjoin::norms(z, problem.items);
   const Reals measured = adjoin::norms(problem.y, problem.items);
   for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -97,7 +101,8 @@ Units units_of_solution(const LeastSquaresProblem<Y>& problem, const at::Tensor&
   return Units::normalising(sizes, scale_limits(z).vector);
 }
 
-bool are_plain(const at::Tensor& image, std::int64_t items) {
+template <class X>
+bool are_plain(const X& image, std::int64_t items) {
   const int limit = scale_limits(image).vector;
   return std::ranges::all_of(adjoin::norms(image, items), [&](double n) { return n == 0.0 || within(n, limit); });
 }
@@ -112,8 +117,8 @@ Units for_items(const Units& units, std::int64_t items) {
 }
 
 // The problem whose data terms are those of the items times γ_i, by the maps √γ_i A and √γ_i Aᵀ.
-template <class Y>
-LeastSquaresProblem<Y> weighted_items(const LeastSquaresProblem<Y>& problem, const std::vector<double>& gammas) {
+template <class Y, class X>
+LeastSquaresProblem<Y, X> weighted_items(const LeastSquaresProblem<Y, X>& problem, const std::vector<double>& gammas) {
   Scalars roots;
   for (const double gamma : gammas) {
     roots.push_back(std::sqrt(gamma));
@@ -123,8 +128,8 @@ LeastSquaresProblem<Y> weighted_items(const LeastSquaresProblem<Y>& problem, con
     adjoin::scale(roots, copy);
     return copy;
   };
-  LeastSquaresProblem<Y> result;
-  result.A = [scaled, A = problem.A](const at::Tensor& x) { return scaled(A(x)); };
+  LeastSquaresProblem<Y, X> result;
+  result.A = [scaled, A = problem.A](const X& x) { return scaled(A(x)); };
   result.A_adjoint = [scaled, A_adjoint = problem.A_adjoint](const Y& y) { return scaled(A_adjoint(y)); };
   result.y = scaled(problem.y);
   result.items = problem.items;
@@ -178,47 +183,42 @@ Monitor progress_monitor(const char* method, std::string_view solver, bool verbo
   };
 }
 
-template <class Y>
-at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options) {
-  check_options(options);
-  if (at::Tensor x = followed_least_squares(problem, options); x.defined()) {
-    return x;
-  }
+namespace {
+
+// What the solutions below are where autograd follows nothing.
+template <class Y, class X>
+X least_squares_solution(const LeastSquaresProblem<Y, X>& problem, const DaggerOptions& options,
+                         std::optional<X> init) {
   const c10::NoGradGuard no_grad;
   const SolverOptions common = solver_options("A_dagger", problem, options);
   if (!uses_normal_equations(options.solver)) {
-    return reported(options, solve_rectangular(problem, options, common, 0.0, options.init));
+    return reported(options, solve_rectangular(problem, options, common, 0.0, init));
   }
-  at::Tensor b = problem.A_adjoint_y.defined() ? problem.A_adjoint_y : problem.A_adjoint(problem.y);
-  std::optional<at::Tensor> init = options.init;
+  X b = problem.A_adjoint_y.defined() ? problem.A_adjoint_y : problem.A_adjoint(problem.y);
   if (init) {
     check_image("A_dagger", "init", *init, b);
   }
   const Units units = units_of_y(problem, b);
   if (!units.trivial()) {
     b = problem.A_adjoint(units.scaled(problem.y));
-    init = init ? std::optional<at::Tensor>(units.scaled(*init)) : init;
+    init = init ? std::optional<X>(units.scaled(*init)) : init;
   }
-  SolverResult<at::Tensor> result = solve_hermitian(options.solver, problem.A_adjoint_A, b, common, init);
+  SolverResult<X> result = solve_hermitian(options.solver, problem.A_adjoint_A, b, common, init);
   restore("A_dagger", units.inverse(), result.x);
   return reported(options, std::move(result));
 }
 
-template <class Y>
-at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, const Gamma& gamma,
-                         const DaggerOptions& options) {
-  check_options(options);
-  gamma.check_positive("prox_l2");
-  if (at::Tensor x = followed_prox_l2(problem, z, gamma, options); x.defined()) {
-    return x;
-  }
+template <class Y, class X>
+X proximal_solution(const LeastSquaresProblem<Y, X>& problem, const X& z, const Gamma& gamma,
+                    const DaggerOptions& options, const std::optional<X>& init) {
   const c10::NoGradGuard no_grad;
   const SolverOptions common = solver_options("prox_l2", problem, options);
   const std::vector<double> gammas = gamma.for_items("prox_l2", gamma.is_single() ? 1 : problem.items);
   if (!uses_normal_equations(options.solver)) {
+    const std::optional<X> around = z;
     return reported(options, gamma.is_single()
-                                 ? solve_rectangular(problem, options, common, 1.0 / std::sqrt(gammas[0]), z)
-                                 : solve_rectangular(weighted_items(problem, gammas), options, common, 1.0, z));
+                                 ? solve_rectangular(problem, options, common, 1.0 / std::sqrt(gammas[0]), around)
+                                 : solve_rectangular(weighted_items(problem, gammas), options, common, 1.0, around));
   }
   // γ AᵀA as (γ/s) AᵀA s, with s = 1 or, where γ is far from 1, about √γ: it may well be A that makes γ large or small.
   constexpr int far = 40;
@@ -228,23 +228,23 @@ at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor
     roots[i] = within(gammas[i], far) ? 0 : std::ilogb(gammas[i]) / 2;
     factors.push_back(std::ldexp(gammas[i], -roots[i]));
   }
-  at::Tensor adjoint = roots.trivial() && problem.A_adjoint_y.defined() ? problem.A_adjoint_y
-                                                                        : problem.A_adjoint(roots.scaled(problem.y));
+  X adjoint = roots.trivial() && problem.A_adjoint_y.defined() ? problem.A_adjoint_y
+                                                               : problem.A_adjoint(roots.scaled(problem.y));
   check_image("prox_l2", "z", z, adjoint);
   // image + factor x, item by item, in the dtype of the image.
-  const auto plus = [&](const at::Tensor& image, const at::Tensor& x) {
-    if (gamma.is_single()) {
-      return at::add(image, x.to(image.scalar_type()), factors[0].real());
+  const auto plus = [&](const X& image, const X& x) {
+    if constexpr (std::is_same_v<X, at::Tensor>) {
+      if (gamma.is_single()) {
+        return at::add(image, x.to(image.scalar_type()), factors[0].real());
+      }
     }
-    at::Tensor sum = adjoin::clone(image);
+    X sum = adjoin::clone(image);
     adjoin::axpy(factors, x.to(image.scalar_type()), sum);
     return sum;
   };
-  const LinearMap<at::Tensor, at::Tensor> H = [&](const at::Tensor& x) {
-    return plus(x, problem.A_adjoint_A(roots.scaled(x)));
-  };
-  at::Tensor b = plus(z, adjoint);
-  std::optional<at::Tensor> start = options.init ? *options.init : z;
+  const LinearMap<X, X> H = [&](const X& x) { return plus(x, problem.A_adjoint_A(roots.scaled(x))); };
+  X b = plus(z, adjoint);
+  std::optional<X> start = init ? *init : z;
   const Units units = roots.trivial() && are_plain(z, problem.items) && are_plain(b, problem.items)
                           ? Units(static_cast<std::size_t>(problem.items))
                           : units_of_solution(problem, z, gammas);
@@ -253,9 +253,40 @@ at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor
     b = plus(units.scaled(z), adjoint);
     start = units.scaled(*start);
   }
-  SolverResult<at::Tensor> result = solve_hermitian(options.solver, H, b, common, start);
+  SolverResult<X> result = solve_hermitian(options.solver, H, b, common, start);
   restore("prox_l2", units.inverse(), result.x);
   return reported(options, std::move(result));
+}
+
+}  // namespace
+
+template <class Y>
+at::Tensor solve_least_squares(const LeastSquaresProblem<Y>& problem, const DaggerOptions& options) {
+  check_options(options);
+  at::Tensor x = followed_least_squares(problem, options);
+  return x.defined() ? x : least_squares_solution(problem, options, options.init);
+}
+
+ShardedImage solve_least_squares(const LeastSquaresProblem<ShardedTensorList, ShardedImage>& problem,
+                                 const DaggerOptions& options, const std::optional<ShardedImage>& init) {
+  check_options(options);
+  return least_squares_solution(problem, options, init);
+}
+
+template <class Y>
+at::Tensor solve_prox_l2(const LeastSquaresProblem<Y>& problem, const at::Tensor& z, const Gamma& gamma,
+                         const DaggerOptions& options) {
+  check_options(options);
+  gamma.check_positive("prox_l2");
+  at::Tensor x = followed_prox_l2(problem, z, gamma, options);
+  return x.defined() ? x : proximal_solution(problem, z, gamma, options, options.init);
+}
+
+ShardedImage solve_prox_l2(const LeastSquaresProblem<ShardedTensorList, ShardedImage>& problem, const ShardedImage& z,
+                           const Gamma& gamma, const DaggerOptions& options, const std::optional<ShardedImage>& init) {
+  check_options(options);
+  gamma.check_positive("prox_l2");
+  return proximal_solution(problem, z, gamma, options, init);
 }
 
 #define ADJOIN_INSTANTIATE(Y)                                                                       \

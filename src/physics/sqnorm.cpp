@@ -14,8 +14,9 @@ namespace adjoin {
 
 namespace {
 
-LanczosResult run_lanczos(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, const at::Tensor& x0, int max_iter,
-                          double tol, const char* method, bool verbose) {
+template <class X>
+LanczosResult run_lanczos(const LinearMap<X, X>& A_adjoint_A, const X& x0, int max_iter, double tol, const char* method,
+                          bool verbose) {
   const c10::NoGradGuard no_grad;
   LanczosOptions options;
   options.max_iter = max_iter;
@@ -33,6 +34,12 @@ void check_options(const SqnormOptions& options) {
 }
 
 double estimate_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, const at::Tensor& x0,
+                       const SqnormOptions& options) {
+  check_options(options);
+  return run_lanczos(A_adjoint_A, x0, options.max_iter, options.tol, "compute_sqnorm", options.verbose).lower;
+}
+
+double estimate_sqnorm(const LinearMap<ShardedImage, ShardedImage>& A_adjoint_A, const ShardedImage& x0,
                        const SqnormOptions& options) {
   check_options(options);
   return run_lanczos(A_adjoint_A, x0, options.max_iter, options.tol, "compute_sqnorm", options.verbose).lower;

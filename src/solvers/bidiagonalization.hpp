@@ -10,6 +10,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/norms.hpp"
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/solver.hpp"
 #include "solvers/batch_status.hpp"
@@ -17,19 +18,22 @@
 
 namespace adjoin {
 
-/// y in the precision of x0.
-inline at::Tensor in_precision_of(const at::Tensor& x0, const at::Tensor& y) {
+/// y in the precision of x0, an image of either type.
+template <class X>
+at::Tensor in_precision_of(const X& x0, const at::Tensor& y) {
   const at::ScalarType real = c10::toRealValueType(x0.scalar_type());
   return y.to(y.is_complex() ? c10::toComplexType(real) : real);
 }
-inline TensorList in_precision_of(const at::Tensor& x0, const TensorList& y) {
+template <class X>
+TensorList in_precision_of(const X& x0, const TensorList& y) {
   TensorList result;
   for (const at::Tensor& entry : y) {
     result.push_back(in_precision_of(x0, entry));
   }
   return result;
 }
-inline ShardedTensorList in_precision_of(const at::Tensor& x0, const ShardedTensorList& y) {
+template <class X>
+ShardedTensorList in_precision_of(const X& x0, const ShardedTensorList& y) {
   ShardedTensorList result = y;
   result.local = in_precision_of(x0, y.local);
   return result;
@@ -37,11 +41,11 @@ inline ShardedTensorList in_precision_of(const at::Tensor& x0, const ShardedTens
 
 /// Keeps û = β u and v̂ = α v instead of the unit vectors: the normalisations then ride on the updates, which saves a
 /// pass over each vector in each step. Items that no longer run keep their vectors.
-template <class Y>
+template <class Y, class X>
 class Bidiagonalization {
  public:
-  Bidiagonalization(BatchStatus& status, const LinearMap<at::Tensor, Y>& A, const LinearMap<Y, at::Tensor>& A_adjoint,
-                    const Y& measurements, const std::optional<at::Tensor>& x0)
+  Bidiagonalization(BatchStatus& status, const LinearMap<X, Y>& A, const LinearMap<Y, X>& A_adjoint,
+                    const Y& measurements, const std::optional<X>& x0)
       : status_(status),
         limits_(scale_limits(measurements)),
         y_units_(status.size()),
@@ -96,7 +100,7 @@ class Bidiagonalization {
   /// ‖y‖ of an item.
   double y_norm(std::size_t item) const { return y_norm_[item]; }
   /// α_k v_k.
-  const at::Tensor& scaled_v() const { return v_; }
+  const X& scaled_v() const { return v_; }
 
   /// The problem is solved in units in which y and A are of order 1. In these: lengths of images, and a damping.
   double in_units(double length, std::size_t item) const { return std::ldexp(length, y_units_[item] - A_units_[item]); }
@@ -106,7 +110,7 @@ class Bidiagonalization {
 
  private:
   // u = y − A x0, with the norms of both; u is y so far.
-  void start_u(const LinearMap<at::Tensor, Y>& A, const std::optional<at::Tensor>& x0) {
+  void start_u(const LinearMap<X, Y>& A, const std::optional<X>& x0) {
     Scalars y_squared;
     Scalars u_squared;
     if (x0) {
@@ -136,7 +140,7 @@ class Bidiagonalization {
   }
 
   // v, in the dtype of x0, which is that of the solution.
-  void start_v(const at::Tensor& A_adjoint_u, const std::optional<at::Tensor>& x0) {
+  void start_v(const X& A_adjoint_u, const std::optional<X>& x0) {
     check(!x0 || x0->sizes() == A_adjoint_u.sizes(), "x0: must have the shape of A_adjoint's results, ",
           A_adjoint_u.sizes(), ", got ", x0.value_or(A_adjoint_u).sizes());
     check(!x0 || x0->is_complex() || !A_adjoint_u.is_complex(), "x0: must be complex as A_adjoint's results are, got ",
@@ -163,12 +167,12 @@ class Bidiagonalization {
   ScaleLimits limits_;
   Units y_units_;
   Units A_units_;
-  ScaledMap<at::Tensor, Y> A_;
-  ScaledMap<Y, at::Tensor> A_adjoint_;
+  ScaledMap<X, Y> A_;
+  ScaledMap<Y, X> A_adjoint_;
   std::int64_t items_;
   Y y_;
   Y u_;
-  at::Tensor v_;
+  X v_;
   Reals alpha_;
   Reals beta_;
   Reals y_norm_;

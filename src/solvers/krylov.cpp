@@ -24,6 +24,50 @@ void negate(const Scalars& a, Scalars& minus_a) {
 
 bool is_zero(const c10::complex<double>& z) { return z.real() == 0.0 && z.imag() == 0.0; }
 
+// Below this ratio of ‖r‖² to what it was, the formulas that spare a reduction have lost their digits.
+constexpr double cancelled = 1e-8;
+
+// The inner products of an iteration of conjugate gradients, in as few reductions as may be: with `merged` all in one,
+// so that ‖r‖² is predicted for the next direction and computed with the next iteration's (Chen and Carson, 2020).
+template <class V>
+class GradientProducts {
+ public:
+  GradientProducts(bool merged, std::int64_t items) : merged_(merged), items_(items) {}
+
+  /// ⟨p, q⟩ for q = H p; where they are merged, `rho` becomes ‖r‖² as it is.
+  Scalars curvature(const V& p, const V& q, const V& r, Scalars& rho) {
+    if (!merged_) {
+      return adjoin::dot(p, q, items_);
+    }
+    auto products = adjoin::dots({{&p, &q}, {&r, &q}, {&q, &q}, {&r, &r}}, items_);
+    rq_ = std::move(products[1]);
+    qq_ = std::move(products[2]);
+    rho = std::move(products[3]);
+    return std::move(products[0]);
+  }
+
+  /// ‖r‖² for r that was, with the square `rho`, before α q was taken from it.
+  Scalars residual(const V& r, const Scalars& rho, const Scalars& alpha) const {
+    if (!merged_) {
+      return adjoin::squared_norm(r, items_);
+    }
+    Scalars predicted = rho;
+    bool lost = false;
+    for (std::size_t i = 0; i < rho.size(); ++i) {
+      const double a = alpha[i].real();
+      predicted[i] = rho[i].real() - 2.0 * a * rq_[i].real() + a * a * qq_[i].real();
+      lost = lost || (predicted[i].real() < cancelled * rho[i].real());
+    }
+    return lost ? adjoin::squared_norm(r, items_) : predicted;
+  }
+
+ private:
+  bool merged_;
+  std::int64_t items_;
+  Scalars rq_;
+  Scalars qq_;
+};
+
 }  // namespace
 
 template <class V>
@@ -40,12 +84,13 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
   Scalars alpha(status.size(), 0.0);
   Scalars minus_alpha = alpha;
   Scalars beta = alpha;
+  GradientProducts<V> products(inner_products_are_messages<V> && !preconditioner, options.items);
   while (status.next()) {
     V q = map(p);
-    Scalars curvature = adjoin::dot(p, q, options.items);
+    Scalars curvature = products.curvature(p, q, r, rho);
     if (status.iteration() == 1 && !fit(curvature, rho, status, limits.gain)) [[unlikely]] {
       q = calibrate(H_units, limits, status, map, p, std::move(q));
-      curvature = adjoin::dot(p, q, options.items);
+      curvature = products.curvature(p, q, r, rho);
     }
     if (status.iteration() == 1) {
       (b_units * H_units.inverse()).scale(x);
@@ -64,12 +109,12 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
     const V z = preconditioner ? preconditioner(r) : r;
     Scalars next_rho;
     if (preconditioner) {
-      auto products = adjoin::dots({{&r, &r}, {&r, &z}}, options.items);
-      r_squared = std::move(products[0]);
-      next_rho = std::move(products[1]);
+      auto both = adjoin::dots({{&r, &r}, {&r, &z}}, options.items);
+      r_squared = std::move(both[0]);
+      next_rho = std::move(both[1]);
       status.check_finite(next_rho, "the preconditioner returned NaN or infinity");
     } else {
-      next_rho = r_squared = adjoin::squared_norm(r, options.items);
+      next_rho = r_squared = products.residual(r, rho, alpha);
     }
     status.check_finite(r_squared);
     for (std::size_t i = 0; i < status.size(); ++i) {
@@ -92,8 +137,6 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
 template <class V>
 SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, const SolverOptions& options,
                          const std::optional<V>& x0, const LinearMap<V, V>& preconditioner) {
-  // Below this ratio of ‖r‖² to ‖s‖² the formulas that spare a reduction have lost their digits.
-  constexpr double cancelled = 1e-8;
   const c10::NoGradGuard no_grad;
   BatchStatus status("bicgstab", options);
   auto [b, x, r, b_squared, r_squared, b_units] = krylov_start(status, H, right_hand_side, x0);

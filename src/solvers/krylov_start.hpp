@@ -8,6 +8,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/norms.hpp"
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/solver.hpp"
 #include "solvers/batch_status.hpp"
@@ -33,6 +34,10 @@ inline ShardedTensorList in_dtype_of(const ShardedTensorList& x0, const ShardedT
   ShardedTensorList result = b;
   result.local = in_dtype_of(x0.local, b.local);
   return result;
+}
+
+inline ShardedImage in_dtype_of(const ShardedImage& x0, const ShardedImage& b) {
+  return {in_dtype_of(x0.local, b.local), b.space};
 }
 
 /// b, x = x0 (or zero), and r = b − H x in units in which b is of order 1, as the squares are.

@@ -158,8 +158,10 @@ void check_options(const LanczosOptions& options) {
 
 }  // namespace
 
-LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& like,
-                                 const LanczosOptions& options) {
+namespace {
+
+template <class V>
+LanczosResult largest(const LinearMap<V, V>& H, const V& like, const LanczosOptions& options) {
   const c10::NoGradGuard no_grad;
   check_options(options);
   LanczosResult result;
@@ -167,15 +169,15 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
     result.reason = StopReason::converged;
     return result;
   }
-  at::Tensor v = adjoin::randn_like(like, options.seed);
+  V v = adjoin::randn_like(like, options.seed);
   adjoin::scale({1.0 / adjoin::norm(v)}, v);
-  at::Tensor v_old = adjoin::zeros_like(v);
+  V v_old = adjoin::zeros_like(v);
   const double epsilon = precision(v);
   const SolverOptions one_problem;
   const BatchStatus status("largest_eigenvalue", one_problem);
   const ScaleLimits limits = scale_limits(v);
   Units units(1);
-  const ScaledMap<at::Tensor, at::Tensor> map(H, units);
+  const ScaledMap<V, V> map(H, units);
   Tridiagonal T;
   double beta = 0.0;
   double& theta = result.lower;
@@ -190,7 +192,7 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
     double alpha = 0.0;
     double next_beta = 0.0;
     // v_old becomes H v − β v_old − α v, the next vector before its normalisation.
-    const auto step = [&](const at::Tensor& Hv) {
+    const auto step = [&](const V& Hv) {
       adjoin::axpby({1.0}, Hv, {-beta}, v_old);
       alpha = adjoin::dot(v, v_old)[0].real();
       adjoin::axpy({-alpha}, v, v_old);
@@ -198,7 +200,7 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
     };
     step(map(v));
     if (result.iterations == 1 && !within(std::hypot(alpha, next_beta), limits.gain)) [[unlikely]] {
-      v_old.zero_();
+      v_old = adjoin::zeros_like(v_old);
       step(calibrate(units, limits, status, map, v, map(v)));
     }
     if (!std::isfinite(alpha) || !std::isfinite(next_beta)) {
@@ -235,6 +237,18 @@ LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, con
                          ", beyond what a double holds: scale the operator"));
   }
   return result;
+}
+
+}  // namespace
+
+LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& like,
+                                 const LanczosOptions& options) {
+  return largest(H, like, options);
+}
+
+LanczosResult largest_eigenvalue(const LinearMap<ShardedImage, ShardedImage>& H, const ShardedImage& like,
+                                 const LanczosOptions& options) {
+  return largest(H, like, options);
 }
 
 }  // namespace adjoin

@@ -79,8 +79,8 @@ struct Rotation {
 };
 
 // ‖x0‖ of each item in the units of the bidiagonalisation, 0 without x0.
-template <class Y>
-Reals norms_in_units(const Bidiagonalization<Y>& bidiagonal, const std::optional<at::Tensor>& x0, std::int64_t items) {
+template <class Y, class X>
+Reals norms_in_units(const Bidiagonalization<Y, X>& bidiagonal, const std::optional<X>& x0, std::int64_t items) {
   Reals result = x0 ? adjoin::norms(*x0, items) : Reals(static_cast<std::size_t>(items), 0.0);
   for (std::size_t i = 0; i < result.size(); ++i) {
     result[i] = bidiagonal.in_units(result[i], i);
@@ -89,8 +89,8 @@ Reals norms_in_units(const Bidiagonalization<Y>& bidiagonal, const std::optional
 }
 
 // What both solvers know before the first iteration.
-template <class Y>
-Estimates first_estimates(const Bidiagonalization<Y>& bidiagonal, std::size_t item, double x0_norm, double damping) {
+template <class Y, class X>
+Estimates first_estimates(const Bidiagonalization<Y, X>& bidiagonal, std::size_t item, double x0_norm, double damping) {
   return {.r_norm = bidiagonal.beta(item),
           .gradient_norm = bidiagonal.alpha(item) * bidiagonal.beta(item),
           .A_norm = bidiagonal.alpha(item),
@@ -102,9 +102,9 @@ Estimates first_estimates(const Bidiagonalization<Y>& bidiagonal, std::size_t it
 // 1 / a, and 0 where the vector of norm a is zero.
 double inverse(double a) { return a > 0.0 ? 1.0 / a : 0.0; }
 
-template <class Items, class Y>
-at::Tensor unit_v(const Items& items, const Bidiagonalization<Y>& bidiagonal) {
-  at::Tensor v = adjoin::clone(bidiagonal.scaled_v());
+template <class Items, class Y, class X>
+X unit_v(const Items& items, const Bidiagonalization<Y, X>& bidiagonal) {
+  X v = adjoin::clone(bidiagonal.scaled_v());
   Scalars factors(items.size(), 0.0);
   for (std::size_t i = 0; i < items.size(); ++i) {
     factors[i] = inverse(bidiagonal.alpha(i));
@@ -115,9 +115,10 @@ at::Tensor unit_v(const Items& items, const Bidiagonalization<Y>& bidiagonal) {
 
 }  // namespace
 
-template <class Y>
-SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap<Y, at::Tensor>& A_adjoint, const Y& y,
-                              const LeastSquaresOptions& options, const std::optional<at::Tensor>& x0) {
+template <class Y, class X>
+SolverResult<X> lsqr(const std::type_identity_t<LinearMap<X, Y>>& A,
+                     const std::type_identity_t<LinearMap<Y, X>>& A_adjoint, const Y& y,
+                     const LeastSquaresOptions& options, const std::type_identity_t<std::optional<X>>& x0) {
   struct Item {
     double alpha = 0.0;
     double rho_bar = 0.0;
@@ -136,13 +137,13 @@ SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap
   const c10::NoGradGuard no_grad;
   BatchStatus status("lsqr", options);
   check_least_squares_options(options);
-  Bidiagonalization<Y> bidiagonal(status, A, A_adjoint, y, x0);
+  Bidiagonalization<Y, X> bidiagonal(status, A, A_adjoint, y, x0);
   const StopRules rules(options, precision(bidiagonal.scaled_v()));
   const Reals x0_norms = norms_in_units(bidiagonal, x0, options.items);
 
   c10::SmallVector<Item, 2> items(status.size());
-  at::Tensor w = unit_v(items, bidiagonal);
-  at::Tensor x = adjoin::zeros_like(w);  // the correction x − x0
+  X w = unit_v(items, bidiagonal);
+  X x = adjoin::zeros_like(w);  // the correction x − x0
   for (std::size_t i = 0; i < items.size(); ++i) {
     Item& item = items[i];
     item.rho_bar = bidiagonal.alpha(i);
@@ -223,9 +224,10 @@ SolverResult<at::Tensor> lsqr(const LinearMap<at::Tensor, Y>& A, const LinearMap
   return status.finish(std::move(x));
 }
 
-template <class Y>
-SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap<Y, at::Tensor>& A_adjoint, const Y& y,
-                              const LeastSquaresOptions& options, const std::optional<at::Tensor>& x0) {
+template <class Y, class X>
+SolverResult<X> lsmr(const std::type_identity_t<LinearMap<X, Y>>& A,
+                     const std::type_identity_t<LinearMap<Y, X>>& A_adjoint, const Y& y,
+                     const LeastSquaresOptions& options, const std::type_identity_t<std::optional<X>>& x0) {
   // The names of Fong and Saunders (2011), sections 2.7, 3 and 5; a trailing `_bar` and `_tilde` are their accents.
   struct Item {
     double alpha_bar = 0.0;
@@ -251,14 +253,14 @@ SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap
   const c10::NoGradGuard no_grad;
   BatchStatus status("lsmr", options);
   check_least_squares_options(options);
-  Bidiagonalization<Y> bidiagonal(status, A, A_adjoint, y, x0);
+  Bidiagonalization<Y, X> bidiagonal(status, A, A_adjoint, y, x0);
   const StopRules rules(options, precision(bidiagonal.scaled_v()));
   const Reals x0_norms = norms_in_units(bidiagonal, x0, options.items);
 
   c10::SmallVector<Item, 2> items(status.size());
-  at::Tensor h = unit_v(items, bidiagonal);
-  at::Tensor h_bar = adjoin::zeros_like(h);
-  at::Tensor x = adjoin::zeros_like(h);  // the correction x − x0
+  X h = unit_v(items, bidiagonal);
+  X h_bar = adjoin::zeros_like(h);
+  X x = adjoin::zeros_like(h);  // the correction x − x0
   for (std::size_t i = 0; i < items.size(); ++i) {
     Item& item = items[i];
     item.alpha_bar = bidiagonal.alpha(i);
@@ -355,15 +357,18 @@ SolverResult<at::Tensor> lsmr(const LinearMap<at::Tensor, Y>& A, const LinearMap
   return status.finish(std::move(x));
 }
 
-#define ADJOIN_INSTANTIATE(solver, Y)                                                                                  \
-  template SolverResult<at::Tensor> solver(const LinearMap<at::Tensor, Y>&, const LinearMap<Y, at::Tensor>&, const Y&, \
-                                           const LeastSquaresOptions&, const std::optional<at::Tensor>&);
-ADJOIN_INSTANTIATE(lsqr, at::Tensor)
-ADJOIN_INSTANTIATE(lsqr, TensorList)
-ADJOIN_INSTANTIATE(lsqr, ShardedTensorList)
-ADJOIN_INSTANTIATE(lsmr, at::Tensor)
-ADJOIN_INSTANTIATE(lsmr, TensorList)
-ADJOIN_INSTANTIATE(lsmr, ShardedTensorList)
+#define ADJOIN_INSTANTIATE(solver, Y, X)                                                        \
+  template SolverResult<X> solver<Y, X>(const std::type_identity_t<LinearMap<X, Y>>&,           \
+                                        const std::type_identity_t<LinearMap<Y, X>>&, const Y&, \
+                                        const LeastSquaresOptions&, const std::type_identity_t<std::optional<X>>&);
+ADJOIN_INSTANTIATE(lsqr, at::Tensor, at::Tensor)
+ADJOIN_INSTANTIATE(lsqr, TensorList, at::Tensor)
+ADJOIN_INSTANTIATE(lsqr, ShardedTensorList, at::Tensor)
+ADJOIN_INSTANTIATE(lsqr, ShardedTensorList, ShardedImage)
+ADJOIN_INSTANTIATE(lsmr, at::Tensor, at::Tensor)
+ADJOIN_INSTANTIATE(lsmr, TensorList, at::Tensor)
+ADJOIN_INSTANTIATE(lsmr, ShardedTensorList, at::Tensor)
+ADJOIN_INSTANTIATE(lsmr, ShardedTensorList, ShardedImage)
 #undef ADJOIN_INSTANTIATE
 
 }  // namespace adjoin

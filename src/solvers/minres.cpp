@@ -253,6 +253,7 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& right_hand_side, const
 ADJOIN_INSTANTIATE(at::Tensor)
 ADJOIN_INSTANTIATE(TensorList)
 ADJOIN_INSTANTIATE(ShardedTensorList)
+ADJOIN_INSTANTIATE(ShardedImage)
 #undef ADJOIN_INSTANTIATE
 
 }  // namespace adjoin

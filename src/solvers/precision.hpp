@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/core/vector_space.hpp"
 
 namespace adjoin {
@@ -52,5 +53,7 @@ inline double precision(const TensorList& a) {
   return worst;
 }
 inline double precision(const ShardedTensorList& a) { return precision(a.local); }
+inline double precision(const ShardedImage& a) { return precision(a.local); }
+inline double smallest_normal(const ShardedImage& a) { return smallest_normal(a.local); }
 
 }  // namespace adjoin

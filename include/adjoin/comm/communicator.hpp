@@ -27,6 +27,8 @@ struct MessageCounters {
   std::int64_t collectives = 0;
   std::int64_t reductions = 0;
   std::int64_t gathers = 0;
+  /// Of the reductions those of which each rank gets a part.
+  std::int64_t scatters = 0;
   /// Bytes of payload that this rank handed over or received as a result, summed over the collectives.
   std::int64_t bytes = 0;
   /// Payload bytes of the latest collective.
@@ -93,6 +95,10 @@ class Communicator {
 
   /// Rank r gets the reduction of every rank's r-th equal part (along dimension 0) of `input`.
   at::Tensor reduce_scatter(const at::Tensor& input, ReduceOp op = ReduceOp::sum);
+  /// The same for unlike parts: of `input`, one-dimensional, rank r gets the counts[r] elements after those of the
+  /// ranks before, reduced. `counts`, which add up to the length of `input`, are known to all.
+  at::Tensor reduce_scatter_v(const at::Tensor& input, const std::vector<std::int64_t>& counts,
+                              ReduceOp op = ReduceOp::sum);
 
   /// Every rank's `tensor` becomes that of `root`.
   void broadcast(at::Tensor& tensor, int root);
@@ -160,7 +166,9 @@ class Communicator {
   virtual Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) = 0;
   virtual void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) = 0;
   virtual Pending start_all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) = 0;
-  virtual void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) = 0;
+  /// `output` ← the reduction of this rank's counts[rank] elements of every rank's `input`, which is flat.
+  virtual void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts,
+                                   ReduceOp op) = 0;
   virtual void broadcast_impl(at::Tensor& tensor, int root) = 0;
   virtual Pending start_broadcast_impl(at::Tensor& tensor, int root) = 0;
   virtual void barrier_impl() = 0;
@@ -184,6 +192,7 @@ class Communicator {
   at::Tensor staged(const at::Tensor& tensor) const;
   void reduce_in_place(at::Tensor& tensor, ReduceOp op);
   void gather_in_place(at::Tensor& buffer, const std::vector<std::int64_t>& counts);
+  at::Tensor scattered(const at::Tensor& input, const std::vector<std::int64_t>& counts, ReduceOp op);
   void broadcast_in_place(at::Tensor& tensor, int root);
   template <class Describe, class Start, class Make>
   Pending started_or_deferred(const char* method, const at::Tensor& tensor, const Describe& describe,

@@ -46,6 +46,14 @@ class ReduceBuffer {
   /// The same from input() to where all ranks of a node read it, as all_reduce_shared does. The elements of the result
   /// behind the last part are arbitrary.
   const at::Tensor& all_gather_shared(const std::vector<std::int64_t>& counts);
+  /// The same of a part that lies elsewhere: `part`, contiguous, has the counts[r] elements of rank r. input() is left
+  /// as it is but for the elements behind the last part. The result lasts until the buffer's next collective.
+  const at::Tensor& all_gather_shared(const at::Tensor& part, const std::vector<std::int64_t>& counts);
+
+  /// `part` ← this rank's part of the sum of every rank's input(): of rank r the counts[r] elements after those of the
+  /// ranks before. `part` must be contiguous, of the buffer's dtype and device. The elements of input() behind the last
+  /// part are added up in place. Collective.
+  void reduce_scatter(at::Tensor& part, const std::vector<std::int64_t>& counts);
 
  protected:
   explicit ReduceBuffer(Communicator& communicator) : communicator_(communicator) {}
@@ -55,6 +63,11 @@ class ReduceBuffer {
   /// Unless overridden, by reducing all of input(), zero but for this rank's part.
   virtual void all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts);
   virtual const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts);
+  /// Unless overridden, from input() and by reducing all of it.
+  virtual const at::Tensor& all_gather_part_impl(const at::Tensor& part, const std::vector<std::int64_t>& counts);
+  virtual void reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts);
+  /// What lies in input() behind the parts.
+  at::Tensor tail(const std::vector<std::int64_t>& counts) const;
   /// The elements of this rank's part.
   struct Part {
     std::int64_t begin;
@@ -66,6 +79,7 @@ class ReduceBuffer {
   friend class Communicator;
   /// Throws InvalidArgument unless a result of `numel` elements can be written to `output`.
   void check_output(const char* method, const at::Tensor& output, std::int64_t numel) const;
+  void check_part(const char* method, const at::Tensor& part, const std::vector<std::int64_t>& counts) const;
   /// What is about to be made, of valid arguments.
   CollectiveSpec reduction(const char* method, ReduceOp op, bool shared) const;
   CollectiveSpec gather(const char* method, const std::vector<std::int64_t>& counts, bool shared) const;

@@ -3,10 +3,13 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/distributed/joint_normal.hpp"
 #include "adjoin/distributed/stacked_physics.hpp"
 #include "adjoin/physics/gamma.hpp"
@@ -33,6 +36,24 @@ struct DistributedDaggerOptions {
   bool local_only = true;
   /// With local_only: false gives this rank's part of the sum, without any message.
   bool gather = true;
+  /// Without local_only: how the solver keeps its images. They are cut as A_dagger_sharded cuts them.
+  ImageLayout layout = ImageLayout::automatic;
+};
+
+/// DaggerOptions for solutions that are sharded.
+struct SlabDaggerOptions {
+  Solver solver = Solver::CG;
+  int max_iter = 100;
+  double tol = 1e-6;
+  bool verbose = false;
+  /// Start of the iteration; the solution is cut as it is.
+  std::optional<ShardedImage> init = {};
+  /// Without `init`: the axis along which the solution is cut; none: as the stack cuts images (image_space).
+  std::optional<std::int64_t> axis = {};
+  Params params = {};
+  Monitor monitor = {};
+  /// Where to say how the solve ended; may be null.
+  SolveInfo* info = nullptr;
 };
 
 /// SqnormOptions, and how the ranks take part.
@@ -45,6 +66,8 @@ struct DistributedSqnormOptions {
   bool local_only = true;
   /// With local_only: false gives this rank's part of the sum, without any message.
   bool gather = true;
+  /// Without local_only: how Lanczos keeps its images.
+  ImageLayout layout = ImageLayout::automatic;
 };
 
 /// A = [A_1; …; A_n] with linear operators, each owned by one rank. Measurements y are all n tensors in a list, or just
@@ -84,8 +107,8 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor A_dagger(const Measurements& y, const DistributedDaggerOptions& options = {}) const;
   /// argmin_x γ/2 ‖A x − y‖² + 1/2 ‖x − z‖², γ > 0, in the norm of the measurement space; γ may be one number for each
   /// item of a batch.
-  at::Tensor prox_l2(const at::Tensor& z, const Measurements& y, const Gamma& gamma,
-                     const DaggerOptions& options = {}) const;
+  at::Tensor prox_l2(const at::Tensor& z, const Measurements& y, const Gamma& gamma, const DaggerOptions& options = {},
+                     ImageLayout layout = ImageLayout::automatic) const;
 
   /// ‖A‖²: an upper bound, for which only a few numbers are sent, or the value by Lanczos, one image reduction an
   /// iteration. `x0` gives shape, dtype and device of an image.
@@ -102,6 +125,36 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   ShardedTensorList shard(const Measurements& y) const;
   /// All measurements on every rank, by one collective.
   TensorList gather(const ShardedTensorList& y) const;
+
+  // ---- Sharded images: each rank holds a slab ----
+  // An image in is one all-gather, an image out one reduce-scatter, of which on one node neither copies the whole. With
+  // a joint normal form (circular blurs) and slabs of whole images, A_adjoint_A sends a few numbers only. Gradients do
+  // not pass: what would need them throws InvalidArgument.
+
+  /// How this stack cuts images of these sizes: evenly along `axis`; or, without one, at whole images (batch and
+  /// channels) where the ranks have a joint normal form and there is an image for each rank, else the flat image.
+  std::shared_ptr<const ImageSpace> image_space(at::IntArrayRef sizes, std::optional<std::int64_t> axis = {}) const;
+  /// This rank's slab of a replicated image. No message.
+  ShardedImage shard_image(const at::Tensor& x, std::optional<std::int64_t> axis = {}) const;
+  /// The whole image on every rank, by one collective.
+  at::Tensor gather(const ShardedImage& x) const;
+
+  using DistributedStackedPhysics::A;
+  using DistributedStackedPhysics::A_sharded;
+  TensorList A(const ShardedImage& x, const CallOptions& options = {}) const;
+  ShardedTensorList A_sharded(const ShardedImage& x, const Params& params = {}) const;
+  /// A_adjoint as a sharded image, cut as image_space says.
+  ShardedImage A_adjoint_sharded(const Measurements& y, std::optional<std::int64_t> axis = {},
+                                 const Params& params = {}) const;
+  ShardedImage A_adjoint_A(const ShardedImage& x, const Params& params = {}) const;
+  /// A_dagger without local_only, whose solution and all vectors of the solver are sharded. The first iteration of a
+  /// stack or a shape apart, an iteration of CG is one all-gather, one reduce-scatter and one small reduction.
+  ShardedImage A_dagger_sharded(const Measurements& y, const SlabDaggerOptions& options = {}) const;
+  /// Cut as z is.
+  ShardedImage prox_l2(const ShardedImage& z, const Measurements& y, const Gamma& gamma,
+                       const SlabDaggerOptions& options = {}) const;
+  /// ‖A‖² by Lanczos on sharded images.
+  double compute_sqnorm(const ShardedImage& x0, const SqnormOptions& options = {}) const;
 
  protected:
   bool is_linear() const override { return true; }
@@ -137,6 +190,30 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   Tensors parameter_gradients(const Params& params, const std::function<at::Tensor(const Params& params)>& value) const;
 
   LeastSquaresProblem<ShardedTensorList> problem(const TensorList& part, at::Tensor image, const Params& params) const;
+  /// The same on sharded images, like `image` if that is given, else cut along `axis`.
+  LeastSquaresProblem<ShardedTensorList, ShardedImage> slab_problem(const TensorList& part,
+                                                                    const std::optional<ShardedImage>& image,
+                                                                    std::optional<std::int64_t> axis,
+                                                                    const Params& params) const;
+  /// This rank's part of A x, in a distributed iteration; `kept` is memory of the last one.
+  ShardedTensorList measured_in_solve(TensorList& kept, const at::Tensor& x, const TensorList& part,
+                                      const Params& params) const;
+  DaggerOptions options_for(const SlabDaggerOptions& options) const;
+  /// The least-squares solution for replicated images; of `part`, this rank's measurements.
+  at::Tensor dagger_by_layout(const TensorList& part, const DaggerOptions& options, ImageLayout layout) const;
+  at::Tensor whole(const ShardedImage& x) const;
+  /// Whether a solve with images of this shape is likely to be quicker on slabs, or they are asked for.
+  bool uses_slabs(ImageLayout layout, at::IntArrayRef sizes, at::ScalarType dtype) const;
+
+  ShardedImage normal(const ShardedImage& x, const Params& params, double weight) const;
+  at::Tensor normal_of_whole(const at::Tensor& x, const at::Tensor& out, const Params& params, double weight) const;
+  /// A sharded argument in this stack's own space. Throws InvalidArgument where it is not one of these ranks.
+  ShardedImage own_slab(const char* argument, const ShardedImage& x) const;
+  /// How an image is cut, once all ranks know of it; may send a few numbers.
+  std::shared_ptr<const ImageSpace> chosen_space(at::IntArrayRef sizes, at::ScalarType dtype,
+                                                 std::optional<std::int64_t> axis, const Params& params) const;
+  std::shared_ptr<const ImageSpace> kept_space(ImageSpace space) const;
+  void check_not_followed(const char* method, bool records, const Params& params) const;
   DaggerOptions with_common_monitor(const DaggerOptions& options) const;
   SqnormBounds local_bounds(const at::Tensor& x0, const SqnormOptions& options) const;
 
@@ -144,6 +221,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   const StackedLinearPhysics& local_;  // of the base's local()
   mutable KeptSqnorm kept_sqnorm_;
   mutable JointNormal joint_normal_;
+  mutable std::vector<std::shared_ptr<const ImageSpace>> spaces_;           // of the latest sharded images
   std::shared_ptr<CallPlans> image_plans_ = std::make_shared<CallPlans>();  // every sum that is an image shares them
   std::shared_ptr<CallPlans> keyword_plans_ = std::make_shared<CallPlans>();
   std::shared_ptr<CallPlans> each_plans_ = std::make_shared<CallPlans>();

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/physics/linear_physics.hpp"
 
 namespace adjoin {
@@ -18,6 +19,8 @@ void check_options(const SqnormOptions& options);
 
 /// ‖A‖² to a relative accuracy of options.tol, from below. `x0` gives the layout of the image.
 double estimate_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, const at::Tensor& x0,
+                       const SqnormOptions& options);
+double estimate_sqnorm(const LinearMap<ShardedImage, ShardedImage>& A_adjoint_A, const ShardedImage& x0,
                        const SqnormOptions& options);
 /// Bounds of ‖A‖², from max(options.max_iter, 24) steps; the upper one fails with probability 1e-6.
 SqnormBounds bound_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, const at::Tensor& x0,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/solvers/solver.hpp"
 
 namespace adjoin {
@@ -38,6 +39,8 @@ struct LanczosResult {
 /// vectors of memory, one application of H an iteration. Throws InvalidArgument for options out of range, Error when H
 /// returns NaN or infinity, and when the eigenvalue is more or less than a double holds.
 LanczosResult largest_eigenvalue(const LinearMap<at::Tensor, at::Tensor>& H, const at::Tensor& like,
+                                 const LanczosOptions& options = {});
+LanczosResult largest_eigenvalue(const LinearMap<ShardedImage, ShardedImage>& H, const ShardedImage& like,
                                  const LanczosOptions& options = {});
 
 }  // namespace adjoin

@@ -173,7 +173,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
             return result
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol
-        return self._stack.A_dagger(y, solver, iterations, accuracy, verbose, None, local_only, gather, None, kwargs)
+        return self._stack.A_dagger(y, solver, iterations, accuracy, verbose, None, local_only, gather, None, "automatic", kwargs)
 
     def prox_l2(
         self,
@@ -194,7 +194,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
             return result
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol
-        return self._stack.prox_l2(z, y, gamma, solver, iterations, accuracy, verbose, None, None, kwargs)
+        return self._stack.prox_l2(z, y, gamma, solver, iterations, accuracy, verbose, None, None, "automatic", kwargs)
 
     def compute_sqnorm(
         self,
@@ -209,7 +209,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
         **kwargs: Any,
     ) -> torch.Tensor:
         """‖A‖²: an upper bound (``local_only``), or the value."""
-        value = self._stack.compute_sqnorm(x0, max_iter, tol, False, local_only, gather, kwargs)
+        value = self._stack.compute_sqnorm(x0, max_iter, tol, False, local_only, gather, "automatic", kwargs)
         if verbose and self.ctx.rank == 0:
             print(f"squared norm of A: {'at most ' if local_only else ''}{value:.2f}")
         return self._sqnorm(x0, value)

@@ -4,6 +4,7 @@ from adjoin.context import DistributedContext
 from adjoin.distributed.data_fidelity import DistributedDataFidelity
 from adjoin.distributed.distribute import distribute
 from adjoin.distributed.processing import DistributedProcessing
+from adjoin.distributed.sharded_image import ShardedImage
 from adjoin.distributed.stacked_physics import (
     DistributedStackedLinearPhysics,
     DistributedStackedPhysics,
@@ -18,6 +19,7 @@ __all__ = [
     "DistributedSignalStrategy",
     "DistributedStackedLinearPhysics",
     "DistributedStackedPhysics",
+    "ShardedImage",
     "distribute",
     "measure_costs",
 ]

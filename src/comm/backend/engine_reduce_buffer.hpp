@@ -1,4 +1,4 @@
-// Reduce buffers that an engine's own reduction serves.
+// Reduce buffers that an engine's own collectives serve.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -7,21 +7,30 @@
 #include <cstdint>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "adjoin/comm/communicator.hpp"
 
 namespace adjoin {
 
-/// Ordinary memory that the engine reaches, reduced by it out of place.
+/// What an engine does for a reduce buffer. Each is one collective; a tail is added up over the ranks, in place.
+struct EngineCollectives {
+  using Counts = std::vector<std::int64_t>;
+  /// `output` ← reduction over the ranks of `input`, which has as many elements.
+  std::function<void(const at::Tensor& input, at::Tensor& output, ReduceOp op)> reduce;
+  /// `part` ← this rank's counts[rank] elements of the sum over the ranks of `input`.
+  std::function<void(const at::Tensor& input, at::Tensor& part, const Counts& counts, at::Tensor& tail)> scatter;
+  /// `all` holds the parts of all ranks, of which this one has filled its own.
+  std::function<void(at::Tensor& all, const Counts& counts, at::Tensor& tail)> gather;
+};
+
+/// Ordinary memory that the engine reaches.
 class EngineReduceBuffer : public ReduceBuffer {
  public:
-  /// `output` ← reduction over the ranks of `input`, which has as many elements.
-  using Reduce = std::function<void(const at::Tensor& input, at::Tensor& output, ReduceOp op)>;
-
-  EngineReduceBuffer(Communicator& communicator, Reduce reduce, std::int64_t numel, at::ScalarType dtype,
+  EngineReduceBuffer(Communicator& communicator, EngineCollectives engine, std::int64_t numel, at::ScalarType dtype,
                      at::Device device)
       : ReduceBuffer(communicator),
-        reduce_(std::move(reduce)),
+        engine_(std::move(engine)),
         input_(at::empty({numel}, at::TensorOptions(dtype).device(device))) {}
 
   const at::Tensor& input() const override { return input_; }
@@ -29,12 +38,34 @@ class EngineReduceBuffer : public ReduceBuffer {
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
     const c10::NoGradGuard no_grad;
-    reduce_(input_, output, op);
+    engine_.reduce(input_, output, op);
+  }
+
+  const at::Tensor& all_gather_part_impl(const at::Tensor& part, const std::vector<std::int64_t>& counts) override {
+    const c10::NoGradGuard no_grad;
+    if (!gathered_.defined()) {
+      gathered_ = at::empty_like(input_);
+    }
+    const Part own = own_part(counts);
+    gathered_.narrow(0, own.begin, own.count).copy_(part.view(-1));
+    at::Tensor behind = tail(counts);
+    at::Tensor all = gathered_.narrow(0, 0, input_.numel() - behind.numel());
+    engine_.gather(all, counts, behind);
+    return gathered_;
+  }
+
+  void reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) override {
+    const c10::NoGradGuard no_grad;
+    at::Tensor behind = tail(counts);
+    at::Tensor flat = part.view(-1);
+    engine_.scatter(input_.narrow(0, 0, input_.numel() - behind.numel()), flat, counts, behind);
   }
 
  private:
-  Reduce reduce_;
+  EngineCollectives engine_;
   at::Tensor input_;
+  /// The latest gather's result.
+  at::Tensor gathered_;
 };
 
 }  // namespace adjoin

@@ -198,26 +198,14 @@ class MpiCommunicator : public Communicator {
     return Pending(std::move(work));
   }
 
-  void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) override {
-    meet();
-    mpi::Work work(waiter_, input, output);
-    const MPI_Datatype type = mpi::reduction_type(input.scalar_type());
-    const MPI_Op operation = mpi::operation(input.scalar_type(), op);
-    if (input.numel() <= options_.max_count) {
-      check_code(
-          MPI_Ireduce_scatter_block(input.const_data_ptr(), output.mutable_data_ptr(), static_cast<int>(output.numel()),
-                                    type, operation, comm_.get(), work.new_request()),
-          "MPI_Ireduce_scatter_block");
+  void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts,
+                           ReduceOp op) override {
+    if (input.is_cpu() && shares_memory()) {
+      transfers_->reduce_scatter(input.scalar_type(), op, input.const_data_ptr(), output.mutable_data_ptr(), counts);
     } else {
-      for (int root = 0; root < size_; ++root) {
-        in_pieces(output.numel(), options_.max_count, [&](std::int64_t begin, int count) {
-          check_code(MPI_Ireduce(element(input, root * output.numel() + begin), element(output, begin), count, type,
-                                 operation, root, comm_.get(), work.new_request()),
-                     "MPI_Ireduce");
-        });
-      }
+      meet();
+      scatter(input, output, counts, op, {});
     }
-    work.wait();
   }
 
   void broadcast_impl(at::Tensor& tensor, int root) override {
@@ -292,6 +280,51 @@ class MpiCommunicator : public Communicator {
     return Pending(std::move(work));
   }
 
+  /// `output` ← this rank's part of the reduction of `input`; a defined `tail` is added up in place.
+  void scatter(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts, ReduceOp op,
+               at::Tensor tail) const {
+    const bool has_tail = tail.defined() && tail.numel() > 0;
+    Pending tail_sum = has_tail ? start_reduction(tail, tail, ReduceOp::sum, all()) : Pending();
+    const MPI_Datatype type = mpi::reduction_type(input.scalar_type());
+    const MPI_Op operation = mpi::operation(input.scalar_type(), op);
+    const bool fits = input.numel() <= options_.max_count;
+    std::vector<int> lengths;
+    if (fits) {
+      lengths.assign(counts.begin(), counts.end());
+    }
+    if (!fits || input.nbytes() <= small_reduction_bytes) {
+      mpi::Work work(waiter_, input, output);
+      work.counts = lengths;
+      if (fits) {
+        check_code(MPI_Ireduce_scatter(input.const_data_ptr(), output.mutable_data_ptr(), work.counts.data(), type,
+                                       operation, comm_.get(), work.new_request()),
+                   "MPI_Ireduce_scatter");
+      }
+      std::int64_t first = 0;
+      for (int root = 0; root < size_ && !fits; ++root) {
+        const std::int64_t numel = counts[static_cast<std::size_t>(root)];
+        in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
+          check_code(MPI_Ireduce(element(input, first + begin), root == rank_ ? element(output, begin) : nullptr, count,
+                                 type, operation, root, comm_.get(), work.new_request()),
+                     "MPI_Ireduce");
+        });
+        first += numel;
+      }
+      work.wait();
+      tail_sum.wait();
+      return;
+    }
+    // All must have come before what cannot be waited for with an end: the tail's sum tells it.
+    if (has_tail) {
+      tail_sum.wait();
+    } else {
+      waiter_->meet();
+    }
+    check_code(MPI_Reduce_scatter(input.const_data_ptr(), output.mutable_data_ptr(), lengths.data(), type, operation,
+                                  comm_.get()),
+               "MPI_Reduce_scatter");
+  }
+
   void add_broadcast(mpi::Work& work, const at::Tensor& tensor, std::int64_t offset, std::int64_t numel,
                      int root) const {
     in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
@@ -362,11 +395,27 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
-  const EngineReduceBuffer::Reduce by_mpi = [this](const at::Tensor& input, at::Tensor& output, ReduceOp op) {
-    meet();
-    synchronize_stream(input.device());
-    reduce(input, output, op, all());
-  };
+  const EngineCollectives by_mpi = {
+      .reduce =
+          [this](const at::Tensor& input, at::Tensor& output, ReduceOp op) {
+            meet();
+            synchronize_stream(input.device());
+            reduce(input, output, op, all());
+          },
+      .scatter =
+          [this](const at::Tensor& input, at::Tensor& part, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
+            meet();
+            synchronize_stream(input.device());
+            scatter(input, part, counts, ReduceOp::sum, tail);
+          },
+      .gather =
+          [this](at::Tensor& gathered, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
+            meet();
+            synchronize_stream(gathered.device());
+            Pending tail_sum = tail.numel() > 0 ? start_reduction(tail, tail, ReduceOp::sum, all()) : Pending();
+            start_all_gather_v_impl(gathered, counts).wait();
+            tail_sum.wait();
+          }};
   if (reaches(device) && !device.is_cpu()) {
     return std::make_unique<EngineReduceBuffer>(*this, by_mpi, numel, dtype, device);
   }

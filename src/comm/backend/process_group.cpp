@@ -25,6 +25,7 @@
 #include "comm/shared_memory/node.hpp"
 #include "comm/shared_memory/reduce_buffer.hpp"
 #include "comm/shared_memory/transfers.hpp"
+#include "kernels/reduce_kernels.hpp"
 
 namespace adjoin {
 
@@ -220,12 +221,14 @@ class ProcessGroupCommunicator : public Communicator {
     return Pending(std::move(work));
   }
 
-  void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, ReduceOp op) override {
-    // Not every backend has more than this.
-    const c10::NoGradGuard no_grad;
-    at::Tensor reduced = input.clone(at::MemoryFormat::Contiguous);
-    all_reduce_impl(reduced, op);
-    output.copy_(reduced.narrow(0, rank_ * output.size(0), output.size(0)));
+  void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts,
+                           ReduceOp op) override {
+    if (transfers_ && input.is_cpu()) {
+      transfers_->reduce_scatter(input.scalar_type(), op, input.const_data_ptr(), output.mutable_data_ptr(), counts);
+    } else {
+      meet();
+      scatter(input, output, counts, op);
+    }
   }
 
   void broadcast_impl(at::Tensor& tensor, int root) override {
@@ -357,6 +360,50 @@ class ProcessGroupCommunicator : public Communicator {
     return Pending(std::move(work));
   }
 
+  /// Every rank sends each other rank its part, and reduces what it gets, in the order of the ranks. Where that is not
+  /// to be had, all of `input` is reduced.
+  void scatter(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts, ReduceOp op) {
+    const c10::NoGradGuard no_grad;
+    const std::int64_t own = counts[static_cast<std::size_t>(rank_)];
+    const at::Tensor moved = devices_.on_backend(input);
+    const std::string backend = devices_.backend_of(moved)->getBackendName();
+    // Those that are known to send parts of unlike lengths from all ranks to all.
+    const bool exchanges = backend == "gloo" || backend == "nccl" || backend == "mpi" || backend == "ucc";
+    if (!exchanges || (!input.is_cpu() && op != ReduceOp::sum)) {
+      at::Tensor reduced = input.clone(at::MemoryFormat::Contiguous);
+      start_all_reduce_impl(reduced, op).wait();
+      output.copy_(reduced.narrow(0, std::accumulate(counts.begin(), counts.begin() + rank_, std::int64_t{0}), own));
+      return;
+    }
+    const at::Tensor parts = at::empty({size_ * own}, moved.options());
+    GroupWork work(waiter_, {moved, parts});
+    const auto item = static_cast<std::int64_t>(moved.element_size());
+    std::vector<std::int64_t> received(static_cast<std::size_t>(size_), own * item);
+    std::vector<std::int64_t> sent = counts;
+    for (std::int64_t& count : sent) {
+      count *= item;
+    }
+    at::Tensor from = as_bytes(moved);
+    at::Tensor to = as_bytes(parts);
+    c10d::AllToAllOptions options;
+    limit(options);
+    work.add([&] { return devices_.backend_of(moved)->alltoall_base(to, from, received, sent, options); });
+    work.wait();
+    if (own == 0) {
+      return;
+    }
+    if (!input.is_cpu()) {
+      output.copy_(parts.view({size_, own}).sum(0));
+      return;
+    }
+    const at::Tensor here = parts.to(at::kCPU);
+    std::vector<const void*> sources;
+    for (int r = 0; r < size_; ++r) {
+      sources.push_back(static_cast<const std::byte*>(here.const_data_ptr()) + r * own * item);
+    }
+    reduce_arrays(input.scalar_type(), op, output.mutable_data_ptr(), sources, static_cast<std::size_t>(own));
+  }
+
   /// No backend multiplies complex numbers: they are gathered and multiplied here.
   Pending start_complex_product(const at::Tensor& tensor) {
     const bool half = tensor.scalar_type() == at::kComplexHalf;
@@ -390,17 +437,33 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
-  const EngineReduceBuffer::Reduce reduce = [this](const at::Tensor& input, at::Tensor& output, ReduceOp op) {
-    output.copy_(input.view(output.sizes()));
-    all_reduce_impl(output, op);
-  };
+  const EngineCollectives engine = {
+      .reduce =
+          [this](const at::Tensor& input, at::Tensor& output, ReduceOp op) {
+            output.copy_(input.view(output.sizes()));
+            all_reduce_impl(output, op);
+          },
+      .scatter =
+          [this](const at::Tensor& input, at::Tensor& part, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
+            meet();
+            Pending tail_sum = tail.numel() > 0 ? start_all_reduce_impl(tail, ReduceOp::sum) : Pending();
+            scatter(input, part, counts, ReduceOp::sum);
+            tail_sum.wait();
+          },
+      .gather =
+          [this](at::Tensor& gathered, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
+            meet();
+            Pending tail_sum = tail.numel() > 0 ? start_all_reduce_impl(tail, ReduceOp::sum) : Pending();
+            start_all_gather_v_impl(gathered, counts).wait();
+            tail_sum.wait();
+          }};
   if (reaches(device) && !device.is_cpu()) {
-    return std::make_unique<EngineReduceBuffer>(*this, reduce, numel, dtype, device);
+    return std::make_unique<EngineReduceBuffer>(*this, engine, numel, dtype, device);
   }
   if (transfers_) {
     return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, AcrossNodes(), numel, dtype);
   }
-  return make_host_reduce_buffer<EngineReduceBuffer>(device, *this, reduce, numel, dtype, at::kCPU);
+  return make_host_reduce_buffer<EngineReduceBuffer>(device, *this, engine, numel, dtype, at::kCPU);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ class SingleCommunicator : public Communicator {
   Pending start_all_reduce_impl(at::Tensor&, ReduceOp) override { return {}; }
   void all_gather_v_impl(at::Tensor&, const std::vector<std::int64_t>&) override {}
   Pending start_all_gather_v_impl(at::Tensor&, const std::vector<std::int64_t>&) override { return {}; }
-  void reduce_scatter_impl(const at::Tensor&, at::Tensor&, ReduceOp) override {}
+  void reduce_scatter_impl(const at::Tensor&, at::Tensor&, const std::vector<std::int64_t>&, ReduceOp) override {}
   void broadcast_impl(at::Tensor&, int) override {}
   Pending start_broadcast_impl(at::Tensor&, int) override { return {}; }
   void barrier_impl() override {}

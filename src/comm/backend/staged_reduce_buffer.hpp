@@ -41,6 +41,12 @@ class StagedReduceBuffer : public HostBuffer {
   const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts) override {
     return ReduceBuffer::all_gather_shared_impl(counts);  // NOLINT(bugprone-parent-virtual-call)
   }
+  const at::Tensor& all_gather_part_impl(const at::Tensor& part, const std::vector<std::int64_t>& counts) override {
+    return ReduceBuffer::all_gather_part_impl(part, counts);  // NOLINT(bugprone-parent-virtual-call)
+  }
+  void reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) override {
+    ReduceBuffer::reduce_scatter_impl(part, counts);  // NOLINT(bugprone-parent-virtual-call)
+  }
 
  private:
   at::Tensor input_;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstring>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -94,13 +95,58 @@ const at::Tensor& NodeReduceBuffer::all_gather_shared_impl(const std::vector<std
   }
   const at::Tensor& result = next_shared_result();
   const Part part = own_part(counts);
-  const auto item = static_cast<std::int64_t>(input_.element_size());
-  transfers_.share(static_cast<const std::byte*>(input_.const_data_ptr()) + part.begin * item,
-                   static_cast<std::byte*>(result.mutable_data_ptr()) + part.begin * item,
-                   static_cast<std::size_t>(part.count * item));
+  transfers_.share(static_cast<const std::byte*>(input_.const_data_ptr()) + part.begin * item(),
+                   static_cast<std::byte*>(result.mutable_data_ptr()) + part.begin * item(),
+                   static_cast<std::size_t>(part.count * item()));
   reduce_tail(counts);
   last_shared_ = 1 - last_shared_;
   return result;
+}
+
+// Whoever is here has called the gather before this one, and reads no result older than that: nobody need be waited for
+// ahead of the writing.
+const at::Tensor& NodeReduceBuffer::all_gather_part_impl(const at::Tensor& part,
+                                                         const std::vector<std::int64_t>& counts) {
+  if (across_nodes_) {
+    return ReduceBuffer::all_gather_part_impl(part, counts);
+  }
+  const Part own = own_part(counts);
+  const auto* const from = static_cast<const std::byte*>(part.const_data_ptr());
+  if (!shares_results()) {
+    if (!gathered_.defined()) {
+      gathered_ = at::empty_like(input_);
+    }
+    at::Tensor parts = gathered_.narrow(0, 0, std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
+    if (own.count > 0) {
+      std::memcpy(static_cast<std::byte*>(gathered_.mutable_data_ptr()) + own.begin * item(), from, part.nbytes());
+    }
+    transfers_.all_gather(parts, counts);
+    reduce_tail(counts);
+    return gathered_;
+  }
+  const at::Tensor& result = next_shared_result();
+  if (own.count > 0) {
+    transfers_.write(from, static_cast<std::byte*>(result.mutable_data_ptr()) + own.begin * item(), part.nbytes());
+  }
+  reduce_tail(counts);
+  last_shared_ = 1 - last_shared_;
+  return result;
+}
+
+void NodeReduceBuffer::reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) {
+  if (across_nodes_) {
+    ReduceBuffer::reduce_scatter_impl(part, counts);
+    return;
+  }
+  if (contributions_.empty()) {
+    transfers_.reduce_scatter(input_.scalar_type(), ReduceOp::sum, input_.const_data_ptr(), part.mutable_data_ptr(),
+                              counts);
+    reduce_tail(counts);
+    return;
+  }
+  reduce_tail(counts);  // all have contributed
+  transfers_.reduce_part(input_.scalar_type(), ReduceOp::sum, contributions_, own_part(counts).begin,
+                         part.mutable_data_ptr(), static_cast<std::size_t>(part.numel()));
 }
 
 void NodeReduceBuffer::reduce_tail(const std::vector<std::int64_t>& counts) {
@@ -110,6 +156,8 @@ void NodeReduceBuffer::reduce_tail(const std::vector<std::int64_t>& counts) {
         static_cast<std::byte*>(input_.mutable_data_ptr()) + parts * static_cast<std::int64_t>(input_.element_size());
     transfers_.all_reduce(input_.scalar_type(), ReduceOp::sum, tail, tail,
                           static_cast<std::size_t>(input_.numel() - parts));
+  } else {
+    transfers_.group().synchronize();
   }
 }
 

@@ -33,13 +33,16 @@ class NodeReduceBuffer : public ReduceBuffer {
   const at::Tensor& all_reduce_shared_impl(ReduceOp op) override;
   void all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) override;
   const at::Tensor& all_gather_shared_impl(const std::vector<std::int64_t>& counts) override;
+  const at::Tensor& all_gather_part_impl(const at::Tensor& part, const std::vector<std::int64_t>& counts) override;
+  void reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) override;
 
  private:
   /// Whether results are large enough to share, and there is memory for two in turn; the same on every rank.
   bool shares_results();
+  std::int64_t item() const { return static_cast<std::int64_t>(input_.element_size()); }
   /// Where the next shared result goes, until it is there.
   const at::Tensor& next_shared_result() const { return shared_results_[1 - last_shared_]; }
-  /// Adds up what lies behind the parts, over the ranks.
+  /// Adds up what lies behind the parts, over the ranks; a step in any case.
   void reduce_tail(const std::vector<std::int64_t>& counts);
 
   NodeTransfers& transfers_;
@@ -49,6 +52,8 @@ class NodeReduceBuffer : public ReduceBuffer {
   std::vector<std::byte*> contributions_;
   std::array<at::Tensor, 2> shared_results_;
   std::size_t last_shared_ = 0;
+  /// Of gathers whose result is too small to share.
+  at::Tensor gathered_;
 };
 
 }  // namespace adjoin

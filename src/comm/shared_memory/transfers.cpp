@@ -286,6 +286,49 @@ void NodeTransfers::all_reduce_shared(at::ScalarType dtype, ReduceOp op, Contrib
   group_->synchronize();
 }
 
+void NodeTransfers::reduce_scatter(at::ScalarType dtype, ReduceOp op, const void* own, void* part,
+                                   const std::vector<std::int64_t>& counts) {
+  const std::size_t item = c10::elementSize(dtype);
+  // A piece of each rank's part goes through the window at a time.
+  const std::size_t bytes_a_rank = piece_bytes / counts.size() / Node::cache_line * Node::cache_line;
+  const std::size_t piece = bytes_a_rank / item;
+  const auto longest = static_cast<std::size_t>(std::ranges::max(counts));
+  for (std::size_t done = 0; done == 0 || done < longest; done += piece) {
+    const std::vector<std::byte*>& places = next_places();
+    const std::byte* from = static_cast<const std::byte*>(own);
+    const std::byte* mine = nullptr;
+    std::size_t my_count = 0;
+    for (std::size_t r = 0; r < counts.size(); ++r) {
+      const auto total = static_cast<std::size_t>(counts[r]);
+      const std::size_t count = done < total ? std::min(piece, total - done) : 0;
+      if (r == rank_) {
+        mine = from + done * item;
+        my_count = count;
+      } else if (count > 0) {
+        writer_.write(places[rank_] + r * bytes_a_rank, from + done * item, count * item);
+      }
+      from += total * item;
+    }
+    group_->synchronize();
+    if (my_count > 0) {
+      std::ranges::transform(places, sources_.begin(),
+                             [&](const std::byte* of_rank) { return of_rank + rank_ * bytes_a_rank; });
+      sources_[rank_] = mine;
+      reduce_arrays(dtype, op, static_cast<std::byte*>(part) + done * item, sources_, my_count);
+    }
+  }
+}
+
+void NodeTransfers::reduce_part(at::ScalarType dtype, ReduceOp op, Contributions contributions, std::int64_t begin,
+                                void* part, std::size_t numel) {
+  const std::size_t item = c10::elementSize(dtype);
+  if (numel > 0) {
+    reduce_arrays(dtype, op, part, sources(contributions, static_cast<std::size_t>(begin) * item), numel,
+                  store_for(numel * item));
+  }
+  group_->synchronize();
+}
+
 bool NodeTransfers::contributes_in_place() {
   if (!contributes_in_place_) {
     int in_place = takes_less_in_place() ? 1 : 0;

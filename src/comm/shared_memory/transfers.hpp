@@ -60,6 +60,15 @@ class NodeTransfers {
   void all_reduce_shared(at::ScalarType dtype, ReduceOp op, Contributions contributions, void* shared,
                          std::size_t numel);
 
+  /// `part` ← this rank's part of the reduction of every rank's `own`: of rank r the counts[r] elements after those of
+  /// the ranks before.
+  void reduce_scatter(at::ScalarType dtype, ReduceOp op, const void* own, void* part,
+                      const std::vector<std::int64_t>& counts);
+  /// The `numel` elements from `begin` on of the reduction of contributions that are all there; returns when nobody
+  /// reads them any more.
+  void reduce_part(at::ScalarType dtype, ReduceOp op, Contributions contributions, std::int64_t begin, void* part,
+                   std::size_t numel);
+
   /// Memory of this rank's own that the others see; undefined on every rank where writing it would take longer or there
   /// is none. Collective.
   at::Tensor visible(std::int64_t numel, at::ScalarType dtype);
@@ -71,6 +80,8 @@ class NodeTransfers {
   /// Copies `own` to this rank's place in memory that all ranks see, and returns when all have. Nobody may read what
   /// lies there meanwhile, but others may until they call this.
   void share(const std::byte* own, std::byte* shared, std::size_t bytes);
+  /// The same copy alone, without waiting for anyone.
+  void write(const std::byte* own, std::byte* shared, std::size_t bytes) { writer_.write(shared, own, bytes); }
 
  private:
   NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window,

@@ -95,6 +95,7 @@ void ResultPool::set_layout(std::int64_t numel, at::ScalarType dtype, at::Device
 
 void ResultPool::provide_visible(Communicator& communicator) {
   const c10::InferenceMode normal(false);
+  visible_.clear();
   for (int result = 0; result < 2 && options_.device().is_cpu(); ++result) {
     at::Tensor tensor = communicator.visible(numel_, c10::typeMetaToScalarType(options_.dtype()));
     if (tensor.defined()) {

@@ -85,6 +85,9 @@ class World:
             self.ctx, self.processor, strategy_kwargs={"patch_size": 4, "overlap": 1}
         )
         self.fidelity = adjoin.DistributedDataFidelity(self.ctx, L2())
+        # Made beforehand: cutting an image is no call that ranks make together.
+        shapes = ((1, 1, 8, 8), (1, 1, 6, 6), (1, 40000, 8, 8))
+        self.slabs = {shape: self.stack.shard_image(torch.ones(shape)) for shape in shapes}
 
     def arguments(self) -> Arguments:
         image = torch.linspace(0.5, 1.5, 64).reshape(1, 1, 8, 8)
@@ -104,6 +107,27 @@ def _solve(solver: str) -> Call:
         return world.stack.A_dagger(a.measurements, solver, **{"max_iter": 6, "tol": 0.0, "local_only": False, **a.options})
 
     return call
+
+
+def _slab(world: World, a: Arguments) -> Any:
+    return world.slabs[tuple(a.image.shape)] if isinstance(a.image, torch.Tensor) else a.image
+
+
+def _solve_on_slabs(solver: str) -> Call:
+    def call(world: World, a: Arguments) -> torch.Tensor:
+        options = {"max_iter": 6, "tol": 0.0, **a.options}
+        return world.stack.A_dagger_sharded(a.measurements, solver, **options).gather()
+
+    return call
+
+
+def _prox_on_slabs(world: World, a: Arguments) -> torch.Tensor:
+    options = {"max_iter": 6, "tol": 0.0, **a.options}
+    return world.stack.prox_l2(_slab(world, a), a.measurements, 0.7, **options).gather()
+
+
+def _norm_on_slabs(world: World, a: Arguments) -> torch.Tensor:
+    return world.stack.compute_sqnorm(_slab(world, a), **{"max_iter": 6, "local_only": False, **a.options})
 
 
 def _algorithm(run: Callable[..., Any], *extra: Any) -> Call:
@@ -129,6 +153,12 @@ CALLS: dict[str, Call] = {
     "prox_l2": lambda w, a: w.stack.prox_l2(a.image, a.measurements, 0.7, **{"max_iter": 6, "tol": 0.0, **a.options}),
     "compute_sqnorm": lambda w, a: w.stack.compute_sqnorm(a.image, **{"max_iter": 6, "local_only": False, **a.options}),
     "sqnorm_bounds": lambda w, a: torch.tensor(w.stack.sqnorm_bounds(a.image, **{"max_iter": 10, **a.options})),
+    "A sharded": lambda w, a: w.stack.A(_slab(w, a))[0],
+    "A_adjoint sharded": lambda w, a: w.stack.A_adjoint_sharded(a.measurements).gather(),
+    "A_adjoint_A sharded": lambda w, a: w.stack.A_adjoint_A(_slab(w, a)).gather(),
+    **{f"A_dagger sharded {solver}": _solve_on_slabs(solver) for solver in ("CG", "LSQR")},
+    "prox_l2 sharded": _prox_on_slabs,
+    "compute_sqnorm sharded": _norm_on_slabs,
     "fidelity": lambda w, a: w.fidelity.grad(a.image, a.measurements, w.stack),
     "tiles": lambda w, a: w.tiles(a.image),
     "gradient_descent": _algorithm(gradient_descent),
@@ -147,5 +177,9 @@ WITHOUT_IMAGE = {name for name in CALLS if name.startswith("A_dagger")} | {
     "A_A_adjoint",
     "compute_sqnorm",
     "sqnorm_bounds",
+} | {name for name in CALLS if name.endswith("sharded")}
+WITHOUT_OPTIONS = {"A", "A_adjoint", "A_vjp", "A_adjoint_A", "A_A_adjoint", "fidelity", "tiles"} | {
+    "A sharded",
+    "A_adjoint sharded",
+    "A_adjoint_A sharded",
 }
-WITHOUT_OPTIONS = {"A", "A_adjoint", "A_vjp", "A_adjoint_A", "A_A_adjoint", "fidelity", "tiles"}

@@ -17,6 +17,7 @@
 
 #include "adjoin/comm/communicator.hpp"
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/core/sharded_tensor_list.hpp"
 #include "adjoin/core/tensor_list.hpp"
 #include "adjoin/distributed/context.hpp"
@@ -107,6 +108,17 @@ class Exchange : public ScalarSum {
   at::Tensor reduce(ReducePlan& plan, Partial partial, const ReduceOptions& options);
   at::Tensor reduce(ReducePlan& plan, Partial partial) { return reduce(plan, partial, {}); }
 
+  /// How an image of these sizes is cut into slabs; equal on all ranks. It may make collective calls itself.
+  using Cut = c10::function_ref<std::shared_ptr<const ImageSpace>(at::IntArrayRef sizes, at::ScalarType dtype)>;
+  /// Partial to slab: this rank's slab of Σ over the ranks, in memory of its own.
+  ShardedImage reduce_to_slab(ReducePlan& plan, Partial partial, Cut cut, const ReduceOptions& options);
+  ShardedImage reduce_to_slab(ReducePlan& plan, Partial partial, Cut cut) {
+    return reduce_to_slab(plan, partial, cut, {});
+  }
+  /// Slab to replicated: the whole image, which on one node lies where all ranks read it. Nobody may write to it, and
+  /// it lasts until the next message of the plans' sums.
+  at::Tensor assemble(CallPlans& plans, const ShardedImage& x);
+
   /// Sharded to gathered: the tensors of all ranks, by global index. `all` gives this rank's results together, `one`
   /// the result at one local position. `out`, when not empty, is where the results are best written; they are wherever
   /// the returned tensors are.
@@ -189,7 +201,16 @@ class Exchange : public ScalarSum {
   /// Every rank's `mine`; throws the first failure among the ranks' on all of them instead. Collective.
   std::vector<Params> confer(const Params& mine, const std::optional<Failure>& failure);
 
+  /// A sum, or this rank's slab of it.
+  struct Reduced {
+    at::Tensor tensor;
+    std::shared_ptr<const ImageSpace> space;
+  };
+  Reduced reduced(ReducePlan& plan, Partial partial, const Cut* cut, const ReduceOptions& options);
+  std::shared_ptr<const ImageSpace> cut_of(const ReducePlan& plan, const Cut& cut, bool planned) const;
   void plan_reduce(ReducePlan& plan, const std::vector<Params>& layouts, const at::Tensor& mine);
+  /// Memory for sums of these sizes.
+  void prepare(ReducePlan& plan, at::IntArrayRef sizes, at::ScalarType dtype);
   void plan_gather(GatherPlan& plan, const Sharding& sharding, GatherStrategy strategy,
                    const std::vector<Params>& layouts);
   TensorList gather_naive(const Sharding& sharding, LocalResults all);

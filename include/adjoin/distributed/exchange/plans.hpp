@@ -23,7 +23,9 @@ struct ReducePlan {
   at::ScalarType own_dtype = at::kFloat;
   /// Elements of each rank's images.
   std::vector<std::int64_t> counts;
+  /// Of sums that are their caller's own, from the first one on.
   ResultPool results;
+  bool has_results = false;
 };
 
 /// How the results of all operators reach all ranks.
@@ -61,6 +63,8 @@ struct GatherPlan {
 /// Plans of the messages of a call, and of those of its gradients.
 struct CallPlans {
   ReducePlan sums;
+  /// Of images that arrive as slabs, where the plan of the sums does not fit.
+  ReducePlan slabs;
   GatherPlan items;
   std::unique_ptr<CallPlans> gradients;
 };

@@ -1,0 +1,94 @@
+"""Images of which each rank holds a share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from adjoin import _adjoin
+from adjoin.arguments import TensorLike
+
+if TYPE_CHECKING:
+    from adjoin.distributed.stacked_physics import DistributedStackedLinearPhysics
+
+__all__ = ["ShardedImage"]
+
+
+class ShardedImage:
+    """An image of which this rank holds a slab: consecutive elements of the flat image, or consecutive indices of an axis.
+
+    Made by the methods of a stack (``A_adjoint_sharded``, ``A_dagger_sharded``, ``A_adjoint_A`` and ``prox_l2`` of sharded
+    images) and by :meth:`from_replicated`. Pointwise work is done on :attr:`local`:
+    ``x.with_local(x.local.clamp(min=0))``.
+
+    >>> import adjoin
+    >>> from adjoin.physics import Matrix
+    >>> with adjoin.DistributedContext(device_mode="cpu") as ctx:
+    ...     stack = adjoin.DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: Matrix(torch.eye(2)))
+    ...     x = ShardedImage.from_replicated(stack, torch.ones(1, 2))
+    ...     stack.A_adjoint_A(x).gather()
+    tensor([[3., 3.]])
+    """
+
+    __slots__ = ("_impl", "_stack")
+
+    def __init__(self, stack: _adjoin.DistributedStackedLinearPhysics, impl: _adjoin.ShardedImage) -> None:
+        self._stack = stack
+        self._impl = impl
+
+    @classmethod
+    def from_replicated(
+        cls, stack: DistributedStackedLinearPhysics, x: TensorLike, axis: int | None = None
+    ) -> ShardedImage:
+        """This rank's slab of an image that every rank has, without any message.
+
+        :param axis: the axis that is cut; None: as the stack cuts images, the flat image or, where the ranks have a joint
+            normal operator, whole images.
+        """
+        return stack.shard_image(x, axis)
+
+    @property
+    def local(self) -> torch.Tensor:
+        """This rank's slab: one-dimensional where the flat image is cut."""
+        return self._impl.local
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the whole image."""
+        return torch.Size(self._impl.sizes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._impl.local.dtype
+
+    @property
+    def axis(self) -> int | None:
+        """The axis that is cut; None: the flat image is."""
+        return self._impl.axis
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where the slab of each rank begins, and where that of the last one ends: elements of the flat image, or indices
+        of the axis."""
+        return self._impl.begins
+
+    def with_local(self, local: TensorLike) -> ShardedImage:
+        """The image, cut alike, of which this rank's slab is ``local``."""
+        return ShardedImage(self._stack, self._impl.with_local(local))
+
+    def gather(self) -> torch.Tensor:
+        """The whole image on every rank, by one message."""
+        return self._stack.gather_image(self._impl)
+
+    def dot(self, other: ShardedImage) -> complex:
+        """⟨self, other⟩ of the whole images, by one small message."""
+        return self._impl.dot(other._impl)
+
+    def norm(self) -> float:
+        """‖self‖ of the whole image, by one small message."""
+        return self._impl.norm()
+
+    def __repr__(self) -> str:
+        cut = "flat" if self.axis is None else f"along axis {self.axis}"
+        return f"ShardedImage(shape={tuple(self.shape)}, {self.dtype}, cut {cut} at {self.offsets})"

@@ -1,0 +1,188 @@
+// Pseudoinverse, proximal step and norm of stacks on sharded images: the solvers as they are, with other vectors.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/accumulate.h>
+
+#include <memory>
+#include <utility>
+
+#include "adjoin/core/gradients.hpp"
+#include "adjoin/distributed/stacked_linear_physics.hpp"
+#include "adjoin/physics/sqnorm.hpp"
+#include "distributed/solve_arguments.hpp"
+
+namespace adjoin {
+
+namespace {
+
+// The real part of an image where images like `like` are real.
+ShardedImage in_space_of(const ShardedImage& like, ShardedImage image) {
+  image.local = adjoin::in_space_of(like.local, image.local);
+  return image;
+}
+
+CallArguments arguments_of_slabs(const DaggerOptions& options, const std::optional<ShardedImage>& init,
+                                 std::optional<std::int64_t> axis) {
+  CallArguments arguments = solve_arguments(options);
+  arguments.add("axis", axis ? std::to_string(*axis) : std::string("none"));
+  arguments.add("init", init && init->space ? c10::str(init->scalar_type(), " ", init->space->text()) : "none");
+  return arguments;
+}
+
+}  // namespace
+
+DaggerOptions DistributedStackedLinearPhysics::options_for(const SlabDaggerOptions& options) const {
+  return {.solver = options.solver,
+          .max_iter = options.max_iter,
+          .tol = options.tol,
+          .verbose = options.verbose && rank() == 0,
+          .params = options.params,
+          .monitor = options.monitor,
+          .info = options.info};
+}
+
+// ---- Solves whose caller has replicated images -------------------------------------------------------------------
+
+bool DistributedStackedLinearPhysics::uses_slabs(ImageLayout layout, at::IntArrayRef sizes,
+                                                 at::ScalarType dtype) const {
+  // Below, a solver's vectors stay in the caches, and its messages take longer than its arithmetic.
+  constexpr std::int64_t least_bytes = std::int64_t{1} << 20;
+  const std::int64_t bytes = c10::multiply_integers(sizes) * static_cast<std::int64_t>(c10::elementSize(dtype));
+  return !exchange_->alone() &&
+         (layout == ImageLayout::sharded || (layout == ImageLayout::automatic && bytes >= least_bytes));
+}
+
+at::Tensor DistributedStackedLinearPhysics::whole(const ShardedImage& x) const {
+  at::Tensor image = at::empty(x.sizes(), x.local.options());
+  return image.copy_(exchange_->assemble(*image_plans_, x));
+}
+
+// Without a start, the sums that there have been tell what images are like; the first is made for it.
+at::Tensor DistributedStackedLinearPhysics::dagger_by_layout(const TensorList& part, const DaggerOptions& options,
+                                                             ImageLayout layout) const {
+  const DaggerOptions own = with_common_monitor(options);
+  const ReducePlan& plan = image_plans_->sums;
+  at::Tensor like = options.init.value_or(at::Tensor());
+  at::Tensor A_adjoint_y;
+  if (!like.defined() && layout == ImageLayout::automatic && !exchange_->alone() && !plan.buffer) {
+    like = A_adjoint_y = exchange_->reduce(image_plans_->sums, [&](const at::Tensor& out) {
+      return weighted(local_.A_adjoint_sum(part, out, options.params), out, weight());
+    });
+  }
+  const bool slabs = like.defined() ? uses_slabs(layout, like.sizes(), like.scalar_type())
+                                    : uses_slabs(layout, plan.sizes, plan.dtype);
+  if (!slabs) {
+    LeastSquaresProblem<ShardedTensorList> images = problem(part, like, options.params);
+    if (A_adjoint_y.defined()) {
+      images.A_adjoint_y = A_adjoint_y;
+    }
+    return solve_least_squares(images, own);
+  }
+  std::optional<ShardedImage> image;
+  if (like.defined()) {
+    check_tensor("A_dagger: init", like);
+    image = slab_of(like, chosen_space(like.sizes(), like.scalar_type(), {}, options.params));
+  }
+  LeastSquaresProblem<ShardedTensorList, ShardedImage> slab = slab_problem(part, image, {}, options.params);
+  if (A_adjoint_y.defined()) {
+    slab.A_adjoint_y = *image;
+  }
+  return whole(solve_least_squares(slab, own, options.init ? image : std::nullopt));
+}
+
+// ---- Solves on sharded images ------------------------------------------------------------------------------------
+
+// Failures of the local steps are thrown on every rank by the next message.
+LeastSquaresProblem<ShardedTensorList, ShardedImage> DistributedStackedLinearPhysics::slab_problem(
+    const TensorList& part, const std::optional<ShardedImage>& image, std::optional<std::int64_t> axis,
+    const Params& params) const {
+  LeastSquaresProblem<ShardedTensorList, ShardedImage> problem;
+  problem.y = sharded(part);
+  ShardedImage like = image.value_or(ShardedImage());
+  if (!image) {
+    const auto sum = [&](const at::Tensor& out) {
+      return weighted(local_.A_adjoint_sum(local_part("y", problem.y), out, params), out, weight());
+    };
+    problem.A_adjoint_y = like = exchange_->reduce_to_slab(
+        image_plans_->sums, sum,
+        [&](at::IntArrayRef sizes, at::ScalarType dtype) { return chosen_space(sizes, dtype, axis, params); });
+  }
+  const at::Tensor shape = at::empty({1}, like.local.options().requires_grad(false)).expand(like.sizes());
+  problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const ShardedImage& x) {
+    return measured_in_solve(*kept, exchange_->assemble(*image_plans_, x), part, params);
+  };
+  problem.A_adjoint = [this, like, shape, &params](const ShardedTensorList& v) {
+    const auto sum = [&](const at::Tensor& out) {
+      return weighted(local_.A_adjoint_for_sum(local_part("y", v), shape, out, params), out, weight());
+    };
+    return in_space_of(like, exchange_->reduce_to_slab(image_plans_->sums, sum,
+                                                       [&](at::IntArrayRef, at::ScalarType) { return like.space; }));
+  };
+  problem.A_adjoint_A = [this, &params](const ShardedImage& x) { return in_space_of(x, normal(x, params, weight())); };
+  const auto items = common_items(like, part);
+  problem.items = static_cast<std::int64_t>(exchange_->agree_min(static_cast<double>(items)));
+  return problem;
+}
+
+ShardedImage DistributedStackedLinearPhysics::A_dagger_sharded(const Measurements& y,
+                                                               const SlabDaggerOptions& options) const {
+  const DaggerOptions own = options_for(options);
+  CallArguments arguments = arguments_of_slabs(own, options.init, options.axis);
+  if (y.is_whole(*space_)) {
+    arguments.add_list("y", y.list());
+  }
+  return exchange_->call("A_dagger_sharded", arguments, [&] {
+    check_options(own);
+    check_not_followed("A_dagger_sharded", records_gradients(y.list()), options.params);
+    const c10::NoGradGuard no_grad;
+    std::optional<ShardedImage> init;
+    if (options.init) {
+      init = own_slab("A_dagger_sharded: init", *options.init);
+    }
+    const TensorList mine = local_part("A_dagger_sharded: y", y);
+    return solve_least_squares(slab_problem(mine, init, options.axis, options.params), with_common_monitor(own), init);
+  });
+}
+
+ShardedImage DistributedStackedLinearPhysics::prox_l2(const ShardedImage& z, const Measurements& y, const Gamma& gamma,
+                                                      const SlabDaggerOptions& options) const {
+  const DaggerOptions own = options_for(options);
+  CallArguments arguments = arguments_of_slabs(own, options.init, {});
+  arguments.add("gamma", gamma.text())
+      .add("z", z.space ? c10::str(z.scalar_type(), " ", z.space->text()) : std::string("none"));
+  if (y.is_whole(*space_)) {
+    arguments.add_list("y", y.list());
+  }
+  return exchange_->call("prox_l2", arguments, [&] {
+    check_options(own);
+    gamma.check_positive("prox_l2");
+    const ShardedImage own_z = own_slab("prox_l2: z", z);
+    check_not_followed(
+        "prox_l2", records_gradients(own_z.local) || records_gradients(y.list()) || records_gradients(gamma.tensor()),
+        options.params);
+    const c10::NoGradGuard no_grad;
+    std::optional<ShardedImage> init;
+    if (options.init) {
+      init = own_slab("prox_l2: init", *options.init);
+    }
+    const TensorList mine = local_part("prox_l2: y", y);
+    return solve_prox_l2(slab_problem(mine, own_z, {}, options.params), own_z, gamma, with_common_monitor(own), init);
+  });
+}
+
+double DistributedStackedLinearPhysics::compute_sqnorm(const ShardedImage& x0, const SqnormOptions& options) const {
+  CallArguments arguments;
+  arguments.add("max_iter", options.max_iter)
+      .add("tol", options.tol)
+      .add("x0", x0.space ? c10::str(x0.scalar_type(), " ", x0.space->text()) : std::string("none"));
+  return exchange_->call("compute_sqnorm", arguments, [&] {
+    check_options(options);
+    const c10::NoGradGuard no_grad;
+    SqnormOptions own = options;
+    own.verbose = options.verbose && rank() == 0;
+    return estimate_sqnorm([&](const ShardedImage& x) { return in_space_of(x, normal(x, options.params, weight())); },
+                           own_slab("compute_sqnorm: x0", x0), own);
+  });
+}
+
+}  // namespace adjoin
