@@ -4,6 +4,7 @@
 #include <complex>
 
 #include "adjoin/core/sharded_image.hpp"
+#include "adjoin/io/npy.hpp"
 #include "stack_calls.hpp"
 
 namespace adjoin::python {
@@ -50,7 +51,11 @@ void bind_images(py::module_& m) {
             return std::complex<double>(product.real(), product.imag());
           },
           py::arg("other"), Unlocked())
-      .def("norm", [](const ShardedImage& x) { return adjoin::norm(x); }, Unlocked());
+      .def(
+          "norm", [](const ShardedImage& x) { return adjoin::norm(x); }, Unlocked())
+      .def(
+          "write_npy", [](const ShardedImage& x, const std::string& path) { write_npy(path, x); }, py::arg("path"),
+          Unlocked());
 }
 
 }  // namespace
@@ -70,6 +75,12 @@ void bind_slabs(py::module_& m, LinearStackClass& linear) {
           "shard_image",
           [](const LinearStack& stack, const TensorLike& x, Axis along) { return stack.shard_image(x, along); },
           py::arg("x"), axis, Unlocked())
+      .def(
+          "read_npy",
+          [](const LinearStack& stack, const std::string& path, Axis along) {
+            return read_npy(path, stack.image_space(npy_sizes(path), along));
+          },
+          py::arg("path"), axis, Unlocked())
       .def(
           "gather_image", [](const LinearStack& stack, const ShardedImage& x) { return stack.gather(x); }, py::arg("x"),
           Unlocked())

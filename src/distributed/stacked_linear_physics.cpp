@@ -7,6 +7,7 @@
 
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/operator_failure.hpp"
+#include "distributed/like_input.hpp"
 
 namespace adjoin {
 
@@ -35,11 +36,6 @@ std::unique_ptr<LocalStack> linear_ones(const std::vector<PhysicsPtr>& operators
     });
   }
   return std::make_unique<LocalLinearPhysics>(std::move(linear), fuse);
-}
-
-// A gradient with respect to a real tensor is real.
-at::Tensor like_input(const at::Tensor& gradient, bool is_real) {
-  return is_real && gradient.is_complex() ? at::real(gradient) : gradient;
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ LeastSquaresProblem<ShardedTensorList, ShardedImage> DistributedStackedLinearPhy
         image_plans_->sums, sum,
         [&](at::IntArrayRef sizes, at::ScalarType dtype) { return chosen_space(sizes, dtype, axis, params); });
   }
-  const at::Tensor shape = at::empty({1}, like.local.options().requires_grad(false)).expand(like.sizes());
+  const at::Tensor shape = at::zeros({1}, like.local.options().requires_grad(false)).expand(like.sizes());
   problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const ShardedImage& x) {
     return measured_in_solve(*kept, exchange_->assemble(*image_plans_, x), part, params);
   };
@@ -131,9 +131,9 @@ ShardedImage DistributedStackedLinearPhysics::A_dagger_sharded(const Measurement
   if (y.is_whole(*space_)) {
     arguments.add_list("y", y.list());
   }
+  check_not_followed("A_dagger_sharded", records_gradients(y.list()), options.params);
   return exchange_->call("A_dagger_sharded", arguments, [&] {
     check_options(own);
-    check_not_followed("A_dagger_sharded", records_gradients(y.list()), options.params);
     const c10::NoGradGuard no_grad;
     std::optional<ShardedImage> init;
     if (options.init) {
@@ -153,13 +153,14 @@ ShardedImage DistributedStackedLinearPhysics::prox_l2(const ShardedImage& z, con
   if (y.is_whole(*space_)) {
     arguments.add_list("y", y.list());
   }
+  check_not_followed(
+      "prox_l2",
+      (z.defined() && records_gradients(z.local)) || records_gradients(y.list()) || records_gradients(gamma.tensor()),
+      options.params);
   return exchange_->call("prox_l2", arguments, [&] {
     check_options(own);
     gamma.check_positive("prox_l2");
     const ShardedImage own_z = own_slab("prox_l2: z", z);
-    check_not_followed(
-        "prox_l2", records_gradients(own_z.local) || records_gradients(y.list()) || records_gradients(gamma.tensor()),
-        options.params);
     const c10::NoGradGuard no_grad;
     std::optional<ShardedImage> init;
     if (options.init) {

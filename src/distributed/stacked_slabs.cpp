@@ -6,9 +6,11 @@
 #include <array>
 #include <utility>
 
+#include "adjoin/core/differentiable.hpp"
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/physics/fused.hpp"
+#include "distributed/like_input.hpp"
 
 namespace adjoin {
 
@@ -16,7 +18,7 @@ namespace {
 
 // What an image of these sizes looks like, without its memory.
 at::Tensor shape_of_image(at::IntArrayRef sizes, const at::TensorOptions& options) {
-  return at::empty({1}, options.requires_grad(false)).expand(sizes);
+  return at::zeros({1}, options.requires_grad(false)).expand(sizes);
 }
 
 // Whole images (batch and channels) to each rank.
@@ -107,19 +109,51 @@ ShardedImage DistributedStackedLinearPhysics::own_slab(const char* argument, con
   return {x.local.contiguous().resolve_conj().resolve_neg(), other == exchange_.get() ? x.space : kept_space(*x.space)};
 }
 
+// Throws on all ranks.
 void DistributedStackedLinearPhysics::check_not_followed(const char* method, bool records, const Params& params) const {
-  check(!records && !uses_followed(params), method,
-        ": gradients do not pass through sharded images: use replicated ones, or torch.no_grad()");
+  const bool uses = uses_followed(params);
+  if (records || uses) {
+    exchange_->call(method, {}, [&] {
+      check(false, method, ": gradients of ", records ? "solves" : "what operators are made of",
+            " do not pass through sharded images: use replicated ones, or torch.no_grad()");
+    });
+  }
+}
+
+// What `of` makes of a slab that autograd follows, where `back` maps slabs of gradients back.
+template <class Of, class Back>
+at::Tensor DistributedStackedLinearPhysics::followed_slab(const at::Tensor& local, const Of& of,
+                                                          const Back& back) const {
+  if (is_dual(local)) {
+    return with_tangent(of(primal_of(local)), of(tangent_of(local)));
+  }
+  const auto forward = [&]() -> Tensors { return {of(local.detach())}; };
+  const auto backward = [this, back, real = !local.is_complex(), version = local_.version(),
+                         keep = weak_from_this().lock()](const Tensors& gradients) -> Tensors {
+    return {like_input(of_unchanged(version, [&] { return back(gradients[0]); }), real)};
+  };
+  return differentiable({local}, forward, backward)[0];
 }
 
 ShardedImage DistributedStackedLinearPhysics::shard_image(const at::Tensor& x, std::optional<std::int64_t> axis) const {
   return exchange_->local([&] {
     check_tensor("x", x);
-    return slab_of(x.detach(), image_space(x.sizes(), axis));
+    const auto space = image_space(x.sizes(), axis);
+    if (!records_gradients(x)) {
+      return slab_of(x, space);
+    }
+    const auto back = [this, space](const at::Tensor& g) { return gather(ShardedImage{g, space}); };
+    return ShardedImage{
+        followed_slab(x, [&](const at::Tensor& image) { return slab_of(image, space).local; }, back), space};
   });
 }
 
 at::Tensor DistributedStackedLinearPhysics::gather(const ShardedImage& x) const {
+  if (x.defined() && x.space != nullptr && records_gradients(x.local)) {
+    const auto of = [&](const at::Tensor& local) { return gather(ShardedImage{local, x.space}); };
+    const auto back = [space = x.space](const at::Tensor& g) { return slab_of(g, space).local; };
+    return followed_slab(x.local, of, back);
+  }
   return exchange_->call("gather", arguments_of("x", x), [&] { return whole(own_slab("gather: x", x)); });
 }
 
@@ -129,54 +163,135 @@ TensorList DistributedStackedLinearPhysics::A(const ShardedImage& x, const CallO
   if (!options.gather) {
     return A_sharded(x, options.params).local;
   }
-  return exchange_->call("A", arguments_of("x", x), [&] {
-    const ShardedImage own = own_slab("A: x", x);
-    check_not_followed("A", records_gradients(own.local), options.params);
-    return A(exchange_->assemble(*image_plans_, own), options);
-  });
+  check_not_followed("A", false, options.params);
+  if (x.defined() && records_gradients(x.local)) {
+    return measured_slab(x, options.params, true);
+  }
+  return exchange_->call("A", arguments_of("x", x),
+                         [&] { return A(exchange_->assemble(*image_plans_, own_slab("A: x", x)), options); });
 }
 
 // A failure of this rank's operators follows the message, and is told by another.
 ShardedTensorList DistributedStackedLinearPhysics::A_sharded(const ShardedImage& x, const Params& params) const {
+  check_not_followed("A_sharded", false, params);
+  if (x.defined() && records_gradients(x.local)) {
+    return sharded(measured_slab(x, params, false));
+  }
   return exchange_->call("A_sharded", arguments_of("x", x), [&] {
-    const ShardedImage own = own_slab("A_sharded: x", x);
-    check_not_followed("A_sharded", records_gradients(own.local), params);
     const c10::NoGradGuard no_grad;
-    const at::Tensor whole = exchange_->assemble(*image_plans_, own);
+    const at::Tensor image = exchange_->assemble(*image_plans_, own_slab("A_sharded: x", x));
     TensorList y;
     exchange_->agree([&] {
-      y = local_.A(whole, params);
+      y = local_.A(image, params);
       for (at::Tensor& entry : y) {
-        entry = entry.is_alias_of(whole) ? entry.clone() : entry;
+        entry = entry.is_alias_of(image) ? entry.clone() : entry;
       }
     });
     return sharded(std::move(y));
   });
 }
 
+// Measurements of a slab that autograd follows: all, or this rank's.
+TensorList DistributedStackedLinearPhysics::measured_slab(const ShardedImage& x, const Params& params, bool all) const {
+  const auto of = [&](const at::Tensor& local) {
+    return A(ShardedImage{local, x.space}, {.gather = all, .params = params});
+  };
+  if (is_dual(x.local)) {
+    TensorList y = of(primal_of(x.local));
+    const TensorList tangents = of(tangent_of(x.local));
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      y[i] = with_tangent(y[i], tangents[i]);
+    }
+    return y;
+  }
+  const auto backward = [this, params, space = x.space, real = !x.is_complex(), version = local_.version(),
+                         keep = weak_from_this().lock()](const Tensors& gradients) -> Tensors {
+    const TensorList list(gradients);
+    const auto cut = [&](at::IntArrayRef, at::ScalarType) { return space; };
+    const auto pulled = [&] { return scattered("gradient", list, cut, {}, params, 1.0).local; };
+    return {like_input(of_unchanged(version, pulled), real)};
+  };
+  return TensorList(differentiable({x.local}, [&] { return of(x.local.detach()).tensors(); }, backward));
+}
+
 ShardedImage DistributedStackedLinearPhysics::A_adjoint_sharded(const Measurements& y, std::optional<std::int64_t> axis,
                                                                 const Params& params) const {
-  CallArguments arguments = arguments_of(axis);
-  if (y.is_whole(*space_)) {
-    arguments.add_list("y", y.list());
-  }
-  return exchange_->call("A_adjoint_sharded", arguments, [&] {
-    check_not_followed("A_adjoint_sharded", records_gradients(y.list()), params);
-    const auto part = [&](const at::Tensor& out) {
-      return weighted(local_.A_adjoint_sum(local_part("A_adjoint_sharded: y", y), out, params), out, weight());
-    };
-    return exchange_->reduce_to_slab(image_plans_->sums, part, [&](at::IntArrayRef sizes, at::ScalarType dtype) {
-      return chosen_space(sizes, dtype, axis, params);
+  check_not_followed("A_adjoint_sharded", false, params);
+  const auto cut = [&](at::IntArrayRef sizes, at::ScalarType dtype) {
+    return chosen_space(sizes, dtype, axis, params);
+  };
+  return scattered("A_adjoint_sharded", y, cut, arguments_of(axis), params, weight());
+}
+
+ShardedImage DistributedStackedLinearPhysics::scattered(const char* name, const Measurements& y, Exchange::Cut cut,
+                                                        const CallArguments& options, const Params& params,
+                                                        double weight) const {
+  const TensorList list = y.list();
+  const bool all = y.is_whole(*space_);
+  if (!records_gradients(list)) {
+    CallArguments arguments = options;
+    if (all) {
+      arguments.add_list("y", list);
+    }
+    return exchange_->call(name, arguments, [&] {
+      const auto part = [&](const at::Tensor& out) {
+        return weighted(local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, params), out, weight);
+      };
+      return exchange_->reduce_to_slab(image_plans_->sums, part, cut);
     });
-  });
+  }
+  std::shared_ptr<const ImageSpace> space;
+  const auto of = [&](const TensorList& inputs) {
+    const ShardedImage sum = scattered(name, inputs, cut, options, params, weight);
+    space = sum.space;
+    return sum.local;
+  };
+  if (std::ranges::any_of(list, is_dual)) {
+    TensorList primals;
+    TensorList tangents;
+    for (const at::Tensor& entry : list) {
+      primals.push_back(primal_of(entry));
+      tangents.push_back(is_dual(entry) ? tangent_of(entry) : at::zeros_like(entry));
+    }
+    const at::Tensor primal = of(primals);
+    return {with_tangent(primal, of(tangents)), space};
+  }
+  TensorList detached;
+  std::vector<bool> real;
+  for (const at::Tensor& entry : list) {
+    detached.push_back(entry.detach());
+    real.push_back(!entry.is_complex());
+  }
+  // The space is known once the sum has been made.
+  const auto known = std::make_shared<std::shared_ptr<const ImageSpace>>();
+  const auto backward = [this, all, params, weight, real, known, version = local_.version(),
+                         keep = weak_from_this().lock()](const Tensors& gradients) -> Tensors {
+    TensorList results =
+        of_unchanged(version, [&] { return A(ShardedImage{gradients[0], *known}, {.gather = all, .params = params}); });
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      results[i] = like_input(weight == 1.0 ? results[i] : results[i] * weight, real[i]);
+    }
+    return results.tensors();
+  };
+  const auto forward = [&]() -> Tensors {
+    const at::Tensor local = of(detached);
+    *known = space;
+    return {local};
+  };
+  const at::Tensor local = differentiable(list.tensors(), forward, backward)[0];
+  return {local, space};
 }
 
 ShardedImage DistributedStackedLinearPhysics::A_adjoint_A(const ShardedImage& x, const Params& params) const {
-  return exchange_->call("A_adjoint_A", arguments_of("x", x), [&] {
-    const ShardedImage own = own_slab("A_adjoint_A: x", x);
-    check_not_followed("A_adjoint_A", records_gradients(own.local), params);
-    return normal(own, params, weight());
-  });
+  check_not_followed("A_adjoint_A", false, params);
+  if (x.defined() && records_gradients(x.local)) {
+    const auto of = [this, params, space = x.space](const at::Tensor& local) {
+      return A_adjoint_A(ShardedImage{local, space}, params).local;
+    };
+    return {followed_slab(x.local, of, of), x.space};
+  }
+  return exchange_->call("A_adjoint_A", arguments_of("x", x),
+                         [&] { return normal(own_slab("A_adjoint_A: x", x), params, weight()); });
 }
 
 // By the joint form of all ranks, of which each applies it to its own images and tells that it could; else on the whole

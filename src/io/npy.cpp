@@ -1,12 +1,16 @@
 #include "adjoin/io/npy.hpp"
 
 #include <ATen/ATen.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
+#include <cstddef>
 #include <fstream>
+#include <functional>
 #include <numeric>
 #include <optional>
 #include <ranges>
@@ -151,11 +155,21 @@ std::optional<std::string> read_header(std::ifstream& file) {
   return text.size() == length && length > 0 ? std::optional(std::move(text)) : std::nullopt;
 }
 
-}  // namespace
+// A file whose header has been read, and which holds what that says.
+struct NpyFile {
+  std::filesystem::path path;
+  std::ifstream stream;  // at the first number
+  Header header;
+  NumberType type;
+  std::vector<std::int64_t> stored_shape;  // in the order in which the numbers lie
+  std::int64_t data_bytes = 0;
+};
 
-at::Tensor read_npy(const std::filesystem::path& path) {
+NpyFile open_npy(const std::filesystem::path& path) {
   const std::int64_t total = file_size("read_npy", path);
-  std::ifstream file(path, std::ios::binary);
+  NpyFile opened{
+      .path = path, .stream = std::ifstream(path, std::ios::binary), .header = {}, .type = {}, .stored_shape = {}};
+  std::ifstream& file = opened.stream;
   check(file.is_open(), "read_npy: cannot open ", path);
   const auto text = read_header(file);
   check(text.has_value(), "read_npy: ", path, " is not an .npy file");
@@ -166,29 +180,121 @@ at::Tensor read_npy(const std::filesystem::path& path) {
   const auto type = number_type(header->type);
   check(type.has_value(), "read_npy: ", path, " has the unsupported type '", header->type, "'",
         header->type.ends_with('O') ? ": objects are pickles, which are programs" : "");
-
-  std::vector<std::int64_t> stored_shape = header->shape;
+  opened.header = *header;
+  opened.type = *type;
+  opened.stored_shape = header->shape;
   if (header->fortran_order) {
-    std::ranges::reverse(stored_shape);
+    std::ranges::reverse(opened.stored_shape);
   }
-  const std::int64_t available = total - file.tellg();
-  const auto expected = claimed_bytes(stored_shape, type->stored);
-  check(expected == available, "read_npy: ", path, " should hold ", expected ? c10::str(*expected) : "too many",
-        " bytes of data, but holds ", available);
-  at::Tensor array = at::empty(stored_shape, type->stored);
-  file.read(static_cast<char*>(array.mutable_data_ptr()), available);
-  check(file.gcount() == available, "read_npy: ", path, " could not be read to its end");
-  if (type->swapped) {
+  opened.data_bytes = total - file.tellg();
+  const auto expected = claimed_bytes(opened.stored_shape, type->stored);
+  check(expected == opened.data_bytes, "read_npy: ", path, " should hold ", expected ? c10::str(*expected) : "too many",
+        " bytes of data, but holds ", opened.data_bytes);
+  return opened;
+}
+
+// The next bytes of a file.
+void read_on(NpyFile& file, std::byte* to, std::int64_t bytes) {
+  file.stream.read(reinterpret_cast<char*>(to), bytes);
+  check(file.stream.gcount() == bytes, "read_npy: ", file.path, " could not be read to its end");
+}
+
+// What the numbers that were read as they lie in the file are.
+at::Tensor numbers_of(const NpyFile& file, at::Tensor array) {
+  if (file.type.swapped) {
     swap_bytes(array);
   }
-  if (type->stored == at::kBool) {
+  if (file.type.stored == at::kBool) {
     keep_truth_values(array);
   }
-  if (type->is_unsigned) {
-    array = from_unsigned("read_npy", path, array);
+  return file.type.is_unsigned ? from_unsigned("read_npy", file.path, array) : array;
+}
+
+// What precedes the numbers of an array.
+std::string preamble(at::IntArrayRef sizes, at::ScalarType dtype) {
+  const auto* type = std::ranges::find(kNpyTypes, dtype, [](const auto& entry) { return entry.second; });
+  check(type != kNpyTypes.end(), "write_npy: array has the unsupported dtype ", dtype);
+  std::string shape;
+  for (const std::int64_t size : sizes) {
+    shape += c10::str(size, ", ");
   }
-  if (header->fortran_order) {
-    std::vector<std::int64_t> reversed(stored_shape.size());
+  if (sizes.size() > 1) {
+    shape.resize(shape.size() - 2);
+  }
+  std::string header = c10::str("{'descr': '", type->first, "', 'fortran_order': False, 'shape': (", shape, "), }");
+  // Data start at a multiple of 64 bytes; the header ends with a newline.
+  constexpr std::size_t kPreamble = kMagic.size() + 4;
+  header.append(63 - (kPreamble + header.size()) % 64, ' ');
+  header += '\n';
+  std::string text(kMagic);
+  text += {'\x01', '\x00', static_cast<char>(header.size() % 256), static_cast<char>(header.size() / 256)};
+  return text + header;
+}
+
+// Calls `body(first, begin, count)` for the runs of this rank's slab: elements of the flat image from `first` on, and
+// of the flat slab from `begin` on.
+template <class Body>
+void for_runs(const ImageSpace& space, const Body& body) {
+  const auto own = static_cast<std::size_t>(space.rank);
+  const std::int64_t from = space.begins[own];
+  const std::int64_t length = space.begins[own + 1] - from;
+  const std::size_t axis = space.axis ? static_cast<std::size_t>(*space.axis) : 0;
+  const auto product = [&](std::size_t first, std::size_t last) {
+    return std::accumulate(space.sizes.begin() + static_cast<std::ptrdiff_t>(first),
+                           space.sizes.begin() + static_cast<std::ptrdiff_t>(last), std::int64_t{1},
+                           std::multiplies<>());
+  };
+  const std::int64_t inner = space.axis ? product(axis + 1, space.sizes.size()) : 1;
+  const std::int64_t outer = space.axis ? product(0, axis) : 1;
+  const std::int64_t stride = space.axis ? space.sizes[axis] * inner : 0;
+  for (std::int64_t run = 0; run < outer && length > 0; ++run) {
+    body(run * stride + from * inner, run * length * inner, length * inner);
+  }
+}
+
+// A file that several processes write to, each its own bytes.
+class SharedFile {
+ public:
+  SharedFile(const std::filesystem::path& path, std::int64_t bytes)
+      : path_(path), number_(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) {
+    if (number_ < 0 || ftruncate(number_, bytes) != 0) {
+      fail();
+    }
+  }
+  SharedFile(const SharedFile&) = delete;
+  SharedFile& operator=(const SharedFile&) = delete;
+  ~SharedFile() {
+    if (number_ >= 0) {
+      close(number_);
+    }
+  }
+  void write(const void* from, std::int64_t bytes, std::int64_t at) {
+    for (std::int64_t done = 0; done < bytes;) {
+      const ssize_t written = pwrite(number_, static_cast<const std::byte*>(from) + done,
+                                     static_cast<std::size_t>(bytes - done), at + done);
+      if (written <= 0) {
+        fail();
+      }
+      done += written;
+    }
+  }
+
+ private:
+  [[noreturn]] void fail() const { throw Error(c10::str("write_npy: cannot write ", path_)); }
+
+  std::filesystem::path path_;
+  int number_;
+};
+
+}  // namespace
+
+at::Tensor read_npy(const std::filesystem::path& path) {
+  NpyFile file = open_npy(path);
+  at::Tensor array = at::empty(file.stored_shape, file.type.stored);
+  read_on(file, static_cast<std::byte*>(array.mutable_data_ptr()), file.data_bytes);
+  array = numbers_of(file, array);
+  if (file.header.fortran_order) {
+    std::vector<std::int64_t> reversed(file.stored_shape.size());
     std::iota(reversed.rbegin(), reversed.rend(), 0);
     array = array.permute(reversed).contiguous();
   }
@@ -197,31 +303,50 @@ at::Tensor read_npy(const std::filesystem::path& path) {
 
 void write_npy(const std::filesystem::path& path, const at::Tensor& array) {
   check(array.defined(), "write_npy: array must be defined");
-  const auto* type = std::ranges::find(kNpyTypes, array.scalar_type(), [](const auto& entry) { return entry.second; });
-  check(type != kNpyTypes.end(), "write_npy: array has the unsupported dtype ", array.scalar_type());
-
-  std::string shape;
-  for (const std::int64_t size : array.sizes()) {
-    shape += c10::str(size, ", ");
-  }
-  if (array.dim() > 1) {
-    shape.resize(shape.size() - 2);
-  }
-  std::string header = c10::str("{'descr': '", type->first, "', 'fortran_order': False, 'shape': (", shape, "), }");
-  // Data start at a multiple of 64 bytes; the header ends with a newline.
-  constexpr std::size_t kPreamble = kMagic.size() + 4;
-  header.append(63 - (kPreamble + header.size()) % 64, ' ');
-  header += '\n';
-
+  const std::string header = preamble(array.sizes(), array.scalar_type());
   const at::Tensor data = array.detach().resolve_conj().resolve_neg().to(at::kCPU).contiguous();
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << kMagic << '\x01' << '\x00' << static_cast<char>(header.size() % 256) << static_cast<char>(header.size() / 256)
-       << header;
+  file << header;
   file.write(static_cast<const char*>(data.const_data_ptr()), static_cast<std::streamsize>(data.nbytes()));
   file.close();
   if (!file) {
     throw Error(c10::str("write_npy: cannot write ", path));
   }
+}
+
+// ---- Slabs -------------------------------------------------------------------------------------------------------
+
+std::vector<std::int64_t> npy_sizes(const std::filesystem::path& path) { return open_npy(path).header.shape; }
+
+ShardedImage read_npy(const std::filesystem::path& path, std::shared_ptr<const ImageSpace> space) {
+  check(space != nullptr, "read_npy: space must not be null");
+  NpyFile file = open_npy(path);
+  check(file.header.shape == space->sizes, "read_npy: ", path, " must hold an array of shape ",
+        at::IntArrayRef(space->sizes), ", got ", at::IntArrayRef(file.header.shape));
+  check(!file.header.fortran_order || file.header.shape.size() < 2, "read_npy: ", path,
+        " must be in C order to be read in slabs, and is in Fortran order");
+  at::Tensor local = at::empty(space->local_sizes(), file.type.stored);
+  const auto item = static_cast<std::int64_t>(local.element_size());
+  const std::streamoff start = file.stream.tellg();
+  for_runs(*space, [&](std::int64_t first, std::int64_t begin, std::int64_t count) {
+    file.stream.seekg(start + first * item);
+    read_on(file, static_cast<std::byte*>(local.mutable_data_ptr()) + begin * item, count * item);
+  });
+  return {numbers_of(file, local), std::move(space)};
+}
+
+void write_npy(const std::filesystem::path& path, const ShardedImage& image) {
+  check(image.defined() && image.space != nullptr, "write_npy: image must be defined");
+  const at::Tensor local = image.local.detach().resolve_conj().resolve_neg().to(at::kCPU).contiguous();
+  const std::string header = preamble(image.space->sizes, local.scalar_type());
+  const auto item = static_cast<std::int64_t>(local.element_size());
+  const auto start = static_cast<std::int64_t>(header.size());
+  SharedFile file(path, start + image.space->numel() * item);
+  file.write(header.data(), start, 0);
+  for_runs(*image.space, [&](std::int64_t first, std::int64_t begin, std::int64_t count) {
+    file.write(static_cast<const std::byte*>(local.const_data_ptr()) + begin * item, count * item,
+               start + first * item);
+  });
 }
 
 }  // namespace adjoin

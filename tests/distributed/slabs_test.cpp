@@ -1,6 +1,8 @@
 // Stacks on sharded images equal those on replicated ones, through every way in which the ranks communicate.
+#include <torch/csrc/autograd/autograd.h>
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 
 #include "adjoin/operators/blur/blur.hpp"
@@ -210,6 +212,61 @@ TEST_P(Blurs, FollowAnUpdateOnOneRankOnly) {
   expect_near(stack.gather(image), stack.A_adjoint_A(x), 1e-13);
 }
 
+// ---- Gradients ---------------------------------------------------------------------------------------------------
+
+// A number of replicated images and measurements, through every call on slabs, and what one process makes of it.
+TEST_P(Slabs, GradientsEqualThoseOfOneProcess) {
+  for (const auto dtype : {at::kDouble, at::kComplexDouble}) {
+    for (const Reduction reduction : {Reduction::sum, Reduction::mean}) {
+      const auto shared = std::make_shared<DistributedStackedLinearPhysics>(context, n, matrices(dtype),
+                                                                            DistributedOptions{.reduction = reduction});
+      const DistributedStackedLinearPhysics& stack = *shared;
+      const StackedLinearPhysics one = twin(n, dtype, reduction);
+      const at::Tensor x = random_image(dtype, 7);
+      const TensorList y = one.A(x);
+      const at::Tensor w = random_image(dtype, 8);
+      const auto number = [](const at::Tensor& t) { return at::real(t * t.conj()).sum() + at::real(t).sum(); };
+      for (const auto axis : axes) {
+        const auto on_slabs = [&](const at::Tensor& image, const TensorList& list) {
+          const ShardedImage slab = stack.shard_image(image, axis);
+          at::Tensor sum = number(stack.gather(stack.A_adjoint_A(slab)) * w);
+          for (const at::Tensor& entry : stack.A(slab)) {
+            sum = sum + number(entry);
+          }
+          return sum + number(stack.gather(stack.A_adjoint_sharded(list, axis)));
+        };
+        const auto in_one = [&](const at::Tensor& image, const TensorList& list) {
+          at::Tensor sum = number(one.A_adjoint_A(image) * w);
+          for (const at::Tensor& entry : one.A(image)) {
+            sum = sum + number(entry);
+          }
+          return sum + number(one.A_adjoint(list));
+        };
+        const auto gradients = [&](const auto& f, bool twice) {
+          const at::Tensor image = x.detach().clone().requires_grad_();
+          TensorList list;
+          std::vector<at::Tensor> inputs = {image};
+          for (const at::Tensor& entry : y) {
+            list.push_back(entry.detach().clone().requires_grad_());
+            inputs.push_back(list[list.size() - 1]);
+          }
+          auto first = torch::autograd::grad({f(image, list)}, inputs, {}, twice, twice);
+          if (!twice) {
+            return TensorList(first);
+          }
+          at::Tensor sum = number(first[0]);
+          for (std::size_t i = 1; i < first.size(); ++i) {
+            sum = sum + number(first[i]);
+          }
+          return TensorList(torch::autograd::grad({sum}, inputs));
+        };
+        expect_near(gradients(on_slabs, false), gradients(in_one, false), 1e-12, "gradient");
+        expect_near(gradients(on_slabs, true), gradients(in_one, true), 1e-12, "gradient of the gradient");
+      }
+    }
+  }
+}
+
 // ---- Messages ----------------------------------------------------------------------------------------------------
 
 TEST_P(Slabs, AnIterationOfConjugateGradientsIsOneGatherOneScatterAndOneSmallReduction) {
@@ -271,9 +328,9 @@ TEST_P(Slabs, BadImagesAreOneErrorOnAllRanks) {
   expect_words("slab", [&] { (void)stack.A_adjoint_A(on_rank_1(at::zeros({1000}, at::kDouble))); });
   expect_words("x", [&] { (void)stack.A(on_rank_1(at::Tensor())); });
   expect_words("x", [&] { (void)stack.A_sharded(on_rank_1(slab.local.to(at::kFloat))); });
-  // Gradients do not pass.
+  // Gradients do not pass through solves.
   expect_words("gradients", [&] {
-    (void)stack.A_adjoint_A(ShardedImage{slab.local.detach().clone().requires_grad_(), slab.space});
+    (void)stack.prox_l2(ShardedImage{slab.local.detach().clone().requires_grad_(), slab.space}, y, 0.5);
   });
 }
 

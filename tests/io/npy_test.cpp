@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,32 @@ void write_file(const std::filesystem::path& path, char version, const std::stri
 
 std::string bytes_of(const std::vector<float>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
+// Ranks in turns.
+TEST(Npy, SlabsAreReadAndWrittenByThemselves) {
+  const TemporaryFolder folder;
+  const std::vector<std::int64_t> shape = {2, 5, 40};
+  for (const auto dtype : {at::kFloat, at::kComplexDouble, at::kShort}) {
+    const at::Tensor array = at::randint(0, 100, shape).to(dtype);
+    write_npy(folder / "whole.npy", array);
+    EXPECT_EQ(npy_sizes(folder / "whole.npy"), shape);
+    for (const auto axis : {std::optional<std::int64_t>(), std::optional<std::int64_t>(0),
+                            std::optional<std::int64_t>(1), std::optional<std::int64_t>(2)}) {
+      for (const int ranks : {1, 3, 8}) {
+        write_npy(folder / "slabs.npy", at::zeros({1000}));  // another file, and longer
+        for (int rank = ranks - 1; rank >= 0; --rank) {
+          const auto space = std::make_shared<const ImageSpace>(evenly_cut(shape, axis, rank, ranks));
+          const ShardedImage slab = read_npy(folder / "whole.npy", space);
+          EXPECT_TRUE(at::equal(slab.local, slab_of(array, space).local));
+          write_npy(folder / "slabs.npy", slab);
+        }
+        EXPECT_TRUE(at::equal(read_npy(folder / "slabs.npy"), array));
+      }
+    }
+  }
+  const auto other = std::make_shared<const ImageSpace>(evenly_cut({2, 5, 41}, {}, 0, 2));
+  EXPECT_THROW((void)read_npy(folder / "whole.npy", other), InvalidArgument);
 }
 
 TEST(Npy, RoundTripKeepsTypeShapeAndValues) {

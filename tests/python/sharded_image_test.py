@@ -4,7 +4,7 @@ import pytest
 import torch
 from support import dense_stack
 
-from adjoin import InvalidArgument, RankFailure, ShardedImage, solvers
+from adjoin import InvalidArgument, RankFailure, ShardedImage, io, solvers
 
 
 def image(dtype=torch.float64):
@@ -81,11 +81,30 @@ def test_what_is_wrong(ctx):
     assert close(stack.A_adjoint_A(slab).gather(), stack.A_adjoint_A(image()))
 
 
-def test_gradients_raise(ctx):
-    stack, _ = dense_stack(ctx)
-    slab = stack.shard_image(image())
+def test_gradients(ctx):
+    stack, M = dense_stack(ctx)
+    x = image().requires_grad_()
+    normal = x @ M.T @ M
+    (expected,) = torch.autograd.grad((normal**3).sum() + ((x @ M.T) ** 3).sum(), x)
+    slab = stack.shard_image(x)
+    value = (stack.A_adjoint_A(slab).gather() ** 3).sum() + sum((y**3).sum() for y in stack.A(slab))
+    (gradient,) = torch.autograd.grad(value, x)
+    assert close(gradient, expected)
     with pytest.raises((InvalidArgument, RankFailure), match="gradients"):
-        stack.A_adjoint_A(slab.with_local(slab.local.clone().requires_grad_()))
+        stack.prox_l2(slab, stack.A(image()), 0.7)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_files_are_read_and_written_in_slabs(ctx, axis, tmp_path):
+    folder = ctx.broadcast_object(str(tmp_path))
+    stack, _ = dense_stack(ctx)
+    x = image()
+    stack.shard_image(x, axis).to_npy(f"{folder}/x.npy")
+    ctx.barrier()
+    assert torch.equal(io.read_npy(f"{folder}/x.npy"), x)
+    read = ShardedImage.from_npy(stack, f"{folder}/x.npy", axis)
+    assert torch.equal(read.gather(), x)
+    assert torch.equal(read.local, stack.shard_image(x, axis).local)
 
 
 def test_an_iteration_of_cg_is_three_messages(ctx):

@@ -46,8 +46,8 @@ class ReduceBuffer {
   /// The same from input() to where all ranks of a node read it, as all_reduce_shared does. The elements of the result
   /// behind the last part are arbitrary.
   const at::Tensor& all_gather_shared(const std::vector<std::int64_t>& counts);
-  /// The same of a part that lies elsewhere: `part`, contiguous, has the counts[r] elements of rank r. input() is left
-  /// as it is but for the elements behind the last part. The result lasts until the buffer's next collective.
+  /// The same of a part that lies elsewhere: `part`, contiguous, has the counts[r] elements of rank r. The elements of
+  /// input() before the last part's end are lost. The result lasts until the buffer's next collective.
   const at::Tensor& all_gather_shared(const at::Tensor& part, const std::vector<std::int64_t>& counts);
 
   /// `part` ← this rank's part of the sum of every rank's input(): of rank r the counts[r] elements after those of the

@@ -128,8 +128,10 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
 
   // ---- Sharded images: each rank holds a slab ----
   // An image in is one all-gather, an image out one reduce-scatter, of which on one node neither copies the whole. With
-  // a joint normal form (circular blurs) and slabs of whole images, A_adjoint_A sends a few numbers only. Gradients do
-  // not pass: what would need them throws InvalidArgument.
+  // a joint normal form (circular blurs) and slabs of whole images, A_adjoint_A sends a few numbers only. What follows
+  // differentiates with respect to images and measurements, as often as asked, but for the solves, and not with respect
+  // to what operators are made of: what cannot be differentiated throws InvalidArgument. The gradient of a slab is the
+  // slab of the gradient.
 
   /// How this stack cuts images of these sizes: evenly along `axis`; or, without one, at whole images (batch and
   /// channels) where the ranks have a joint normal form and there is an image for each rank, else the flat image.
@@ -213,6 +215,12 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   std::shared_ptr<const ImageSpace> chosen_space(at::IntArrayRef sizes, at::ScalarType dtype,
                                                  std::optional<std::int64_t> axis, const Params& params) const;
   std::shared_ptr<const ImageSpace> kept_space(ImageSpace space) const;
+  /// Aᵀ y times a weight, cut as `cut` says.
+  ShardedImage scattered(const char* name, const Measurements& y, Exchange::Cut cut, const CallArguments& arguments,
+                         const Params& params, double weight) const;
+  TensorList measured_slab(const ShardedImage& x, const Params& params, bool all) const;
+  template <class Of, class Back>
+  at::Tensor followed_slab(const at::Tensor& local, const Of& of, const Back& back) const;
   void check_not_followed(const char* method, bool records, const Params& params) const;
   DaggerOptions with_common_monitor(const DaggerOptions& options) const;
   SqnormBounds local_bounds(const at::Tensor& x0, const SqnormOptions& options) const;

@@ -3,7 +3,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "adjoin/core/sharded_image.hpp"
 
 namespace adjoin {
 
@@ -18,5 +23,16 @@ at::Tensor read_npy(const std::filesystem::path& path);
 /// Writes `array` in format version 1, C order. Throws InvalidArgument for another dtype, and Error when the file
 /// cannot be written.
 void write_npy(const std::filesystem::path& path, const at::Tensor& array);
+
+/// The shape of the array in a file. Throws as read_npy does.
+std::vector<std::int64_t> npy_sizes(const std::filesystem::path& path);
+
+/// This rank's slab of the array: no process reads more than its own. The array must have the space's sizes and lie in
+/// C order; throws InvalidArgument otherwise, and as read_npy does. No message.
+ShardedImage read_npy(const std::filesystem::path& path, std::shared_ptr<const ImageSpace> space);
+
+/// Writes this rank's slab into the file, which is made, or given the size of the whole image, by whichever rank comes
+/// first, and is complete when all have written. No message. Throws as write_npy does.
+void write_npy(const std::filesystem::path& path, const ShardedImage& image);
 
 }  // namespace adjoin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,6 +48,18 @@ class ShardedImage:
             normal operator, whole images.
         """
         return stack.shard_image(x, axis)
+
+    @classmethod
+    def from_npy(
+        cls, stack: DistributedStackedLinearPhysics, path: str | os.PathLike[str], axis: int | None = None
+    ) -> ShardedImage:
+        """The array of a NumPy file in C order, of which each rank reads its slab alone, without any message."""
+        return cls(stack._stack, stack._stack.read_npy(os.fspath(path), axis))
+
+    def to_npy(self, path: str | os.PathLike[str]) -> None:
+        """Writes the image as a NumPy file, each rank its slab, without any message: the file is complete when all ranks
+        have written theirs (``ctx.barrier()``)."""
+        self._impl.write_npy(os.fspath(path))
 
     @property
     def local(self) -> torch.Tensor:

@@ -66,7 +66,7 @@ std::string in_seconds(milliseconds time) {
 }  // namespace
 
 std::unique_ptr<NodeGroup> NodeGroup::make(std::unique_ptr<Node> node, std::vector<int> ranks, milliseconds timeout) {
-  std::shared_ptr<SharedWindow> window = node->allocate(sizeof(Control));
+  std::shared_ptr<SharedWindow> window = node->allocate(sizeof(Control), node->size());
   return window
              ? std::unique_ptr<NodeGroup>(new NodeGroup(std::move(node), std::move(window), std::move(ranks), timeout))
              : nullptr;
@@ -284,7 +284,7 @@ void NodeGroup::check_complete() const {
 
 // ---- Windows ------------------------------------------------------------------------------------------------------
 
-std::shared_ptr<SharedWindow> NodeGroup::acquire(std::size_t bytes) {
+std::shared_ptr<SharedWindow> NodeGroup::acquire(std::size_t bytes, int segments) {
   // Windows are dropped at different times on different ranks: only those free on all are free.
   std::vector<int> is_free(pool_.size());
   std::ranges::transform(pool_, is_free.begin(), [](const auto& one) { return one.second.use_count() == 1 ? 1 : 0; });
@@ -297,13 +297,13 @@ std::shared_ptr<SharedWindow> NodeGroup::acquire(std::size_t bytes) {
     const std::shared_ptr<SharedWindow>& window = pool_[i].second;
     if (is_free[i] == 0) {
       in_use.push_back(pool_[i]);
-    } else if (window->bytes() >= bytes && (!best || window->bytes() < best->bytes())) {
+    } else if (window->bytes() >= bytes && window->filled() >= segments && (!best || window->bytes() < best->bytes())) {
       best = window;
     }
   }
   if (!best) {
     pool_ = std::move(in_use);  // frees those that are too small
-    best = node_->allocate(bytes);
+    best = node_->allocate(bytes, segments);
     if (best) {
       pool_.emplace_back(++windows_made_, best);
     }

@@ -75,7 +75,9 @@ class NodeGroup {
 
   /// A window of at least `bytes` bytes a rank which no rank uses; null when there is no memory. It returns to the pool
   /// when its last owner outside drops it. Collective.
-  std::shared_ptr<SharedWindow> acquire(std::size_t bytes);
+  std::shared_ptr<SharedWindow> acquire(std::size_t bytes) { return acquire(bytes, size_); }
+  /// The same where the first `segments` ranks alone use their segments.
+  std::shared_ptr<SharedWindow> acquire(std::size_t bytes, int segments);
 
   /// The place of this rank's memory at `address`, if it is in a window.
   Place find(const void* address) const;

@@ -73,13 +73,15 @@ Node::Node(int rank, int size, AllGatherIntegers all_gather) : rank_(rank), all_
   }
 }
 
-Node::Descriptor Node::new_segment(std::size_t bytes, std::uint64_t mark) {
+Node::Descriptor Node::new_segment(std::size_t bytes, std::uint64_t mark, bool filled) {
   if (!is_within_limit(file_bytes(bytes))) {
     return Descriptor(-1);
   }
   Descriptor file(memfd_create(file_name, MFD_CLOEXEC));
   // Allocated now and by its owner: near to it, and with an error rather than a signal where there is no memory.
-  const bool allocated = file && posix_fallocate(file.number(), 0, static_cast<off_t>(file_bytes(bytes))) == 0 &&
+  const auto length = static_cast<off_t>(file_bytes(bytes));
+  const bool allocated = file &&
+                         (filled ? posix_fallocate(file.number(), 0, length) : ftruncate(file.number(), length)) == 0 &&
                          pwrite(file.number(), &mark, sizeof(mark), static_cast<off_t>(mark_offset(bytes))) ==
                              static_cast<ssize_t>(sizeof(mark));
   return allocated ? std::move(file) : Descriptor(-1);
@@ -95,16 +97,16 @@ Node::Descriptor Node::open_segment(int rank, std::int64_t file) const {
   return Descriptor(is_ours ? open(path.c_str(), O_RDWR | O_CLOEXEC) : -1);
 }
 
-std::shared_ptr<SharedWindow> Node::allocate(std::size_t bytes) {
+std::shared_ptr<SharedWindow> Node::allocate(std::size_t bytes, int segments) {
   static thread_local std::random_device random;
   const std::uint64_t mark = static_cast<std::uint64_t>(random()) << 32U | random();
-  const Descriptor own = new_segment(bytes, mark);
+  const Descriptor own = new_segment(bytes, mark, rank_ < segments);
   at::Tensor mine = at::empty({2}, at::kLong);
   mine.mutable_data_ptr<std::int64_t>()[0] = own.number();
   mine.mutable_data_ptr<std::int64_t>()[1] = static_cast<std::int64_t>(mark);
   const at::Tensor all = all_gather_(mine);
 
-  auto window = std::make_shared<SharedWindow>(bytes);
+  auto window = std::make_shared<SharedWindow>(bytes, segments);
   int success = 1;
   for (int r = 0; r < size() && success == 1; ++r) {
     const std::int64_t* const told = all.const_data_ptr<std::int64_t>() + std::ptrdiff_t{2} * r;

@@ -17,13 +17,15 @@ namespace adjoin {
 /// Memory that the ranks of a node share, with a segment for each. It lasts as long as any process has it.
 class SharedWindow {
  public:
-  explicit SharedWindow(std::size_t bytes) : bytes_(bytes) {}
+  SharedWindow(std::size_t bytes, int segments) : bytes_(bytes), filled_(segments) {}
   SharedWindow(const SharedWindow&) = delete;
   SharedWindow& operator=(const SharedWindow&) = delete;
   ~SharedWindow();
 
   /// The size of each segment.
   std::size_t bytes() const { return bytes_; }
+  /// How many ranks, from the first on, have memory in their segments.
+  int filled() const { return filled_; }
   /// The segment of `rank`, as this process sees it.
   std::byte* segment(int rank) const { return segments_[static_cast<std::size_t>(rank)]; }
 
@@ -33,6 +35,7 @@ class SharedWindow {
 
  private:
   std::size_t bytes_;
+  int filled_;
   std::vector<std::byte*> segments_;
 };
 
@@ -54,10 +57,11 @@ class Node {
   /// From now on the ranks agree by `all_gather`.
   void agree_by(AllGatherIntegers all_gather) { all_gather_ = std::move(all_gather); }
 
-  /// A window whose segments have `bytes` bytes, aligned to cache lines and zero; null on every rank when any rank
+  /// A window whose segments have `bytes` bytes, aligned to cache lines and zero, of which those of the first `segments`
+  /// ranks alone have memory, and the others must not be touched; null on every rank when any rank
   /// could not allocate its segment or does not see what another one has written to its own: that is so where ranks
   /// have process or user namespaces of their own, or may not look into each other's processes. Collective.
-  std::shared_ptr<SharedWindow> allocate(std::size_t bytes);
+  std::shared_ptr<SharedWindow> allocate(std::size_t bytes, int segments);
 
   /// Replaces each value by its minimum over the ranks. Collective.
   void all_reduce_min(std::span<int> values);
@@ -86,8 +90,8 @@ class Node {
     Descriptor handle;
   };
 
-  /// This rank's segment, ending with `mark`; no file where there is no memory.
-  static Descriptor new_segment(std::size_t bytes, std::uint64_t mark);
+  /// This rank's segment, ending with `mark`, with memory if it is to be `filled`; no file where there is no memory.
+  static Descriptor new_segment(std::size_t bytes, std::uint64_t mark, bool filled);
   /// The file of number `file` in the process of `rank`, if it is one of ours.
   Descriptor open_segment(int rank, std::int64_t file) const;
 

@@ -54,7 +54,7 @@ bool NodeReduceBuffer::shares_results() {
   }
   if (!shared_results_[0].defined()) {
     // A result in the segment of one rank, the next in that of another.
-    const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes());
+    const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes(), 2);
     for (int r = 0; window && r < 2; ++r) {
       shared_results_[static_cast<std::size_t>(r)] = tensor_in(window, r, input_.numel(), input_.scalar_type());
     }

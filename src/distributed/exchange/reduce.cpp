@@ -280,7 +280,12 @@ at::Tensor Exchange::assemble(CallPlans& plans, const ShardedImage& x) {
   const auto fits = [&](const ReducePlan& plan) {
     return plan.buffer && plan.sizes == space.sizes && plan.dtype == x.scalar_type();
   };
-  ReducePlan& plan = fits(plans.sums) ? plans.sums : plans.slabs;
+  // The sums of a stack are mostly of such images, and their buffer does for both.
+  const bool with_sums = !plans.sums.buffer || fits(plans.sums);
+  ReducePlan& plan = with_sums ? plans.sums : plans.slabs;
+  if (with_sums) {
+    plans.slabs.buffer.reset();
+  }
   NewPlan made([&] { plan.buffer.reset(); });
   if (!fits(plan)) {
     made.begin();
