@@ -229,10 +229,11 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, con
 #define ADJOIN_INSTANTIATE(solver, V)                                                                              \
   template SolverResult<V> solver(const LinearMap<V, V>&, const V&, const SolverOptions&, const std::optional<V>&, \
                                   const LinearMap<V, V>&);
-#define ADJOIN_INSTANTIATE_ALL(solver)   \
-  ADJOIN_INSTANTIATE(solver, at::Tensor) \
-  ADJOIN_INSTANTIATE(solver, TensorList) \
-  ADJOIN_INSTANTIATE(solver, ShardedTensorList)
+#define ADJOIN_INSTANTIATE_ALL(solver)          \
+  ADJOIN_INSTANTIATE(solver, at::Tensor)        \
+  ADJOIN_INSTANTIATE(solver, TensorList)        \
+  ADJOIN_INSTANTIATE(solver, ShardedTensorList) \
+  ADJOIN_INSTANTIATE(solver, ShardedImage)
 
 ADJOIN_INSTANTIATE_ALL(conjugate_gradient)
 ADJOIN_INSTANTIATE_ALL(bicgstab)

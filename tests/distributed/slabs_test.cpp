@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <stdexcept>
 
 #include "adjoin/operators/blur/blur.hpp"
@@ -18,6 +19,8 @@ struct Way {
   std::string name;
   ContextOptions options;
 };
+
+void PrintTo(const Way& way, std::ostream* out) { *out << way.name; }
 
 std::vector<Way> ways() {
   return {{"automatic", {}},
@@ -174,7 +177,7 @@ INSTANTIATE_TEST_SUITE_P(Ways, Blurs, testing::ValuesIn(ways()),
                          [](const testing::TestParamInfo<Way>& test) { return test.param.name; });
 
 TEST_P(Blurs, WholeImagesNeedNoSum) {
-  for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{2, 3, 33, 31}, {1, 1, 33, 31}, {1, 3, 33, 31}}) {
+  for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{2, 3, 32, 40}, {1, 1, 32, 40}, {1, 3, 32, 40}}) {
     const at::Tensor x = random_tensor(sizes, at::kDouble, 3);
     const TensorList y = stack.A(x);
     const at::Tensor normal = stack.A_adjoint_A(x);
@@ -202,7 +205,7 @@ TEST_P(Blurs, WholeImagesNeedNoSum) {
 }
 
 TEST_P(Blurs, FollowAnUpdateOnOneRankOnly) {
-  const at::Tensor x = random_tensor({2, 3, 16, 20}, at::kDouble, 3);
+  const at::Tensor x = random_tensor({2, 3, 32, 40}, at::kDouble, 3);
   const ShardedImage slab = stack.shard_image(x);
   (void)stack.A_adjoint_A(slab);
   if (context.rank() == 0) {
@@ -316,7 +319,7 @@ TEST_P(Slabs, BadImagesAreOneErrorOnAllRanks) {
   const DistributedStackedLinearPhysics other(context, n, [](std::int64_t, at::Device, const Params&) {
     return std::make_shared<Matrix>(at::ones({3, 10}, at::kDouble), std::vector<std::int64_t>{10});
   });
-  expect_words("image", [&] { (void)stack.A_adjoint_A(other.shard_image(at::ones({1, 10}, at::kDouble))); });
+  expect_words("shape", [&] { (void)stack.A_adjoint_A(other.shard_image(at::ones({1, 10}, at::kDouble))); });
   // Of another context.
   DistributedContext second(GetParam().options);
   const DistributedStackedLinearPhysics elsewhere(second, n, matrices(at::kDouble));

@@ -12,8 +12,8 @@ inline void copy_into(at::Tensor& to, const at::Tensor& from) {
   if (from.numel() == 0 || from.const_data_ptr() == to.const_data_ptr()) {
     return;
   }
-  if (to.is_cpu() && from.is_cpu() && to.scalar_type() == from.scalar_type() && from.is_contiguous() &&
-      !from.is_conj() && !from.is_neg()) {
+  if (to.is_cpu() && from.is_cpu() && to.scalar_type() == from.scalar_type() && to.is_contiguous() &&
+      from.is_contiguous() && !from.is_conj() && !from.is_neg()) {
     std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
   } else {
     to.copy_(from);
