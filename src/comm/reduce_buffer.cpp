@@ -200,6 +200,8 @@ void ReduceBuffer::provide_shared() {
   }
 }
 
+void ReduceBuffer::provide_parts(const std::vector<std::int64_t>& /*counts*/) { ReduceBuffer::provide_shared(); }
+
 const at::Tensor& ReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
   ReduceBuffer::provide_shared();  // those that share results have none, but for small ones
   at::Tensor& result = results_[next_result_];

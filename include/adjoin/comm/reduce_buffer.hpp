@@ -55,6 +55,9 @@ class ReduceBuffer {
   /// part are added up in place. Collective.
   void reduce_scatter(at::Tensor& part, const std::vector<std::int64_t>& counts);
 
+  /// Provides, as provide_shared does, what gathers and scatters of such parts need beside their results. Local.
+  virtual void provide_parts(const std::vector<std::int64_t>& counts);
+
  protected:
   explicit ReduceBuffer(Communicator& communicator) : communicator_(communicator) {}
   virtual void all_reduce_impl(at::Tensor& output, ReduceOp op) = 0;

@@ -22,6 +22,8 @@ struct EngineCollectives {
   std::function<void(const at::Tensor& input, at::Tensor& part, const Counts& counts, at::Tensor& tail)> scatter;
   /// `all` holds the parts of all ranks, of which this one has filled its own.
   std::function<void(at::Tensor& all, const Counts& counts, at::Tensor& tail)> gather;
+  /// Provides the memory that the last two need for parts of so many bytes; may be empty.
+  std::function<void(const Counts& bytes)> provide = {};
 };
 
 /// Ordinary memory that the engine reaches.
@@ -35,6 +37,19 @@ class EngineReduceBuffer : public ReduceBuffer {
 
   const at::Tensor& input() const override { return input_; }
 
+  void provide_parts(const std::vector<std::int64_t>& counts) override {
+    if (!gathered_.defined()) {
+      gathered_ = at::empty_like(input_);
+    }
+    if (engine_.provide) {
+      std::vector<std::int64_t> bytes = counts;
+      for (std::int64_t& count : bytes) {
+        count *= static_cast<std::int64_t>(input_.element_size());
+      }
+      engine_.provide(bytes);
+    }
+  }
+
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override {
     const c10::NoGradGuard no_grad;
@@ -43,9 +58,7 @@ class EngineReduceBuffer : public ReduceBuffer {
 
   const at::Tensor& all_gather_part_impl(const at::Tensor& part, const std::vector<std::int64_t>& counts) override {
     const c10::NoGradGuard no_grad;
-    if (!gathered_.defined()) {
-      gathered_ = at::empty_like(input_);
-    }
+    provide_parts(counts);
     const Part own = own_part(counts);
     gathered_.narrow(0, own.begin, own.count).copy_(part.view(-1));
     at::Tensor behind = tail(counts);

@@ -275,6 +275,13 @@ class ProcessGroupCommunicator : public Communicator {
     }
   }
 
+  void provide_scatter(const std::vector<std::int64_t>& counts) {
+    const std::int64_t bytes = size_ * counts[static_cast<std::size_t>(rank_)];
+    if (!scattering_.defined() || scattering_.numel() < bytes) {
+      scattering_ = at::empty({bytes}, at::kByte);
+    }
+  }
+
   at::Tensor visible_impl(std::int64_t numel, at::ScalarType dtype) override {
     return transfers_ ? transfers_->visible(numel, dtype) : at::Tensor();
   }
@@ -375,9 +382,12 @@ class ProcessGroupCommunicator : public Communicator {
       output.copy_(reduced.narrow(0, std::accumulate(counts.begin(), counts.begin() + rank_, std::int64_t{0}), own));
       return;
     }
-    const at::Tensor parts = at::empty({size_ * own}, moved.options());
-    GroupWork work(waiter_, {moved, parts});
     const auto item = static_cast<std::int64_t>(moved.element_size());
+    const bool has_room = moved.is_cpu() && scattering_.defined() && scattering_.numel() >= size_ * own * item &&
+                          is_sole_holder(scattering_);
+    const at::Tensor parts = has_room ? scattering_.narrow(0, 0, size_ * own * item).view(moved.scalar_type())
+                                      : at::empty({size_ * own}, moved.options());
+    GroupWork work(waiter_, {moved, parts});
     std::vector<std::int64_t> received(static_cast<std::size_t>(size_), own * item);
     std::vector<std::int64_t> sent = counts;
     for (std::int64_t& count : sent) {
@@ -430,6 +440,8 @@ class ProcessGroupCommunicator : public Communicator {
   std::unique_ptr<NodeTransfers> transfers_;
   /// What provide_gather() has provided.
   at::Tensor gathering_;
+  /// What provide_scatter() has provided.
+  at::Tensor scattering_;
 };
 
 std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
@@ -454,8 +466,20 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
           [this](at::Tensor& gathered, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
             meet();
             Pending tail_sum = tail.numel() > 0 ? start_all_reduce_impl(tail, ReduceOp::sum) : Pending();
-            start_all_gather_v_impl(gathered, counts).wait();
+            at::Tensor bytes = as_bytes(gathered);  // for which memory was provided
+            std::vector<std::int64_t> lengths = counts;
+            for (std::int64_t& length : lengths) {
+              length *= static_cast<std::int64_t>(gathered.element_size());
+            }
+            start_all_gather_v_impl(bytes, lengths).wait();
             tail_sum.wait();
+          },
+      .provide =
+          [this, on_host = device.is_cpu()](const std::vector<std::int64_t>& bytes) {
+            if (on_host) {
+              provide_gather(bytes);
+              provide_scatter(bytes);
+            }
           }};
   if (reaches(device) && !device.is_cpu()) {
     return std::make_unique<EngineReduceBuffer>(*this, engine, numel, dtype, device);

@@ -57,10 +57,10 @@ class Node {
   /// From now on the ranks agree by `all_gather`.
   void agree_by(AllGatherIntegers all_gather) { all_gather_ = std::move(all_gather); }
 
-  /// A window whose segments have `bytes` bytes, aligned to cache lines and zero, of which those of the first `segments`
-  /// ranks alone have memory, and the others must not be touched; null on every rank when any rank
-  /// could not allocate its segment or does not see what another one has written to its own: that is so where ranks
-  /// have process or user namespaces of their own, or may not look into each other's processes. Collective.
+  /// A window whose segments have `bytes` bytes, aligned to cache lines and zero, of which those of the first
+  /// `segments` ranks alone have memory, and the others must not be touched; null on every rank when any rank could not
+  /// allocate its segment or does not see what another one has written to its own: that is so where ranks have process
+  /// or user namespaces of their own, or may not look into each other's processes. Collective.
   std::shared_ptr<SharedWindow> allocate(std::size_t bytes, int segments);
 
   /// Replaces each value by its minimum over the ranks. Collective.

@@ -27,6 +27,7 @@ class NodeReduceBuffer : public ReduceBuffer {
   const at::Tensor& input() const override { return input_; }
   /// Nothing: ranks that share memory hear of a failure at any time.
   void provide_shared() override {}
+  void provide_parts(const std::vector<std::int64_t>& /*counts*/) override {}
 
  protected:
   void all_reduce_impl(at::Tensor& output, ReduceOp op) override;

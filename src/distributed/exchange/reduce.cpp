@@ -26,6 +26,8 @@ class Destination {
       : plan_(plan), numel_(c10::multiply_integers(plan.sizes)), by_images_(by_images), space_(std::move(space)) {
     if (memory == Exchange::Memory::own && space_ == nullptr) {
       own_ = &plan.results.take();
+    } else if (is_slab()) {
+      plan.buffer->provide_parts(space_->counts());
     } else {
       plan.buffer->provide_shared();
     }
@@ -293,6 +295,7 @@ at::Tensor Exchange::assemble(CallPlans& plans, const ShardedImage& x) {
   }
   const at::Tensor part = space.is_flat() ? x.local : in_slab_order(x.local, space).contiguous();
   at::Tensor image = space.is_flat() ? at::Tensor() : at::empty(space.sizes, x.local.options());
+  plan.buffer->provide_parts(space.counts());
   commit();
   at::Tensor input = plan.buffer->input();
   write_status(input, space.numel(), {.confer = failure.has_value(), .sample = sample});
