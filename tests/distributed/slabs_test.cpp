@@ -87,7 +87,8 @@ TEST_P(Slabs, SolversEqualThoseOnReplicatedImages) {
   for (const auto dtype : {at::kFloat, at::kDouble, at::kComplexDouble}) {
     const DistributedStackedLinearPhysics stack(context, n, matrices(dtype));
     const double bound = c10::toRealValueType(dtype) == at::kDouble ? 1e-12 : 1e-5;
-    for (const std::int64_t batch : {1, 3}) {
+    for (const std::int64_t batch :
+         dtype == at::kDouble ? std::vector<std::int64_t>{1, 3} : std::vector<std::int64_t>{1}) {
       TensorList y = stack.A(random_image(dtype, 7, batch));
       for (std::size_t i = 0; i < y.size(); ++i) {
         y[i] = y[i] + 0.1 * random_tensor(y[i].sizes(), dtype, 50 + i);
@@ -113,7 +114,7 @@ TEST_P(Slabs, SolversEqualThoseOnReplicatedImages) {
                 {.solver = solver, .max_iter = steps, .tol = 0.0, .local_only = false, .layout = ImageLayout::sharded}),
             dagger, bound, name);
         expect_near(stack.prox_l2(z, y, 0.7, options, ImageLayout::sharded), prox, bound, name);
-        for (const auto axis : axes) {
+        for (const auto axis : {std::optional<std::int64_t>(), std::optional<std::int64_t>(2)}) {
           SolveInfo info;
           const SlabDaggerOptions own{.solver = solver, .max_iter = steps, .tol = 0.0, .axis = axis, .info = &info};
           const ShardedImage x = stack.A_dagger_sharded(y, own);

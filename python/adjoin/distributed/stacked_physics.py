@@ -541,12 +541,13 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         iterations = 100 if max_iter is None else max_iter
         accuracy = 1e-6 if tol is None else tol
         if isinstance(z, ShardedImage):
-            start = init._impl if isinstance(init, ShardedImage) else init
+            start: Any = init._impl if isinstance(init, ShardedImage) else init
             image = self._stack.prox_l2_of_sharded(
                 z._impl, y, gamma, solver, iterations, accuracy, verbose, start, info, kwargs
             )
             return ShardedImage(self._stack, image)
-        return self._stack.prox_l2(z, y, gamma, solver, iterations, accuracy, verbose, init, info, layout, kwargs)
+        whole: Any = init
+        return self._stack.prox_l2(z, y, gamma, solver, iterations, accuracy, verbose, whole, info, layout, kwargs)
 
     def compute_sqnorm(
         self,
