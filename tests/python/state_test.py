@@ -126,7 +126,7 @@ def test_four_threads_get_the_results_of_one_of_sums_and_products():
 
 def test_other_threads_of_python_work_while_an_operator_computes():
     """One of C++, without the interpreter's lock; one of Python has it."""
-    blur, x = Blur(torch.rand(1, 1, 31, 31), padding="valid", method="direct"), torch.rand(1, 1, 1024, 1024)
+    blur, x = Blur(torch.rand(1, 1, 31, 31), padding="valid", method="direct"), torch.rand(1, 1, 3072, 3072)
     ticks, over = [], threading.Event()
 
     def tick():

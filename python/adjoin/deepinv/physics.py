@@ -173,7 +173,9 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics, Li
             return result
         iterations = self.max_iter if max_iter is None else max_iter
         accuracy = self.tol if tol is None else tol
-        return self._stack.A_dagger(y, solver, iterations, accuracy, verbose, None, local_only, gather, None, "automatic", kwargs)
+        return self._stack.A_dagger(
+            y, solver, iterations, accuracy, verbose, None, local_only, gather, None, "automatic", kwargs
+        )
 
     def prox_l2(
         self,

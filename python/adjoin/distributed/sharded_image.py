@@ -23,6 +23,10 @@ class ShardedImage:
     images) and by :meth:`from_replicated`. Pointwise work is done on :attr:`local`:
     ``x.with_local(x.local.clamp(min=0))``.
 
+    :param stack: the stack, of the extension module, whose images are cut so.
+    :param impl: what the extension module has of the image.
+    :raises InvalidArgument: by the methods, for a slab of another shape, image or stack; the same error on every rank.
+
     >>> import adjoin
     >>> from adjoin.physics import Matrix
     >>> with adjoin.DistributedContext(device_mode="cpu") as ctx:
@@ -44,8 +48,12 @@ class ShardedImage:
     ) -> ShardedImage:
         """This rank's slab of an image that every rank has, without any message.
 
+        :param stack: the stack on whose ranks the slabs are.
+        :param x: the image, equal on every rank, with the batch first.
         :param axis: the axis that is cut; None: as the stack cuts images, the flat image or, where the ranks have a joint
             normal operator, whole images.
+        :return: the image, with a copy of this rank's slab.
+        :raises InvalidArgument: where the image has no such axis.
         """
         return stack.shard_image(x, axis)
 
@@ -53,12 +61,23 @@ class ShardedImage:
     def from_npy(
         cls, stack: DistributedStackedLinearPhysics, path: str | os.PathLike[str], axis: int | None = None
     ) -> ShardedImage:
-        """The array of a NumPy file in C order, of which each rank reads its slab alone, without any message."""
+        """The array of a NumPy file in C order, of which each rank reads its slab alone, without any message.
+
+        :param stack: the stack on whose ranks the slabs are.
+        :param path: the file.
+        :param axis: the axis that is cut, as in :meth:`from_replicated`.
+        :return: the image, of the dtype of the file.
+        :raises Error: where the file cannot be read or is no such array.
+        """
         return cls(stack._stack, stack._stack.read_npy(os.fspath(path), axis))
 
     def to_npy(self, path: str | os.PathLike[str]) -> None:
         """Writes the image as a NumPy file, each rank its slab, without any message: the file is complete when all ranks
-        have written theirs (``ctx.barrier()``)."""
+        have written theirs (``ctx.barrier()``).
+
+        :param path: the file.
+        :raises Error: where it cannot be written.
+        """
         self._impl.write_npy(os.fspath(path))
 
     @property
@@ -73,6 +92,7 @@ class ShardedImage:
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of its elements."""
         return self._impl.local.dtype
 
     @property
@@ -87,19 +107,36 @@ class ShardedImage:
         return self._impl.begins
 
     def with_local(self, local: TensorLike) -> ShardedImage:
-        """The image, cut alike, of which this rank's slab is ``local``."""
+        """The image, cut alike, of which this rank's slab is another one.
+
+        :param local: the slab, of the shape of :attr:`local`.
+        :return: the image; this one stays as it is.
+        :raises InvalidArgument: where the slab has another shape.
+        """
         return ShardedImage(self._stack, self._impl.with_local(local))
 
     def gather(self) -> torch.Tensor:
-        """The whole image on every rank, by one message."""
+        """The whole image on every rank, by one message.
+
+        :return: the image, of shape :attr:`shape`, the caller's own.
+        :raises RankFailure: on every rank, where one cannot make the call.
+        """
         return self._stack.gather_image(self._impl)
 
     def dot(self, other: ShardedImage) -> complex:
-        """⟨self, other⟩ of the whole images, by one small message."""
+        """⟨self, other⟩ of the whole images, by one small message.
+
+        :param other: an image that is cut alike.
+        :return: the inner product, the same number on every rank.
+        :raises InvalidArgument: where the images are cut in unlike ways.
+        """
         return self._impl.dot(other._impl)
 
     def norm(self) -> float:
-        """‖self‖ of the whole image, by one small message."""
+        """‖self‖ of the whole image, by one small message.
+
+        :return: the norm, the same number on every rank.
+        """
         return self._impl.norm()
 
     def __repr__(self) -> str:

@@ -350,9 +350,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
             lower=lower,
         )
 
-    def A(
-        self, x: TensorLike | ShardedImage, gather: bool = True, reduce_op: str | None = None, **kwargs: Any
-    ) -> Any:
+    def A(self, x: TensorLike | ShardedImage, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
         """Measurements without noise, as of :class:`DistributedStackedPhysics`; a sharded image is gathered, by one
         message.
 
