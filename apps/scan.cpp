@@ -143,16 +143,13 @@ Scan read_mrd(const ReconOptions& options, const DistributedContext& context, co
       step[row] = read.directions[0][row] * read.voxel_size[0];
     }
     if (!alone) {
-      selection.calibration = false;
-      selection.slice = slice == 0 ? 1 : 0;
-      const MrdScan other = file.read({.coils = {0},
-                                       .slice = selection.slice,
-                                       .contrast = selection.contrast,
-                                       .phase = selection.phase,
-                                       .repetition = selection.repetition,
-                                       .set = selection.set});
+      MrdSelection beside = selection;
+      beside.coils = {0};
+      beside.slice = slice == 0 ? 1 : 0;
+      beside.calibration = false;
+      const MrdScan other = file.read(beside);
       for (std::size_t row = 0; row < 3; ++row) {
-        step[row] = (other.position[row] - read.position[row]) / static_cast<double>(selection.slice - slice);
+        step[row] = (other.position[row] - read.position[row]) / static_cast<double>(beside.slice - slice);
       }
       scan.voxel_size[0] = std::hypot(step[0], step[1], step[2]);
     }

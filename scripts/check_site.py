@@ -65,7 +65,7 @@ def missing_in_python(names):
 def missing_in_cpp(names):
     def all_of(found):
         for declared in found:
-            yield declared.name
+            yield declared.name.replace("< ", "<").replace(" >", ">")  # of a specialisation
             yield from (f"{declared.name}::{value}" for value, _ in declared.values)
             yield from all_of(declared.members)
 

@@ -69,7 +69,8 @@ def _members(scope, compounds) -> list[Declaration]:
     found = []
     for member in scope.iter("memberdef"):
         overrides = re.search(r"\b(override|final)\b", member.findtext("argsstring") or "")
-        hidden = member.get("prot") == "private" or (member.get("prot") == "protected" and overrides)
+        is_using = member.get("kind") == "function" and not member.findtext("argsstring")  # of a base class, listed there
+        hidden = member.get("prot") == "private" or (member.get("prot") == "protected" and overrides) or is_using
         if not hidden and member.get("kind") in ("function", "variable", "typedef", "enum"):
             if not member.findtext("name").startswith(("~", "@")):
                 found.append(_declaration(member))

@@ -156,18 +156,14 @@ void bind_distributed(py::module_& m) {
           [](const LinearStack& stack, const TensorList& y, const std::string& method, int iterations, double accuracy,
              bool progress, const MaybeTensor& start, bool local_only, bool gathered, SolveInfo* ended,
              const std::string& layout, const py::object& others) {
-            const auto options = reading(stack, "A_dagger", gathered || !local_only, [&]() -> DistributedDaggerOptions {
-              return {.solver = solver_from_string(method),
-                      .max_iter = iterations,
-                      .tol = accuracy,
-                      .verbose = progress,
-                      .init = tensor_of(start),
-                      .params = to_params(others),
-                      .monitor = monitor_of(stack),
-                      .info = ended,
-                      .local_only = local_only,
-                      .gather = gathered,
-                      .layout = image_layout_from_string(layout)};
+            const auto options = reading(stack, "A_dagger", gathered || !local_only, [&] {
+              auto own =
+                  solve_options<DistributedDaggerOptions>(stack, method, iterations, accuracy, progress, ended, others);
+              own.init = tensor_of(start);
+              own.local_only = local_only;
+              own.gather = gathered;
+              own.layout = image_layout_from_string(layout);
+              return own;
             });
             const py::gil_scoped_release release;
             return stack.A_dagger(y, options);
@@ -180,15 +176,10 @@ void bind_distributed(py::module_& m) {
              SolveInfo* ended, const std::string& layout, const py::object& others) {
             const ImageLayout own = reading(stack, "prox_l2", true, [&] { return image_layout_from_string(layout); });
             const Gamma weight = reading(stack, "prox_l2", true, [&] { return to_gamma(gamma); });
-            const auto options = reading(stack, "prox_l2", true, [&]() -> DaggerOptions {
-              return {.solver = solver_from_string(method),
-                      .max_iter = iterations,
-                      .tol = accuracy,
-                      .verbose = progress,
-                      .init = tensor_of(start),
-                      .params = to_params(others),
-                      .monitor = monitor_of(stack),
-                      .info = ended};
+            const auto options = reading(stack, "prox_l2", true, [&] {
+              auto all = solve_options<DaggerOptions>(stack, method, iterations, accuracy, progress, ended, others);
+              all.init = tensor_of(start);
+              return all;
             });
             const py::gil_scoped_release release;
             return stack.prox_l2(z, y, weight, options, own);

@@ -16,16 +16,11 @@ using Axis = std::optional<std::int64_t>;
 SlabDaggerOptions slab_options(const LinearStack& stack, const char* method, const std::string& solver, int iterations,
                                double accuracy, bool progress, const std::optional<ShardedImage>& start, Axis axis,
                                SolveInfo* ended, const py::object& others) {
-  return reading(stack, method, true, [&]() -> SlabDaggerOptions {
-    return {.solver = solver_from_string(solver),
-            .max_iter = iterations,
-            .tol = accuracy,
-            .verbose = progress,
-            .init = start,
-            .axis = axis,
-            .params = to_params(others),
-            .monitor = monitor_of(stack),
-            .info = ended};
+  return reading(stack, method, true, [&] {
+    auto options = solve_options<SlabDaggerOptions>(stack, solver, iterations, accuracy, progress, ended, others);
+    options.init = start;
+    options.axis = axis;
+    return options;
   });
 }
 

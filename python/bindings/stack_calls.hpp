@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "casters.hpp"
@@ -33,6 +34,21 @@ inline CallOptions call_options(const Stack& stack, const char* method, bool gat
 
 // Among ranks a monitor costs a message an iteration, and the launcher ends them all anyway.
 inline Monitor monitor_of(const Stack& stack) { return stack.context().size() == 1 ? interruptible() : Monitor(); }
+
+/// What Python says of every solve; the start and what Options has besides is the caller's to fill in.
+template <class Options>
+Options solve_options(const Stack& stack, const std::string& solver, int max_iter, double tol, bool verbose,
+                      SolveInfo* info, const py::object& kwargs) {
+  Options options;
+  options.solver = solver_from_string(solver);
+  options.max_iter = max_iter;
+  options.tol = tol;
+  options.verbose = verbose;
+  options.params = to_params(kwargs);
+  options.monitor = monitor_of(stack);
+  options.info = info;
+  return options;
+}
 
 /// Sharded images, and the calls of linear stacks that take or give them.
 void bind_slabs(py::module_& m, LinearStackClass& linear);

@@ -9,6 +9,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "core/fused_dots.hpp"
+#include "core/shape_of_image.hpp"
 
 namespace adjoin {
 
@@ -268,7 +269,7 @@ ShardedImage clone(const ShardedImage& a) { return {adjoin::clone(a.local), a.sp
 ShardedImage randn_like(const ShardedImage& a, std::uint64_t seed) {
   const ImageSpace& space = *a.space;
   if (!space.is_flat()) {
-    return slab_of(adjoin::randn_like(at::empty({1}, a.local.options()).expand(space.sizes), seed), a.space);
+    return slab_of(adjoin::randn_like(shape_of_image(space.sizes, a.local.options()), seed), a.space);
   }
   // Piece by piece, of which each but the last is of whole blocks of 16 numbers, as libtorch draws them.
   constexpr std::int64_t piece = std::int64_t{1} << 16;
@@ -296,7 +297,7 @@ ShardedImage randn_like(const ShardedImage& a, std::uint64_t seed) {
 }
 
 std::int64_t common_items(const ShardedImage& x, const TensorList& y) {
-  return common_items(at::empty({1}, x.local.options()).expand(x.space->sizes), y);
+  return common_items(shape_of_image(x.space->sizes, x.local.options()), y);
 }
 
 }  // namespace adjoin

@@ -7,6 +7,7 @@
 
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/operator_failure.hpp"
+#include "core/duals.hpp"
 #include "distributed/like_input.hpp"
 
 namespace adjoin {
@@ -144,13 +145,7 @@ at::Tensor DistributedStackedLinearPhysics::followed(const Transposed& kind, con
   }
   const auto of = [&](const TensorList& inputs) { return transposed(kind, x, inputs, {.params = params}, weight); };
   if (std::ranges::any_of(list, is_dual)) {
-    TensorList primals;
-    TensorList tangents;
-    for (const at::Tensor& entry : list) {
-      primals.push_back(primal_of(entry));
-      tangents.push_back(is_dual(entry) ? tangent_of(entry) : at::zeros_like(entry));
-    }
-    return with_tangent(of(primals), of(tangents));
+    return with_tangent(of(primals_of(list)), of(tangents_of(list)));
   }
   const auto forward = [&]() -> Tensors {
     TensorList detached;
@@ -159,11 +154,7 @@ at::Tensor DistributedStackedLinearPhysics::followed(const Transposed& kind, con
     }
     return {of(detached)};
   };
-  std::vector<bool> real;
-  for (const at::Tensor& entry : list) {
-    real.push_back(!entry.is_complex());
-  }
-  const auto backward = [this, whole, params, weight, real, version = local_.version(),
+  const auto backward = [this, whole, params, weight, real = which_are_real(list), version = local_.version(),
                          keep = weak_from_this().lock()](const Tensors& gradients) -> Tensors {
     const auto measured = [&] { return A(gradients[0], {.gather = whole, .params = params}); };
     TensorList results;
@@ -173,10 +164,7 @@ at::Tensor DistributedStackedLinearPhysics::followed(const Transposed& kind, con
       check_unchanged(version);
       results = measured();
     }
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      results[i] = like_input(weight == 1.0 ? results[i] : results[i] * weight, real[i]);
-    }
-    return results.tensors();
+    return like_inputs(std::move(results), weight, real).tensors();
   };
   return differentiable(list.tensors(), forward, backward)[0];
 }

@@ -9,6 +9,7 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/physics/sqnorm.hpp"
+#include "core/shape_of_image.hpp"
 #include "distributed/solve_arguments.hpp"
 
 namespace adjoin {
@@ -24,8 +25,7 @@ ShardedImage in_space_of(const ShardedImage& like, ShardedImage image) {
 CallArguments arguments_of_slabs(const DaggerOptions& options, const std::optional<ShardedImage>& init,
                                  std::optional<std::int64_t> axis) {
   CallArguments arguments = solve_arguments(options);
-  arguments.add("axis", axis ? std::to_string(*axis) : std::string("none"));
-  arguments.add("init", init && init->space ? c10::str(init->scalar_type(), " ", init->space->text()) : "none");
+  arguments.add("axis", described(axis)).add("init", described(init.value_or(ShardedImage())));
   return arguments;
 }
 
@@ -107,7 +107,7 @@ LeastSquaresProblem<ShardedTensorList, ShardedImage> DistributedStackedLinearPhy
         image_plans_->sums, sum,
         [&](at::IntArrayRef sizes, at::ScalarType dtype) { return chosen_space(sizes, dtype, axis, params); });
   }
-  const at::Tensor shape = at::zeros({1}, like.local.options().requires_grad(false)).expand(like.sizes());
+  const at::Tensor shape = shape_of_image(like.sizes(), like.local.options());
   problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const ShardedImage& x) {
     return measured_in_solve(*kept, exchange_->assemble(*image_plans_, x), part, params);
   };
@@ -148,8 +148,7 @@ ShardedImage DistributedStackedLinearPhysics::prox_l2(const ShardedImage& z, con
                                                       const SlabDaggerOptions& options) const {
   const DaggerOptions own = options_for(options);
   CallArguments arguments = arguments_of_slabs(own, options.init, {});
-  arguments.add("gamma", gamma.text())
-      .add("z", z.space ? c10::str(z.scalar_type(), " ", z.space->text()) : std::string("none"));
+  arguments.add("gamma", gamma.text()).add("z", described(z));
   if (y.is_whole(*space_)) {
     arguments.add_list("y", y.list());
   }
@@ -173,9 +172,7 @@ ShardedImage DistributedStackedLinearPhysics::prox_l2(const ShardedImage& z, con
 
 double DistributedStackedLinearPhysics::compute_sqnorm(const ShardedImage& x0, const SqnormOptions& options) const {
   CallArguments arguments;
-  arguments.add("max_iter", options.max_iter)
-      .add("tol", options.tol)
-      .add("x0", x0.space ? c10::str(x0.scalar_type(), " ", x0.space->text()) : std::string("none"));
+  arguments.add("max_iter", options.max_iter).add("tol", options.tol).add("x0", described(x0));
   return exchange_->call("compute_sqnorm", arguments, [&] {
     check_options(options);
     const c10::NoGradGuard no_grad;

@@ -10,16 +10,14 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 #include "adjoin/physics/fused.hpp"
+#include "core/duals.hpp"
+#include "core/shape_of_image.hpp"
 #include "distributed/like_input.hpp"
+#include "distributed/solve_arguments.hpp"
 
 namespace adjoin {
 
 namespace {
-
-// What an image of these sizes looks like, without its memory.
-at::Tensor shape_of_image(at::IntArrayRef sizes, const at::TensorOptions& options) {
-  return at::zeros({1}, options.requires_grad(false)).expand(sizes);
-}
 
 // Whole images (batch and channels) to each rank.
 ImageSpace cut_at_images(at::IntArrayRef sizes, int rank, int ranks) {
@@ -44,10 +42,6 @@ std::vector<std::int64_t> sizes_of_own_images(const ImageSpace& space) {
   return sizes;
 }
 
-std::string described(const ShardedImage& x) {
-  return x.defined() && x.space != nullptr ? c10::str(x.scalar_type(), " ", x.space->text()) : "none";
-}
-
 CallArguments arguments_of(const char* name, const ShardedImage& x) {
   CallArguments arguments;
   return arguments.add(name, described(x));
@@ -55,7 +49,7 @@ CallArguments arguments_of(const char* name, const ShardedImage& x) {
 
 CallArguments arguments_of(std::optional<std::int64_t> axis) {
   CallArguments arguments;
-  return arguments.add("axis", axis ? std::to_string(*axis) : std::string("none"));
+  return arguments.add("axis", described(axis));
 }
 
 }  // namespace
@@ -247,31 +241,19 @@ ShardedImage DistributedStackedLinearPhysics::scattered(const char* name, const 
     return sum.local;
   };
   if (std::ranges::any_of(list, is_dual)) {
-    TensorList primals;
-    TensorList tangents;
-    for (const at::Tensor& entry : list) {
-      primals.push_back(primal_of(entry));
-      tangents.push_back(is_dual(entry) ? tangent_of(entry) : at::zeros_like(entry));
-    }
-    const at::Tensor primal = of(primals);
-    return {with_tangent(primal, of(tangents)), space};
+    const at::Tensor primal = of(primals_of(list));
+    return {with_tangent(primal, of(tangents_of(list))), space};
   }
   TensorList detached;
-  std::vector<bool> real;
   for (const at::Tensor& entry : list) {
     detached.push_back(entry.detach());
-    real.push_back(!entry.is_complex());
   }
   // The space is known once the sum has been made.
   const auto known = std::make_shared<std::shared_ptr<const ImageSpace>>();
-  const auto backward = [this, all, params, weight, real, known, version = local_.version(),
+  const auto backward = [this, all, params, weight, real = which_are_real(list), known, version = local_.version(),
                          keep = weak_from_this().lock()](const Tensors& gradients) -> Tensors {
-    TensorList results =
-        of_unchanged(version, [&] { return A(ShardedImage{gradients[0], *known}, {.gather = all, .params = params}); });
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      results[i] = like_input(weight == 1.0 ? results[i] : results[i] * weight, real[i]);
-    }
-    return results.tensors();
+    const auto measured = [&] { return A(ShardedImage{gradients[0], *known}, {.gather = all, .params = params}); };
+    return like_inputs(of_unchanged(version, measured), weight, real).tensors();
   };
   const auto forward = [&]() -> Tensors {
     const at::Tensor local = of(detached);

@@ -13,6 +13,7 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/krylov.hpp"
+#include "core/duals.hpp"
 #include "core/saved_tensors.hpp"
 
 namespace adjoin {
@@ -215,22 +216,6 @@ at::Tensor along_batch(const Gamma& gamma, const at::Tensor& like) {
 
 at::Tensor real_product(const at::Tensor& a, const at::Tensor& b) {
   return a.is_complex() || b.is_complex() ? at::real(a.conj() * b).sum() : (a * b).sum();
-}
-
-TensorList primals_of(const TensorList& list) {
-  TensorList primals;
-  for (const at::Tensor& entry : list) {
-    primals.push_back(primal_of(entry));
-  }
-  return primals;
-}
-
-TensorList tangents_of(const TensorList& list) {
-  TensorList tangents;
-  for (const at::Tensor& entry : list) {
-    tangents.push_back(is_dual(entry) ? tangent_of(entry) : at::zeros_like(entry));
-  }
-  return tangents;
 }
 
 template <class Y>

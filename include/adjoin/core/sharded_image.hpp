@@ -108,9 +108,7 @@ std::int64_t common_items(const ShardedImage& x, const TensorList& y);
 /// Whether an inner product of vectors of this type costs a message: then it pays to merge several.
 template <class V>
 constexpr bool inner_products_are_messages = false;
-/// @cond
 template <>
 inline constexpr bool inner_products_are_messages<ShardedImage> = true;
-/// @endcond
 
 }  // namespace adjoin

@@ -141,10 +141,8 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   /// The whole image on every rank, by one collective.
   at::Tensor gather(const ShardedImage& x) const;
 
-  /// @cond
   using DistributedStackedPhysics::A;
   using DistributedStackedPhysics::A_sharded;
-  /// @endcond
   TensorList A(const ShardedImage& x, const CallOptions& options = {}) const;
   ShardedTensorList A_sharded(const ShardedImage& x, const Params& params = {}) const;
   /// A_adjoint as a sharded image, cut as image_space says.
