@@ -1,3 +1,5 @@
+// The collectives that return when they are made: each says what it is going to make, counts it, and lets the engine
+// make it.
 #include "adjoin/comm/communicator.hpp"
 
 #include <ATen/ATen.h>
@@ -10,9 +12,9 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/versions.hpp"
-#include "comm/and_then.hpp"
 #include "comm/argument_checks.hpp"
 #include "comm/backend/staging.hpp"
+#include "comm/descriptions.hpp"
 #include "comm/making.hpp"
 #include "comm/texts.hpp"
 
@@ -21,42 +23,6 @@ namespace adjoin {
 namespace {
 
 using Kind = CollectiveSpec::Kind;
-
-/// A collective on a staged copy, which returns to the tensor of the caller when it is finished.
-Pending unstage_later(Pending work, const at::Tensor& staged, const at::Tensor& tensor) {
-  if (staged.is_same(tensor)) {
-    return work;
-  }
-  return and_then(std::move(work), [staged, target = tensor]() mutable { unstage(staged, target); });
-}
-
-// What the collectives say of themselves, with checks of their arguments.
-
-CollectiveSpec reduction_of(const char* method, const at::Tensor& tensor, ReduceOp op) {
-  check_defined(method, tensor);
-  check_reducible(method, tensor.scalar_type(), op);
-  return {.method = method,
-          .kind = Kind::reduction,
-          .dtype = tensor.scalar_type(),
-          .op = op,
-          .numel = tensor.numel(),
-          .sizes = tensor.sizes()};
-}
-
-CollectiveSpec gather_of(const char* method, at::ScalarType dtype, const std::vector<std::int64_t>& counts) {
-  return {.method = method, .kind = Kind::gather, .dtype = dtype, .numel = sum_of(counts), .sizes = counts};
-}
-
-CollectiveSpec broadcast_of(const char* method, const at::Tensor& tensor, int root, int ranks) {
-  check_defined(method, tensor);
-  check_root(method, root, ranks);
-  return {.method = method,
-          .kind = Kind::broadcast,
-          .dtype = tensor.scalar_type(),
-          .root = root,
-          .numel = tensor.numel(),
-          .sizes = tensor.sizes()};
-}
 
 }  // namespace
 
@@ -70,8 +36,6 @@ at::Tensor Communicator::staged(const at::Tensor& tensor) const {
   const bool reachable = reaches(tensor.device());
   return stage(tensor, reachable, !reachable || !follows_streams(tensor.device()));
 }
-
-// Each makes one collective: it says what it is going to make, counts it, and lets the engine make it.
 
 void Communicator::all_reduce(at::Tensor& tensor, ReduceOp op) {
   const Making making(*this, "all_reduce", [&] { return reduction_of("all_reduce", tensor, op); });
@@ -107,19 +71,6 @@ void Communicator::all_reduce(std::span<double> values, ReduceOp op) {
   } else {
     all_reduce_values_impl(values, op);
   }
-}
-
-Pending Communicator::start_all_reduce(at::Tensor& tensor, ReduceOp op) {
-  constexpr const char* method = "start_all_reduce";
-  const auto describe = [&] { return reduction_of(method, tensor, op); };
-  const auto start = [&] {
-    at::Tensor own = staged(tensor);
-    return unstage_later(start_all_reduce_impl(own, op), own, tensor);
-  };
-  const auto make = [this, tensor, op]() mutable { reduce_in_place(tensor, op); };
-  Pending started = started_or_deferred(method, tensor, describe, start, make);
-  count_reduction(counters_, tensor.nbytes());
-  return started;
 }
 
 at::Tensor Communicator::all_gather(const at::Tensor& input) {
@@ -183,22 +134,6 @@ void Communicator::gather_in_place(at::Tensor& buffer, const std::vector<std::in
   at::Tensor own = staged(buffer);
   all_gather_v_impl(own, counts);
   unstage(own, buffer);
-}
-
-Pending Communicator::start_all_gather_v_inplace(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
-  constexpr const char* method = "start_all_gather_v_inplace";
-  const auto describe = [&] {
-    check_gather_buffer(method, buffer, counts, size());
-    return gather_of(method, buffer.scalar_type(), counts);
-  };
-  const auto start = [&] {
-    at::Tensor own = staged(buffer);
-    return unstage_later(start_all_gather_v_impl(own, counts), own, buffer);
-  };
-  const auto make = [this, buffer, counts]() mutable { gather_in_place(buffer, counts); };
-  Pending started = started_or_deferred(method, buffer, describe, start, make);
-  count_gather(counters_, buffer.nbytes());
-  return started;
 }
 
 at::Tensor Communicator::reduce_scatter(const at::Tensor& input, ReduceOp op) {
@@ -268,37 +203,6 @@ void Communicator::broadcast_in_place(at::Tensor& tensor, int root) {
   if (rank() != root) {
     unstage(own, tensor);
   }
-}
-
-Pending Communicator::start_broadcast(at::Tensor& tensor, int root) {
-  constexpr const char* method = "start_broadcast";
-  const auto describe = [&] { return broadcast_of(method, tensor, root, size()); };
-  const auto start = [&] {
-    at::Tensor own = staged(tensor);
-    Pending work = start_broadcast_impl(own, root);
-    return rank() == root ? std::move(work) : unstage_later(std::move(work), own, tensor);
-  };
-  const auto make = [this, tensor, root]() mutable { broadcast_in_place(tensor, root); };
-  Pending started = started_or_deferred(method, tensor, describe, start, make);
-  count_other(counters_, tensor.nbytes());
-  return started;
-}
-
-template <class Describe, class Start, class Make>
-Pending Communicator::started_or_deferred(const char* method, const at::Tensor& tensor, const Describe& describe,
-                                          const Start& start, Make make) {
-  if (deferred_ && (!tensor.defined() || tensor.is_cpu())) {
-    Pending started = deferred_->add(Making::described(*this, method, describe), std::move(make));
-    count_change(tensor);
-    return started;
-  }
-  const Making making(*this, method, describe);
-  count_change(tensor);
-  if (!calls_) {
-    return {};
-  }
-  meet();
-  return tensor.numel() == 0 ? Pending() : start();
 }
 
 void Communicator::barrier() {
