@@ -532,6 +532,65 @@ class Matrix(LinearPhysics):
         """
         M (m, n).
         """
+class SampledProjection(LinearPhysics):
+    """
+    Sums of an image over the samples of lines, as those of a rotated image down its columns.
+    
+    x (B, C, H, W) of `image_size` gives (B, C, lines, views). `grid` (views, samples, lines, 2) has the coordinates x and y
+    of the samples, as of torch's grid_sample with align_corners, which interpolates bilinearly, with zeros outside. They
+    refer to a `frame` (H, W) in which the image lies with so many pixels `before` it, by default the image itself. The image
+    is multiplied by `weights` (H, W) first, the sums by `factor`.
+    """
+    def __init__(self, grid: torch.Tensor | numpy.ndarray, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], frame: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"] = [0, 0], before: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"] = [0, 0], weights: torch.Tensor | numpy.ndarray | None = None, factor: float = 1.0) -> None:
+        ...
+    @property
+    def grid(self) -> torch.Tensor:
+        """
+        (views, samples, lines, 2).
+        """
+    @property
+    def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
+        """
+        (H, W).
+        """
+class Tomography(LinearPhysics):
+    """
+    Line integrals along parallel rays at `angles` (degrees).
+    
+    x (B, C, H, W) of `image_size` (H, W) gives sinograms (B, C, angles, detectors), and volumes (B, C, D, H, W) slice by
+    slice. `detectors` cells (0: as many as cover the diagonal), `spacing` pixels apart; the axis is `shift` cells off the
+    middle. `fbp` is filtered backprojection, `split(n)` gives n operators of some angles each.
+    """
+    def __init__(self, angles: torch.Tensor | numpy.ndarray, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], detectors: int = 0, spacing: float = 1.0, shift: float = 0.0) -> None:
+        ...
+    def fbp(self, y: torch.Tensor | numpy.ndarray, filter: str = 'ramp', padding: str = 'zeros') -> torch.Tensor:
+        """
+        Filtered backprojection. Angles may be uneven, repeated and of several turns.
+        
+        :param y: sinograms (B, C, angles, detectors).
+        :param filter: "ramp", "shepp_logan", "cosine", "hamming" or "hann".
+        :param padding: "zeros", or "extrapolate", which continues projections that do not end within the detector as those of a
+            cylinder.
+        :return: images (B, C, H, W). Warns where directions are missing or the detector is too short.
+        :raises adjoin.InvalidArgument: for sinograms of other sizes and names that are not known.
+        """
+    def split(self, n: int) -> list[LinearPhysics]:
+        """
+        Operators of some of the angles each, whose stack is this operator.
+        
+        :param n: how many operators.
+        :return: a list; operator i has angles i, i + n, ….
+        """
+    @property
+    def angles(self) -> list[float]:
+        """
+        In degrees.
+        """
+    @property
+    def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
+        """
+        (H, W).
+        """
 class MultiCoilMRI(LinearPhysics):
     """
     Parallel MRI: y_n = mask · F(s_n · x) with coil maps s_n and the centred Fourier transform F.
@@ -622,65 +681,6 @@ class NonCartesianMRI(LinearPhysics):
     def weights(self) -> torch.Tensor | None:
         """
         The weights of the samples, or None.
-        """
-class SampledProjection(LinearPhysics):
-    """
-    Sums of an image over the samples of lines, as those of a rotated image down its columns.
-    
-    x (B, C, H, W) of `image_size` gives (B, C, lines, views). `grid` (views, samples, lines, 2) has the coordinates x and y
-    of the samples, as of torch's grid_sample with align_corners, which interpolates bilinearly, with zeros outside. They
-    refer to a `frame` (H, W) in which the image lies with so many pixels `before` it, by default the image itself. The image
-    is multiplied by `weights` (H, W) first, the sums by `factor`.
-    """
-    def __init__(self, grid: torch.Tensor | numpy.ndarray, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], frame: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"] = [0, 0], before: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"] = [0, 0], weights: torch.Tensor | numpy.ndarray | None = None, factor: float = 1.0) -> None:
-        ...
-    @property
-    def grid(self) -> torch.Tensor:
-        """
-        (views, samples, lines, 2).
-        """
-    @property
-    def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
-        """
-        (H, W).
-        """
-class Tomography(LinearPhysics):
-    """
-    Line integrals along parallel rays at `angles` (degrees).
-    
-    x (B, C, H, W) of `image_size` (H, W) gives sinograms (B, C, angles, detectors), and volumes (B, C, D, H, W) slice by
-    slice. `detectors` cells (0: as many as cover the diagonal), `spacing` pixels apart; the axis is `shift` cells off the
-    middle. `fbp` is filtered backprojection, `split(n)` gives n operators of some angles each.
-    """
-    def __init__(self, angles: torch.Tensor | numpy.ndarray, image_size: typing.Annotated[collections.abc.Sequence[int], "FixedSize(2)"], detectors: int = 0, spacing: float = 1.0, shift: float = 0.0) -> None:
-        ...
-    def fbp(self, y: torch.Tensor | numpy.ndarray, filter: str = 'ramp', padding: str = 'zeros') -> torch.Tensor:
-        """
-        Filtered backprojection. Angles may be uneven, repeated and of several turns.
-        
-        :param y: sinograms (B, C, angles, detectors).
-        :param filter: "ramp", "shepp_logan", "cosine", "hamming" or "hann".
-        :param padding: "zeros", or "extrapolate", which continues projections that do not end within the detector as those of a
-            cylinder.
-        :return: images (B, C, H, W). Warns where directions are missing or the detector is too short.
-        :raises adjoin.InvalidArgument: for sinograms of other sizes and names that are not known.
-        """
-    def split(self, n: int) -> list[LinearPhysics]:
-        """
-        Operators of some of the angles each, whose stack is this operator.
-        
-        :param n: how many operators.
-        :return: a list; operator i has angles i, i + n, ….
-        """
-    @property
-    def angles(self) -> list[float]:
-        """
-        In degrees.
-        """
-    @property
-    def image_size(self) -> typing.Annotated[list[int], "FixedSize(2)"]:
-        """
-        (H, W).
         """
 class Finding:
     """

@@ -9,12 +9,16 @@ PYBIND11_MODULE(_adjoin, m) {
   bindings::bind_solvers(m);
   bindings::bind_physics(m);
   bindings::bind_operators(m);
+  bindings::bind_mri(m);
+  bindings::bind_blur_kernels(m);
   bindings::bind_testing(m);
   bindings::bind_lowered(m);
   bindings::bind_flat(m);
   bindings::bind_distributed(m);
   bindings::bind_processing(m);
-  bindings::bind_optim(m);
+  bindings::bind_fidelities(m);
+  bindings::bind_priors(m);
+  bindings::bind_algorithms(m);
   bindings::bind_models(m);
   bindings::bind_io(m);
   bindings::explain_arguments(m);

@@ -12,6 +12,10 @@
 
 namespace adjoin::python {
 
+/// The class that binds T, whose objects C++ and Python share.
+template <class T, class... Options>
+using Shared = py::class_<T, Options..., std::shared_ptr<T>>;
+
 /// What both have: the methods that the Python class defines, which get tensors and return them; values may be numbers.
 template <class Base>
 class Own : public Base {
