@@ -12,7 +12,7 @@ from deepinv.physics import LinearPhysics, Physics
 
 from adjoin.deepinv.context import DistributedContext, mean_of_gradients, records
 from adjoin.deepinv.tensor_list import TensorList
-from adjoin.distributed.stacked_physics import Factory, LinearCalls, StackedCalls
+from adjoin.distributed.stack_calls import Factory, LinearCalls, StackedCalls
 
 __all__ = ["DistributedStackedLinearPhysics", "DistributedStackedPhysics"]
 

@@ -3,13 +3,11 @@
 from adjoin.context import DistributedContext
 from adjoin.distributed.data_fidelity import DistributedDataFidelity
 from adjoin.distributed.distribute import distribute
+from adjoin.distributed.measure_costs import measure_costs
 from adjoin.distributed.processing import DistributedProcessing
 from adjoin.distributed.sharded_image import ShardedImage
-from adjoin.distributed.stacked_physics import (
-    DistributedStackedLinearPhysics,
-    DistributedStackedPhysics,
-    measure_costs,
-)
+from adjoin.distributed.stacked_linear_physics import DistributedStackedLinearPhysics
+from adjoin.distributed.stacked_physics import DistributedStackedPhysics
 from adjoin.distributed.strategies import DistributedSignalStrategy
 
 __all__ = [

@@ -14,7 +14,7 @@ from adjoin import _adjoin
 from adjoin.arguments import as_tensor, as_tensors
 from adjoin.context import DistributedContext
 from adjoin.copies import WithRanks
-from adjoin.distributed.stacked_physics import StackedCalls
+from adjoin.distributed.stack_calls import StackedCalls
 from adjoin.errors import InvalidArgument
 from adjoin.operators import parameters_of
 

@@ -11,7 +11,8 @@ from adjoin import _adjoin
 from adjoin.context import DistributedContext
 from adjoin.distributed.data_fidelity import DistributedDataFidelity
 from adjoin.distributed.processing import DistributedProcessing
-from adjoin.distributed.stacked_physics import DistributedStackedLinearPhysics, DistributedStackedPhysics
+from adjoin.distributed.stacked_linear_physics import DistributedStackedLinearPhysics
+from adjoin.distributed.stacked_physics import DistributedStackedPhysics
 from adjoin.errors import InvalidArgument
 from adjoin.operators import parameters_of
 

@@ -11,7 +11,7 @@ from adjoin import _adjoin
 from adjoin.arguments import TensorLike
 
 if TYPE_CHECKING:
-    from adjoin.distributed.stacked_physics import DistributedStackedLinearPhysics
+    from adjoin.distributed.stacked_linear_physics import DistributedStackedLinearPhysics
 
 __all__ = ["ShardedImage"]
 
