@@ -32,6 +32,7 @@ def measure_costs(
     :return: seconds, one an operator, for ``costs`` of a stack.
     :raises adjoin.RankFailure: on every rank, where a rank failed.
 
+    >>> import torch
     >>> from adjoin.physics import Matrix
     >>> with DistributedContext(device_mode="cpu") as ctx:
     ...     len(measure_costs(ctx, 3, lambda i, device, shared: Matrix(torch.eye(2)), torch.ones(1, 2)))
