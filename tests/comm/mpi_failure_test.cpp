@@ -2,8 +2,10 @@
 #include <ATen/ATen.h>
 #include <mpi.h>
 
+#include <chrono>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -14,6 +16,8 @@ namespace {
 
 /// How many broadcasts are started before one fails; none does when negative.
 int broadcasts_before_failure = -1;
+bool reductions_fail = false;
+bool messages_fail = false;
 std::optional<int> granted_level;
 
 }  // namespace
@@ -23,6 +27,17 @@ extern "C" int MPI_Ibcast(void* buffer, int count, MPI_Datatype type, int root, 
     return MPI_ERR_OTHER;
   }
   return PMPI_Ibcast(buffer, count, type, root, comm, request);
+}
+
+extern "C" int MPI_Iallreduce(const void* from, void* to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm,
+                              MPI_Request* request) {
+  return reductions_fail ? MPI_ERR_NO_MEM : PMPI_Iallreduce(from, to, count, type, op, comm, request);
+}
+
+// A message that says that this rank has failed gets through.
+extern "C" int MPI_Isend(const void* from, int count, MPI_Datatype type, int to, int tag, MPI_Comm comm,
+                         MPI_Request* request) {
+  return messages_fail && count > 1 ? MPI_ERR_NO_MEM : PMPI_Isend(from, count, type, to, tag, comm, request);
 }
 
 extern "C" int MPI_Query_thread(int* level) {
@@ -61,6 +76,67 @@ TEST(FailingMpi, WhatWasStartedIsFinishedBeforeItsMemoryGoes) {
     comm->all_gather_v_inplace(buffer, counts);
     EXPECT_EQ(buffer[-1].item<int>(), comm->size() - 1);
   }
+}
+
+// MPI has failed on one rank: the others are told at once, wait for nobody, and the group is at its end on all of them.
+TEST(FailingMpi, WhoWaitsForARankOnWhichMpiFailsIsTold) {
+  for (bool* const fails : {&reductions_fail, &messages_fail}) {
+    for (const int nodes_of : {0, 1}) {
+      const auto comm = make_mpi_communicator(
+          MPI_COMM_WORLD, {.shared_memory = {.sharing = nodes_of == 0 ? Sharing::off : Sharing::automatic},
+                           .timeout = std::chrono::seconds(60),
+                           .ranks_per_node = nodes_of});
+      if (comm->size() == 1) {
+        return;
+      }
+      const int last = comm->size() - 1;
+      at::Tensor small = at::ones({10});
+      at::Tensor large = at::ones({1'000'000});
+      comm->all_reduce(small);
+      const auto start = std::chrono::steady_clock::now();
+      *fails = comm->rank() == last;
+      try {
+        comm->all_reduce(fails == &reductions_fail ? small : large);
+        ADD_FAILURE() << "no error on rank " << comm->rank();
+      } catch (const CommunicationError& error) {
+        const std::string text = error.what();
+        EXPECT_NE(text.find(comm->rank() == last ? "MPI_I" : "MPI has failed on rank " + std::to_string(last)),
+                  std::string::npos)
+            << text;
+      }
+      *fails = false;
+      EXPECT_THROW(comm->all_reduce(small), CommunicationError);
+      EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+      MPI_Barrier(MPI_COMM_WORLD);
+    }
+  }
+}
+
+TEST(FailingMpi, WhoeverIsToldOfAFailureInAnEarlierCallRemembersIt) {
+  const auto comm = make_mpi_communicator(
+      MPI_COMM_WORLD, {.shared_memory = {.sharing = Sharing::off}, .timeout = std::chrono::seconds(60)});
+  if (comm->size() < 3) {
+    return;
+  }
+  const int last = comm->size() - 1;
+  at::Tensor value = at::ones({1});
+  const auto start = std::chrono::steady_clock::now();
+  if (comm->rank() == last) {
+    reductions_fail = true;
+    EXPECT_THROW(comm->all_reduce(value), CommunicationError);
+    reductions_fail = false;
+    MPI_Barrier(MPI_COMM_WORLD);
+    return;
+  }
+  if (comm->rank() == 0) {
+    comm->recv(value, 1, 0);  // the message that the last rank has failed comes while this one waits for another
+  } else if (comm->rank() == 1) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    comm->send(value, 0, 0);
+  }
+  EXPECT_THROW(comm->all_reduce(value), CommunicationError);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  MPI_Barrier(MPI_COMM_WORLD);
 }
 
 TEST(FailingMpi, ThreadsAreKeptApartWhereMpiGrantsOneAlone) {

@@ -9,6 +9,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "comm/backend/engine_reduce_buffer.hpp"
+#include "comm/backend/mpi_exchange.hpp"
 #include "comm/backend/mpi_support.hpp"
 #include "comm/backend/mpi_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
@@ -27,9 +28,10 @@ namespace {
 using mpi::check_code;
 using mpi::OwnedComm;
 
-/// Up to this size MPI's non-blocking reduction is as quick as the blocking one behind a barrier that can be waited for
-/// with an end.
+/// Up to this size of a host array, and of each rank's part, MPI's non-blocking reduction is as quick as messages
+/// between all pairs.
 constexpr std::size_t small_reduction_bytes = std::size_t{32} << 10;
+constexpr std::size_t small_part_bytes = std::size_t{4} << 10;
 
 /// Where a node waits for its first rank, which waits for those of other nodes, that one is to give up first: it knows
 /// which.
@@ -62,6 +64,7 @@ class MpiCommunicator : public Communicator {
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
     waiter_ =
         std::make_shared<mpi::Waiter>(comm_, *options.timeout, doing_, [](int r) { return c10::str("rank ", r); });
+    reductions_ = std::make_unique<mpi::PairwiseReductions>(waiter_);
     if (options.shared_memory.sharing != Sharing::off && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
       share_memory();
@@ -74,6 +77,7 @@ class MpiCommunicator : public Communicator {
           leaders_, *options.timeout, doing_, [ranks = leaders_.all_gather(rank_)](int r) {
             return c10::str("rank ", ranks[static_cast<std::size_t>(r)], " or another rank of its node");
           });
+      leader_reductions_ = std::make_unique<mpi::PairwiseReductions>(leader_waiter_);
     }
     if (shares_memory()) {
       compare_calls_in(transfers_->group());
@@ -112,14 +116,23 @@ class MpiCommunicator : public Communicator {
   struct Members {
     MPI_Comm comm;
     const std::shared_ptr<mpi::Waiter>& waiter;
+    const std::unique_ptr<mpi::PairwiseReductions>& reductions;
   };
-  Members all() const { return {comm_.get(), waiter_}; }
-  Members leaders() const { return {leaders_.get(), leader_waiter_}; }
+  Members all() const { return {comm_.get(), waiter_, reductions_}; }
+  Members leaders() const { return {leaders_.get(), leader_waiter_, leader_reductions_}; }
+
+  bool is_small(const at::Tensor& tensor) const {
+    return tensor.nbytes() <= std::max(small_reduction_bytes, small_part_bytes * static_cast<std::size_t>(size_));
+  }
 
   /// `output` ← reduction over the `members` of `input`, which may be `output` itself.
   void reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op, Members members) const {
-    if (output.nbytes() <= small_reduction_bytes) {
+    if (is_small(output)) {
       start_reduction(input, output, op, members).wait();
+      return;
+    }
+    if (output.is_cpu()) {
+      members.reductions->all_reduce(input, output, op);
       return;
     }
     members.waiter->meet();
@@ -157,7 +170,7 @@ class MpiCommunicator : public Communicator {
   }
 
   Pending announce_impl(at::Tensor& values) override {
-    return start_reduction(values, values, ReduceOp::max, {waiter_->comm(), waiter_});
+    return start_reduction(values, values, ReduceOp::max, {waiter_->comm(), waiter_, reductions_});
   }
 
   void tell_that_this_rank_leaves() override {
@@ -191,10 +204,10 @@ class MpiCommunicator : public Communicator {
       work->offsets.push_back(work->counts.empty() ? 0 : work->offsets.back() + work->counts.back());
       work->counts.push_back(static_cast<int>(count));
     }
-    check_code(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, buffer.mutable_data_ptr(), work->counts.data(),
-                               work->offsets.data(), mpi::transport_type(buffer.scalar_type()), comm_.get(),
-                               work->new_request()),
-               "MPI_Iallgatherv");
+    work->check_start(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, buffer.mutable_data_ptr(),
+                                      work->counts.data(), work->offsets.data(),
+                                      mpi::transport_type(buffer.scalar_type()), comm_.get(), work->new_request()),
+                      "MPI_Iallgatherv");
     return Pending(std::move(work));
   }
 
@@ -275,7 +288,8 @@ class MpiCommunicator : public Communicator {
   Pending start_reduction(const at::Tensor& input, at::Tensor& output, ReduceOp op, Members members) const {
     auto work = std::make_unique<mpi::Work>(members.waiter, input, output);
     for_reduction(input, output, op, [&](const void* from, void* to, int count, MPI_Datatype type, MPI_Op operation) {
-      check_code(MPI_Iallreduce(from, to, count, type, operation, members.comm, work->new_request()), "MPI_Iallreduce");
+      work->check_start(MPI_Iallreduce(from, to, count, type, operation, members.comm, work->new_request()),
+                        "MPI_Iallreduce");
     });
     return Pending(std::move(work));
   }
@@ -285,52 +299,47 @@ class MpiCommunicator : public Communicator {
                at::Tensor tail) const {
     const bool has_tail = tail.defined() && tail.numel() > 0;
     Pending tail_sum = has_tail ? start_reduction(tail, tail, ReduceOp::sum, all()) : Pending();
+    if (is_small(input) && input.numel() <= options_.max_count) {
+      mpi::Work work(waiter_, input, output);
+      work.counts.assign(counts.begin(), counts.end());
+      work.check_start(MPI_Ireduce_scatter(input.const_data_ptr(), output.mutable_data_ptr(), work.counts.data(),
+                                           mpi::reduction_type(input.scalar_type()),
+                                           mpi::operation(input.scalar_type(), op), comm_.get(), work.new_request()),
+                       "MPI_Ireduce_scatter");
+      work.wait();
+    } else if (input.is_cpu()) {
+      reductions_->reduce_scatter(input, output, counts, op);
+    } else {
+      scatter_on_device(input, output, counts, op);
+    }
+    tail_sum.wait();
+  }
+
+  /// By reductions to one rank after the other, which can be waited for with an end.
+  void scatter_on_device(const at::Tensor& input, const at::Tensor& output, const std::vector<std::int64_t>& counts,
+                         ReduceOp op) const {
     const MPI_Datatype type = mpi::reduction_type(input.scalar_type());
     const MPI_Op operation = mpi::operation(input.scalar_type(), op);
-    const bool fits = input.numel() <= options_.max_count;
-    std::vector<int> lengths;
-    if (fits) {
-      lengths.assign(counts.begin(), counts.end());
+    mpi::Work work(waiter_, input, output);
+    std::int64_t first = 0;
+    for (int root = 0; root < size_; ++root) {
+      const std::int64_t numel = counts[static_cast<std::size_t>(root)];
+      in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
+        work.check_start(MPI_Ireduce(element(input, first + begin), root == rank_ ? element(output, begin) : nullptr,
+                                     count, type, operation, root, comm_.get(), work.new_request()),
+                         "MPI_Ireduce");
+      });
+      first += numel;
     }
-    if (!fits || input.nbytes() <= small_reduction_bytes) {
-      mpi::Work work(waiter_, input, output);
-      work.counts = lengths;
-      if (fits) {
-        check_code(MPI_Ireduce_scatter(input.const_data_ptr(), output.mutable_data_ptr(), work.counts.data(), type,
-                                       operation, comm_.get(), work.new_request()),
-                   "MPI_Ireduce_scatter");
-      }
-      std::int64_t first = 0;
-      for (int root = 0; root < size_ && !fits; ++root) {
-        const std::int64_t numel = counts[static_cast<std::size_t>(root)];
-        in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
-          check_code(MPI_Ireduce(element(input, first + begin), root == rank_ ? element(output, begin) : nullptr, count,
-                                 type, operation, root, comm_.get(), work.new_request()),
-                     "MPI_Ireduce");
-        });
-        first += numel;
-      }
-      work.wait();
-      tail_sum.wait();
-      return;
-    }
-    // All must have come before what cannot be waited for with an end: the tail's sum tells it.
-    if (has_tail) {
-      tail_sum.wait();
-    } else {
-      waiter_->meet();
-    }
-    check_code(MPI_Reduce_scatter(input.const_data_ptr(), output.mutable_data_ptr(), lengths.data(), type, operation,
-                                  comm_.get()),
-               "MPI_Reduce_scatter");
+    work.wait();
   }
 
   void add_broadcast(mpi::Work& work, const at::Tensor& tensor, std::int64_t offset, std::int64_t numel,
                      int root) const {
     in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
-      check_code(MPI_Ibcast(element(tensor, offset + begin), count, mpi::transport_type(tensor.scalar_type()), root,
-                            comm_.get(), work.new_request()),
-                 "MPI_Ibcast");
+      work.check_start(MPI_Ibcast(element(tensor, offset + begin), count, mpi::transport_type(tensor.scalar_type()),
+                                  root, comm_.get(), work.new_request()),
+                       "MPI_Ibcast");
     });
   }
 
@@ -380,6 +389,8 @@ class MpiCommunicator : public Communicator {
   std::function<std::string()> doing_ = [this] { return doing(); };
   std::shared_ptr<mpi::Waiter> waiter_;
   std::shared_ptr<mpi::Waiter> leader_waiter_;
+  std::unique_ptr<mpi::PairwiseReductions> reductions_;
+  std::unique_ptr<mpi::PairwiseReductions> leader_reductions_;
   /// Null where host memory goes through MPI.
   std::unique_ptr<NodeTransfers> transfers_;
   int rank_ = 0;

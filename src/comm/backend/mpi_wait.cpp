@@ -73,6 +73,38 @@ std::uint64_t Waiter::next() {
   return ++started_;
 }
 
+void Waiter::check_start(int code, const char* function, std::uint64_t number) {
+  try {
+    check_code(code, function);
+  } catch (const CommunicationError& error) {
+    failed_ = number;
+    answers_[static_cast<std::size_t>(rank_)] = has_failed_in(number);
+    send_to_all(has_failed_in(number));
+    const auto failed_too = [&](std::int64_t answer) { return answer == has_failed_in(number); };
+    const auto waits = [](std::int64_t answer) { return answer > no_answer; };
+    const auto end = Clock::now() + time_to_answer;
+    while (!std::ranges::all_of(answers_, failed_too)) {
+      if (std::ranges::any_of(answers_, waits) || Clock::now() >= end) {
+        over_ = error.what();
+        break;
+      }
+      receive_answers();
+      sched_yield();
+    }
+    throw;
+  }
+}
+
+bool Waiter::is_out_of_step(std::int64_t answer) const {
+  return answer < has_left && (failed_ == 0 || answer != has_failed_in(failed_));
+}
+
+bool Waiter::misses_somebody(std::uint64_t number) const {
+  return std::ranges::any_of(answers_, [&](std::int64_t answer) {
+    return answer == has_left || (is_out_of_step(answer) && answer >= has_failed_in(number));
+  });
+}
+
 bool Waiter::test(std::span<MPI_Request> requests) {
   int done = 0;
   check_code(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE),
@@ -99,7 +131,7 @@ void Waiter::wait(std::span<MPI_Request> requests, std::uint64_t number) {
     if (now >= next_question) {
       next_question = now + time_between_questions;
       const auto waited = std::chrono::duration_cast<milliseconds>(now - start);
-      if (waited > timeout_ || receive_answers()) {
+      if (receive_answers() || misses_somebody(number) || waited > timeout_) {
         call_the_roll(requests, number, waited);
         return;
       }
@@ -153,7 +185,7 @@ bool Waiter::finish(std::span<MPI_Request> requests) noexcept {
 void Waiter::meet() {
   const std::uint64_t number = next();
   MPI_Request request = MPI_REQUEST_NULL;
-  check_code(MPI_Ibarrier(comm_.get(), &request), "MPI_Ibarrier");
+  check_start(MPI_Ibarrier(comm_.get(), &request), "MPI_Ibarrier", number);
   ++unfinished_;
   wait({&request, 1}, number);
   --unfinished_;
@@ -189,11 +221,11 @@ void Waiter::send_to_all(std::int64_t answer) {
 
 void Waiter::tell_that_this_rank_leaves() { send_to_all(has_left); }
 
-std::pair<std::string, int> Waiter::ranks_below(std::int64_t least) const {
+std::pair<std::string, int> Waiter::ranks_whose(const std::function<bool(std::int64_t)>& is_meant) const {
   std::string names;
   int count = 0;
   for (int r = 0; r < size_; ++r) {
-    if (answers_[static_cast<std::size_t>(r)] < least) {
+    if (is_meant(answers_[static_cast<std::size_t>(r)])) {
       names += (count++ == 0 ? "" : ", ") + name_(r);
     }
   }
@@ -212,10 +244,14 @@ void Waiter::call_the_roll(std::span<MPI_Request> requests, std::uint64_t number
     }
     sched_yield();
   }
-  const auto [gone, gone_count] = ranks_below(no_answer);
-  const auto [missing, count] = ranks_below(static_cast<std::int64_t>(number));
+  const auto [gone, gone_count] = ranks_whose([](std::int64_t answer) { return answer == has_left; });
+  const auto [failed, failed_count] = ranks_whose([this](std::int64_t answer) { return is_out_of_step(answer); });
+  const auto [missing, count] =
+      ranks_whose([&](std::int64_t answer) { return answer < static_cast<std::int64_t>(number); });
   if (gone_count > 0) {
     over_ = c10::str(gone, gone_count == 1 ? " has" : " have", " left while others waited in ", doing_());
+  } else if (failed_count > 0) {
+    over_ = c10::str("MPI has failed on ", failed, " while others waited in ", doing_());
   } else if (count > 0) {
     over_ = c10::str(name_(rank_), " has waited for ", static_cast<double>(waited.count()) / 1e3, " s in ", doing_(),
                      " for ", missing, ", which ", count == 1 ? "has" : "have", " not come");
