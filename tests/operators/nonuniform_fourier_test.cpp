@@ -244,6 +244,22 @@ TEST_F(NonuniformFourierTest, StacksEqualTheirOperators) {
   }
 }
 
+TEST_F(NonuniformFourierTest, WeightsThatAreNumbersGoThroughTheConvolution) {
+  const at::Tensor x = drawn({2, 1, 10, 9}, 30, at::kComplexDouble);
+  for (const auto& operators : stacks()) {
+    const StackedLinearPhysics stack(operators);
+    for (const std::vector<double>& numbers : {std::vector<double>{0.5, 2.0, 0.0}, {1.0, 1.0, 1.0}, {1.0, -2.0, 3.0}}) {
+      TensorList weights;
+      at::Tensor expected = at::zeros_like(x);
+      for (std::size_t i = 0; i < operators.size(); ++i) {
+        weights.push_back(at::scalar_tensor(numbers[i], at::kDouble));
+        expected += numbers[i] * operators[i]->A_adjoint_A(x);
+      }
+      EXPECT_LT(relative(stack.A_adjoint_W_A(x, weights), expected), 1e-10);
+    }
+  }
+}
+
 TEST_F(NonuniformFourierTest, FindsTheSolutionOfMinimumNorm) {
   const at::Tensor k = frequencies({20, 2}, 1);
   const NonuniformFourier op(k, {8, 8});
