@@ -73,15 +73,18 @@ def write_npy(path: Path, array: TensorLike) -> None:
     _adjoin.write_npy(os.fspath(path), array)
 
 
-def read_cfl(path: Path) -> torch.Tensor:
+def read_cfl(path: Path, indices: Sequence[int] | None = None, axis: int = 3) -> torch.Tensor:
     """The array of BART's files ``path``.cfl and .hdr, complex64, axes in BART's order, those of size 1 at the end left
     out.
 
     :param path: the files' name without .cfl or .hdr.
+    :param indices: reads these entries of an axis alone, in this order, such as a rank's own coils.
+    :param axis: which axis, by default that of the coils.
     :return: a tensor on the CPU.
     :raises adjoin.Error: naming the file, where it cannot be read or is no such file.
+    :raises adjoin.InvalidArgument: for indices that the axis does not have.
     """
-    return _adjoin.read_cfl(os.fspath(path))
+    return _adjoin.read_cfl(os.fspath(path), axis, None if indices is None else list(indices))
 
 
 def write_cfl(path: Path, array: TensorLike) -> None:
@@ -101,7 +104,8 @@ def write_nifti(
     voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
     affine: Sequence[Sequence[float]] | None = None,
 ) -> None:
-    """Writes an image (D, H, W) or (H, W) as NIfTI-1, .nii, floating point, complex, uint8, int16 or int32.
+    """Writes an image (D, H, W) or (H, W) as NIfTI-1, .nii, or .nii.gz for a compressed one,
+    floating point, complex, uint8, int16 or int32.
 
     ``voxel_size`` in millimetres along (D, H, W). ``affine``, three rows of four, leads from the indices (x, y, z) of a
     pixel, x that of the last axis, to its place in the scanner; by default along the axes, with the middle at 0.

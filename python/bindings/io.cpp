@@ -177,7 +177,12 @@ void bind_io(py::module_& m) {
       },
       py::arg("path"), py::arg("image"), py::arg("voxel_size") = std::array<double, 3>{1.0, 1.0, 1.0},
       py::arg("affine") = py::none(), Unlocked());
-  m.def("read_cfl", [](const std::string& path) { return read_cfl(path); }, py::arg("path"), Unlocked());
+  m.def(
+      "read_cfl",
+      [](const std::string& path, std::int64_t axis, const std::optional<std::vector<std::int64_t>>& indices) {
+        return indices ? read_cfl(path, CflPart{.axis = axis, .indices = *indices}) : read_cfl(path);
+      },
+      py::arg("path"), py::arg("axis") = 3, py::arg("indices") = py::none(), Unlocked());
   m.def(
       "write_cfl", [](const std::string& path, const TensorLike& array) { write_cfl(path, array); }, py::arg("path"),
       py::arg("array"), Unlocked());

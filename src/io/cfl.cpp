@@ -1,6 +1,7 @@
 #include "adjoin/io/cfl.hpp"
 
 #include <ATen/ATen.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <charconv>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::int64_t longest_header = 1 << 20;
 constexpr std::size_t axes_of_bart = 16;
+constexpr std::int64_t item_bytes = 8;
 
 std::filesystem::path with_extension(std::filesystem::path path, const char* extension) {
   if (path.extension() == ".cfl" || path.extension() == ".hdr") {
@@ -76,23 +78,66 @@ std::vector<std::int64_t> reversed_axes(std::size_t count) {
   return axes;
 }
 
+/// What a header says of its data.
+struct CflFile {
+  std::filesystem::path data;
+  std::vector<std::int64_t> sizes;  // in BART's order
+};
+
+/// Throws InvalidArgument unless the data are as long as the header says.
+CflFile open_cfl(const std::filesystem::path& path) {
+  const std::filesystem::path header = with_extension(path, ".hdr");
+  CflFile file{.data = with_extension(path, ".cfl"), .sizes = sizes_of(text_of(header), header)};
+  const auto bytes = claimed_bytes(file.sizes, at::kComplexFloat);
+  const std::int64_t size = file_size("read_cfl", file.data);
+  check(bytes.has_value() && *bytes == size, "read_cfl: ", file.data, " must hold ", at::IntArrayRef(file.sizes),
+        " complex numbers of 8 bytes, as its header says, got ", size, " bytes");
+  return file;
+}
+
 }  // namespace
 
-at::Tensor read_cfl(const std::filesystem::path& path) {
-  const std::filesystem::path header = with_extension(path, ".hdr");
-  const std::filesystem::path data = with_extension(path, ".cfl");
-  std::vector<std::int64_t> sizes = sizes_of(text_of(header), header);
-  const auto bytes = claimed_bytes(sizes, at::kComplexFloat);
-  const std::int64_t size = file_size("read_cfl", data);
-  check(bytes.has_value() && *bytes == size, "read_cfl: ", data, " must hold ", at::IntArrayRef(sizes),
-        " complex numbers of 8 bytes, as its header says, got ", size, " bytes");
-  // The first axis changes fastest.
-  std::ranges::reverse(sizes);
-  at::Tensor array = at::empty(sizes, at::kComplexFloat);
-  std::ifstream file(data, std::ios::binary);
-  file.read(static_cast<char*>(array.mutable_data_ptr()), size);
-  check(file.gcount() == size, "read_cfl: cannot read ", data);
-  return array.permute(reversed_axes(sizes.size())).contiguous();
+std::vector<std::int64_t> cfl_sizes(const std::filesystem::path& path) { return open_cfl(path).sizes; }
+
+at::Tensor read_cfl(const std::filesystem::path& path, const std::optional<CflPart>& part) {
+  CflFile file = open_cfl(path);
+  const std::int64_t axis = part ? part->axis : 0;
+  check(axis >= 0 && axis < static_cast<std::int64_t>(most_axes), "read_cfl: axis must be from 0 to ", most_axes - 1,
+        ", got ", axis);
+  const auto place = static_cast<std::size_t>(axis);
+  file.sizes.resize(std::max(file.sizes.size(), place + 1), 1);
+  // The first axis changes fastest: an entry of the axis is a run of numbers for each entry of the axes behind it.
+  const at::IntArrayRef sizes = file.sizes;
+  const std::int64_t run = c10::multiply_integers(sizes.slice(0, place)) * item_bytes;
+  const std::int64_t outer = c10::multiply_integers(sizes.slice(place + 1));
+  const std::int64_t count = sizes[place];
+  std::vector<std::int64_t> reversed(sizes.rbegin(), sizes.rend());
+  if (part) {
+    reversed[reversed.size() - 1 - place] = static_cast<std::int64_t>(part->indices.size());
+    for (const std::int64_t index : part->indices) {
+      check(index >= 0 && index < count, "read_cfl: ", file.data, ": indices of axis ", axis, " must be from 0 to ",
+            count - 1, ", got ", index);
+    }
+  }
+  at::Tensor array = at::empty(reversed, at::kComplexFloat);
+  std::ifstream stream(file.data, std::ios::binary);
+  auto* to = static_cast<char*>(array.mutable_data_ptr());
+  const auto read_at = [&](std::int64_t offset, std::int64_t bytes) {
+    stream.seekg(offset);
+    stream.read(to, bytes);
+    check(stream.gcount() == bytes, "read_cfl: cannot read ", file.data);
+    to += bytes;
+  };
+  if (part) {
+    for (std::int64_t k = 0; k < outer; ++k) {
+      for (const std::int64_t index : part->indices) {
+        read_at((k * count + index) * run, run);
+      }
+    }
+  } else {
+    read_at(0, static_cast<std::int64_t>(array.nbytes()));
+  }
+  return array.permute(reversed_axes(reversed.size())).contiguous();
 }
 
 void write_cfl(const std::filesystem::path& path, const at::Tensor& array) {

@@ -1,6 +1,7 @@
 #include "adjoin/io/nifti.hpp"
 
 #include <ATen/ATen.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,7 @@
 #include <fstream>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
@@ -40,11 +42,35 @@ class NiftiHeader {
   void put(std::size_t offset, T value) {
     std::memcpy(bytes_.data() + offset, &value, sizeof(T));
   }
-  const std::array<char, nifti_data_offset>& bytes() const { return bytes_; }
+  std::string_view bytes() const { return {bytes_.data(), bytes_.size()}; }
 
  private:
   std::array<char, nifti_data_offset> bytes_ = {};
 };
+
+bool write_plain(const std::filesystem::path& path, std::string_view header, std::string_view data) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(header.data(), static_cast<std::streamsize>(header.size()));
+  file.write(data.data(), static_cast<std::streamsize>(data.size()));
+  file.close();
+  return static_cast<bool>(file);
+}
+
+bool write_compressed(const std::filesystem::path& path, std::string_view header, std::string_view data) {
+  const gzFile file = gzopen(path.c_str(), "wb");
+  if (file == nullptr) {
+    return false;
+  }
+  constexpr std::size_t most = std::size_t{1} << 30;  // gzwrite counts in unsigned numbers of 32 bits
+  bool written = true;
+  for (std::string_view part : {header, data}) {
+    for (; written && !part.empty(); part.remove_prefix(std::min(most, part.size()))) {
+      const std::size_t bytes = std::min(most, part.size());
+      written = gzwrite(file, part.data(), static_cast<unsigned>(bytes)) == static_cast<int>(bytes);
+    }
+  }
+  return gzclose(file) == Z_OK && written;
+}
 
 }  // namespace
 
@@ -96,11 +122,10 @@ void write_nifti(const std::filesystem::path& path, const at::Tensor& image, con
   }
   header.put(344, std::array<char, 4>{'n', '+', '1', '\0'});
   const at::Tensor plain = volume.detach().resolve_conj().resolve_neg().to(at::kCPU).contiguous();
-  std::ofstream file(path, std::ios::binary);
-  file.write(header.bytes().data(), nifti_data_offset);
-  file.write(static_cast<const char*>(plain.const_data_ptr()), static_cast<std::streamsize>(plain.nbytes()));
-  file.close();
-  if (!file) {
+  const std::string_view data(static_cast<const char*>(plain.const_data_ptr()), plain.nbytes());
+  const bool written = path.extension() == ".gz" ? write_compressed(path, header.bytes(), data)
+                                                 : write_plain(path, header.bytes(), data);
+  if (!written) {
     throw Error(c10::str("write_nifti: cannot write ", path));
   }
 }

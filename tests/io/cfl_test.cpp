@@ -45,6 +45,25 @@ TEST(Cfl, IsLaidOutAsBartHasIt) {
   EXPECT_EQ(bytes("again.cfl"), bytes("k.cfl"));
 }
 
+TEST(Cfl, APartIsTheEntriesOfAnAxis) {
+  const TemporaryFolder folder;
+  const at::Tensor array = at::randn({3, 2, 4, 5, 2}, at::kComplexFloat);
+  write_cfl(folder / "a", array);
+  EXPECT_EQ(cfl_sizes(folder / "a"), array.sizes().vec());
+  for (std::int64_t axis = 0; axis < array.dim(); ++axis) {
+    for (const std::vector<std::int64_t>& indices : {std::vector<std::int64_t>{1, 0, 1}, {}, {0}}) {
+      const at::Tensor part = read_cfl(folder / "a", CflPart{.axis = axis, .indices = indices});
+      EXPECT_TRUE(at::equal(part, array.index_select(axis, at::tensor(indices, at::kLong)))) << axis;
+    }
+  }
+  // An axis that the file leaves out has one entry.
+  EXPECT_TRUE(at::equal(read_cfl(folder / "a", CflPart{.axis = 6, .indices = {0}}), array.view({3, 2, 4, 5, 2, 1, 1})));
+  for (const CflPart& part : {CflPart{.axis = 3, .indices = {5}}, CflPart{.axis = 3, .indices = {-1}},
+                              CflPart{.axis = 6, .indices = {1}}, CflPart{.axis = -1}, CflPart{.axis = 64}}) {
+    EXPECT_THROW(read_cfl(folder / "a", part), InvalidArgument);
+  }
+}
+
 TEST(Cfl, RefusesWhatIsMissingOrDoesNotFit) {
   const TemporaryFolder folder;
   EXPECT_THROW(read_cfl(folder / "none"), InvalidArgument);

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from adjoin import io
+from adjoin.errors import InvalidArgument
 
 
 def test_arrays_pictures_and_weights_come_back(tmp_path):
@@ -14,6 +15,9 @@ def test_arrays_pictures_and_weights_come_back(tmp_path):
     assert numpy.array_equal(numpy.load(tmp_path / "a.npy"), array.numpy())
     io.write_cfl(tmp_path / "a", array)
     assert torch.equal(io.read_cfl(tmp_path / "a.cfl"), array.to(torch.complex64))
+    assert torch.equal(io.read_cfl(tmp_path / "a", [1, 0], axis=0), array[[1, 0]].to(torch.complex64))
+    with pytest.raises(InvalidArgument, match="indices of axis 3"):
+        io.read_cfl(tmp_path / "a", [7])
     picture = torch.rand(1, 3, 8, 8).mul(255).round() / 255
     io.write_png(tmp_path / "a.png", picture)
     assert torch.allclose(io.read_png(tmp_path / "a.png"), picture, atol=1e-6)

@@ -1,5 +1,7 @@
 """NIfTI files, as nibabel reads them."""
 
+import gzip
+
 import nibabel
 import numpy
 import pytest
@@ -19,6 +21,16 @@ def test_a_volume_has_its_values_axes_and_places(tmp_path, dtype):
     assert file.header.get_zooms() == (0.5, 2.0, 3.0)
     middle = file.affine @ [1.5, 1.0, 0.5, 1.0]
     assert numpy.allclose(middle, [0, 0, 0, 1]) and numpy.allclose(numpy.diag(file.affine), [0.5, 2.0, 3.0, 1.0])
+
+
+def test_a_compressed_volume_is_the_same(tmp_path):
+    volume = torch.arange(24 * 10_000, dtype=torch.float32).reshape(20, 30, 400)
+    write_nifti(tmp_path / "a.nii", volume)
+    write_nifti(tmp_path / "a.nii.gz", volume)
+    assert gzip.decompress((tmp_path / "a.nii.gz").read_bytes()) == (tmp_path / "a.nii").read_bytes()
+    assert numpy.array_equal(nibabel.load(tmp_path / "a.nii.gz").get_fdata(), volume.permute(2, 1, 0).numpy())
+    with pytest.raises(Exception, match="cannot write"):
+        write_nifti(tmp_path / "no" / "a.nii.gz", volume)
 
 
 def test_a_slice_is_a_volume_of_one(tmp_path):

@@ -17,9 +17,9 @@ struct NiftiOptions {
   std::optional<std::array<std::array<double, 4>, 3>> affine = {};
 };
 
-/// Writes an image (D, H, W) or (H, W) as .nii: floating point or complex of single or double precision, uint8, int16
-/// or int32. https://nifti.nimh.nih.gov/nifti-1. Throws InvalidArgument for another tensor or a voxel size that is not
-/// positive, and Error when the file cannot be written.
+/// Writes an image (D, H, W) or (H, W) as .nii, or compressed where the name ends in .nii.gz: floating point or complex
+/// of single or double precision, uint8, int16 or int32. https://nifti.nimh.nih.gov/nifti-1. Throws InvalidArgument for
+/// another tensor or a voxel size that is not positive, and Error when the file cannot be written.
 void write_nifti(const std::filesystem::path& path, const at::Tensor& image, const NiftiOptions& options = {});
 
 }  // namespace adjoin
