@@ -28,22 +28,33 @@ int main(int argc, char** argv) {
       "shots,\n"
       "coils), the trajectory (3, samples, shots) in cycles a field of view. Coils are made white by the noise that "
       "the\n"
-      "file has. Under mpirun, ranks share the coils, and of ISMRMRD files each reads its own.\n\n"
+      "file has. Under mpirun, ranks share the coils, and each reads its own.\n\n"
       "  adjoin recon scan.h5 -o image.nii\n"
       "  mpirun -n 4 adjoin recon scan.h5 --coils 8 --method tv -o image.nii --report report.html\n"
       "  adjoin recon kspace --trajectory t --maps maps -o image");
   recon->add_option("kspace", options.kspace, "k-space")->required();
-  recon->add_option("-o,--out", options.out, "Where to write: .cfl, .npy (complex), .nii or .png (magnitude)")
+  recon->add_option("-o,--out", options.out, "Where to write: .cfl, .npy (complex), .nii, .nii.gz or .png (magnitude)")
       ->required();
   recon->add_option("-t,--trajectory", options.trajectory, "Where the samples lie; on the grid if left out");
   recon->add_option("-m,--maps", options.maps, "Coil maps: espirit, from the data, or a file")->capture_default_str();
   recon
-      ->add_option("--method", options.method,
-                   "sense: least squares; tv: total variation; l1-wavelet: sparse in wavelets (db4)")
+      ->add_option("--sets", options.sets,
+                   "Sets of maps that ESPIRiT finds; 2 where the field of view folds (soft SENSE)")
       ->capture_default_str();
+  recon
+      ->add_option(
+          "--method", options.method,
+          "sense: least squares; tv: total variation; l1-wavelet: sparse in wavelets (db4); pnp: plug-and-play "
+          "with a learned denoiser")
+      ->capture_default_str();
+  recon->add_option("--denoiser", options.denoiser, "Weights of a denoiser of grey images for pnp (.safetensors)");
   recon->add_option("--lambda", options.lambda,
-                    "Weight of the prior, where the image's largest value is about 1 (1e-3 for sense, 2e-3 else)");
-  recon->add_option("--iterations", options.iterations, "Iterations (30 for sense, 100 else)");
+                    "Weight of the prior, where the image's largest value is about 1 (1e-3 for sense, 2e-3 for tv and "
+                    "l1-wavelet); of pnp the noise that the denoiser takes away (0.03)");
+  recon->add_option("--iterations", options.iterations,
+                    "Iterations (30 for sense, 100 for tv and l1-wavelet, 15 for pnp)");
+  recon->add_option("--checkpoint", options.checkpoint,
+                    "A file that is written on the way; a run that finds it goes on from there");
   recon->add_option("--size", options.size, "Pixels of the image, readout first (as far as the trajectory reaches)");
   recon->add_option("--calibration", options.calibration, "Samples of ESPIRiT's region along each axis")
       ->capture_default_str();

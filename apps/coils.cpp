@@ -87,13 +87,15 @@ at::Tensor centre_of_kspace(DistributedContext& context, const ReconOptions& opt
   return whole;
 }
 
-/// ESPIRiT's maps from k-space of all coils; of a single coil without calibration, 1.
+/// ESPIRiT's maps (coils, sets, image) from k-space of all coils; of a single coil without calibration, 1.
 at::Tensor own_maps(const ReconOptions& options, const at::Tensor& centre, const Scan& scan) {
   if (centre.defined()) {
-    return espirit_maps(centre, {.calibration = options.calibration})[0];
+    return espirit_maps(centre, {.calibration = options.calibration, .sets = options.sets})
+        .transpose(0, 1)
+        .contiguous();
   }
   Sizes sizes = scan.image_size;
-  sizes.insert(sizes.begin(), 1);
+  sizes.insert(sizes.begin(), {1, 1});
   return at::ones(sizes, at::kComplexFloat);
 }
 
@@ -104,14 +106,17 @@ at::Tensor prepare_coils(DistributedContext& context, const ReconOptions& option
   const bool from_file = options.maps != "espirit";
   check(options.coils >= 0 && options.coils <= scan.coils, "recon: --coils must be at most the ", scan.coils, " of ",
         options.kspace, ", got ", options.coils);
+  check(options.sets >= 1 && (from_file ? options.sets == 1 : options.sets <= scan.coils),
+        "recon: --sets must be from 1 to the number of coils, ", scan.coils,
+        ", and goes with maps that are found; a file has its own, got ", options.sets);
   const bool compresses = options.coils > 0 && options.coils < scan.coils;
   at::Tensor maps;
   at::Tensor centre;
   if (from_file) {
-    maps = read_bart_coils(options.maps);
-    check(maps.size(0) == scan.coils && maps.sizes().slice(1) == at::IntArrayRef(scan.image_size),
+    maps = read_bart_maps(options.maps);
+    check(maps.size(0) == scan.coils && maps.sizes().slice(2) == at::IntArrayRef(scan.image_size),
           "recon: ", options.maps, " must hold maps of ", scan.coils, " coils for images of ",
-          at::IntArrayRef(scan.image_size), ", got ", maps.sizes());
+          at::IntArrayRef(scan.image_size), ", got sets of ", maps.select(1, 0).sizes());
   }
   if (compresses || (!from_file && scan.coils > 1)) {
     centre = centre_of_kspace(context, options, density, scan);

@@ -8,7 +8,7 @@
 
 namespace adjoin {
 
-/// Coil maps (coils, image), the same on every rank: those of the options' file, or ESPIRiT's. `density` are the
+/// Coil maps (coils, sets, image), the same on every rank: those of the options' file, or ESPIRiT's. `density` are the
 /// weights of the samples of a trajectory. Where the file has noise, or the options ask for fewer coils, the scan's
 /// coils become virtual ones. Collective.
 at::Tensor prepare_coils(DistributedContext& context, const ReconOptions& options, const at::Tensor& density,

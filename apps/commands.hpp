@@ -19,18 +19,27 @@ struct ReconOptions {
   /// in cycles a field of view (1, samples, shots, coils).
   std::string kspace;
   std::string trajectory;
-  /// "espirit", or a file (readout, phase 1, phase 2, coils).
+  /// "espirit", or a file (readout, phase 1, phase 2, coils), with a fifth axis where there are several sets.
   std::string maps = "espirit";
-  /// .cfl, .npy (complex, axes reversed), .nii or .png (magnitude; of a volume the middle slice).
+  /// Sets of maps that are found; 2 where the field of view folds.
+  std::int64_t sets = 1;
+  /// .cfl, .npy (complex, axes reversed), .nii, .nii.gz or .png (magnitude; of a volume the middle slice).
   std::string out;
   /// Millimetres between pixels, readout first, for .nii; empty: those of the file, or 1.
   std::vector<double> voxel_size = {};
-  /// sense: ‖A x − y‖² + λ ‖x‖² by conjugate gradients; tv, l1-wavelet: ½ ‖A x − y‖² + λ g(x) by FISTA.
+  /// sense: ‖A x − y‖² + λ ‖x‖² by conjugate gradients; tv, l1-wavelet: ½ ‖A x − y‖² + λ g(x) by FISTA; pnp:
+  /// plug-and-play ADMM, with a denoiser on the real and imaginary parts.
   std::string method = "sense";
-  /// In units in which the image's largest value is about 1; by default 1e-3 for sense, 2e-3 else.
+  /// Of pnp: a file of load_denoiser, of grey images.
+  std::string denoiser = {};
+  /// In units in which the image's largest value is about 1; by default 1e-3 for sense, 2e-3 for tv and l1-wavelet. Of
+  /// pnp the standard deviation of what the denoiser takes for noise, by default 0.03.
   std::optional<double> lambda = {};
-  /// By default 30 for sense, 100 else.
+  /// By default 30 for sense, 100 for tv and l1-wavelet, 15 for pnp.
   std::optional<int> iterations = {};
+  /// A file that is written after each slice, and after every ten iterations of methods other than sense, and removed
+  /// at the end. A run that finds it, with options that differ in nothing but the iterations, goes on from there.
+  std::string checkpoint = {};
   /// Of the image, readout first, with a trajectory; by default what its samples reach to.
   std::vector<std::int64_t> size = {};
   /// Samples of the calibration region along each axis.

@@ -16,19 +16,22 @@ namespace adjoin {
 
 namespace {
 
-/// The array with BART's axes from coils to the first one, (coils, z, y, x). Throws InvalidArgument where it has more.
-at::Tensor four_axes(const std::string& file, at::Tensor array) {
-  check(array.dim() <= 4, "recon: ", file,
-        " must have at most four axes, readout, phase 1, phase 2 and coils (slices, frames and sets of maps are not "
-        "taken), got ",
-        array.sizes());
-  while (array.dim() < 4) {
+constexpr std::int64_t coil_axis = 3;  // of BART's files
+
+/// The array with so many of BART's axes, the first one last.
+at::Tensor with_axes(at::Tensor array, std::int64_t count) {
+  while (array.dim() < count) {
     array = array.unsqueeze(-1);
   }
-  return array.permute({3, 2, 1, 0});
+  std::vector<std::int64_t> order;
+  for (std::int64_t axis = count; axis-- > 0;) {
+    order.push_back(axis);
+  }
+  return array.permute(order);
 }
 
-at::Tensor image_axes(const at::Tensor& array) { return array.size(1) == 1 ? array.squeeze(1) : array; }
+/// Those of slices lose the axis of their one plane.
+at::Tensor image_axes(const at::Tensor& array) { return array.size(-3) == 1 ? array.squeeze(-3) : array; }
 
 /// The trajectory in cycles a pixel of images of `size`, which is filled in where it is empty: the smallest even size
 /// that the samples reach to the border of, as BART has it.
@@ -49,20 +52,21 @@ at::Tensor bart_trajectory(const std::string& file, Sizes& size) {
   return used / at::tensor(size, at::kFloat);
 }
 
-at::Tensor coils_of(const at::Tensor& kspace, const Sizes& numbers) {
-  return kspace.index_select(0, at::tensor(numbers, at::kLong)).contiguous();
-}
-
 Scan read_bart(const ReconOptions& options, const DistributedContext& context) {
   Scan scan;
-  at::Tensor kspace = four_axes(options.kspace, read_cfl(options.kspace));
-  scan.coils = kspace.size(0);
+  const Sizes sizes = cfl_sizes(options.kspace);
+  check(sizes.size() <= 4, "recon: ", options.kspace,
+        " must have at most four axes, readout, phase 1, phase 2 and coils (slices and frames are not taken), got ",
+        at::IntArrayRef(sizes));
+  scan.coils = sizes.size() == 4 ? sizes[coil_axis] : 1;
   scan.own = context.local_indices(scan.coils);
+  at::Tensor kspace = with_axes(read_cfl(options.kspace, CflPart{.axis = coil_axis, .indices = scan.own}), 4);
   if (options.trajectory.empty()) {
     check(options.size.empty(), "recon: --size goes with --trajectory; on the grid the image has the size of k-space");
     kspace = image_axes(kspace);
     // What no coil measured is exactly zero.
-    scan.weights = (kspace.abs().sum(0) > 0).to(at::kFloat);
+    scan.weights = (kspace != 0).any(0).to(at::kFloat).contiguous();
+    context.communicator().all_reduce(scan.weights, ReduceOp::max);
     scan.image_size = kspace.sizes().slice(1).vec();
   } else {
     check(kspace.size(3) == 1, "recon: ", options.kspace, " must be (1, samples, shots, coils) with a trajectory, got ",
@@ -74,7 +78,7 @@ Scan read_bart(const ReconOptions& options, const DistributedContext& context) {
           scan.trajectory.sizes().slice(0, 2), " shots and samples, ", options.kspace, " has ",
           kspace.sizes().slice(1));
   }
-  scan.kspace = coils_of(kspace, scan.own);
+  scan.kspace = kspace.contiguous();
   scan.shown_size = scan.image_size;
   return scan;
 }
@@ -160,7 +164,12 @@ Scan read_mrd(const ReconOptions& options, const DistributedContext& context, co
 
 }  // namespace
 
-at::Tensor read_bart_coils(const std::string& file) { return image_axes(four_axes(file, read_cfl(file))).contiguous(); }
+at::Tensor read_bart_maps(const std::string& file) {
+  const at::Tensor array = read_cfl(file);
+  check(array.dim() <= 5, "recon: ", file,
+        " must have at most five axes, readout, phase 1, phase 2, coils and sets of maps, got ", array.sizes());
+  return image_axes(with_axes(array, 5)).transpose(0, 1).contiguous();
+}
 
 ScanSource::ScanSource(const ReconOptions& options) : options_(options) {
   const std::string extension = std::filesystem::path(options.kspace).extension().string();

@@ -48,8 +48,8 @@ class ScanSource {
   std::unique_ptr<MrdFile> mrd_;  // null for BART's files
 };
 
-/// The array of BART's files (coils, image) from its four axes readout, phase 1, phase 2, coils; slices lose the axis
-/// of their one plane.
-at::Tensor read_bart_coils(const std::string& file);
+/// Maps of BART's files (coils, sets, image) from their axes readout, phase 1, phase 2, coils, sets; those of slices
+/// lose the axis of their one plane.
+at::Tensor read_bart_maps(const std::string& file);
 
 }  // namespace adjoin

@@ -1,6 +1,7 @@
 """`adjoin recon` on files as BART and ISMRMRD's libraries write them, on one rank and several: recon.py PROGRAM MPIRUN
 [--whole]. A sample of the broken files is tried, or --whole."""
 
+import gzip
 import json
 import math
 import pathlib
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 import nibabel
 import torch
@@ -17,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "python"))
 import mrd_files
 from mrd_test import BROKEN
 
-from adjoin.io import read_cfl, read_npy, write_cfl
+from adjoin.io import read_cfl, read_npy, write_cfl, write_safetensors
 from adjoin.physics import MultiCoilMRI, NonCartesianMRI, has_finufft
 
 PROGRAM, MPIRUN = sys.argv[1:3]
@@ -106,11 +108,13 @@ def check_that_ranks_read_their_own(folder):
     coils, size = 16, 192
     kspace = torch.randn(coils, size, size, dtype=torch.complex64)
     mrd_files.write(folder / "many.h5", mrd_files.header((1, size, size)), mrd_files.grid_lines(kspace.numpy()))
+    write_cfl(folder / "many", kspace.permute(2, 1, 0)[:, :, None])
     samples = 8 * kspace.numel()
     before = max(bytes_read("info", ranks=2))
-    for ranks in (1, 2, 3):
-        for count in bytes_read("recon", folder / "many.h5", "-o", folder / "b", "--iterations", "1", ranks=ranks):
-            assert abs((count - before) / samples - 1 / ranks) < 0.15, (count, before, samples, ranks)
+    for name in ("many.h5", "many"):
+        for ranks in (1, 2, 3):
+            for count in bytes_read("recon", folder / name, "-o", folder / "b", "--iterations", "1", ranks=ranks):
+                assert abs((count - before) / samples - 1 / ranks) < 0.15, (name, count, before, samples, ranks)
 
 
 def check_mrd(image, maps, folder):
@@ -163,6 +167,79 @@ def check_mrd(image, maps, folder):
                 assert "broken.h5" in done.stderr
 
 
+def interrupted(*arguments, checkpoint):
+    """Ends runs as soon as they have written their checkpoint, until one has not ended by itself."""
+    while not checkpoint.exists():
+        process = subprocess.Popen([PROGRAM, "recon", *arguments, "--checkpoint", checkpoint], stdout=subprocess.DEVNULL)
+        while process.poll() is None and not checkpoint.exists():
+            time.sleep(1e-4)
+        process.kill()
+        process.wait()
+
+
+def check_checkpoints(folder):
+    checkpoint = folder / "checkpoint"
+    for name, options in (("grid", ["--method", "tv", "--iterations", "300"]), ("slices.h5", [])):
+        assert run(folder / name, "-o", folder / "whole", *options).returncode == 0
+        whole = read_cfl(folder / "whole")
+        arguments = [folder / name, "-o", folder / "image", *options, "--checkpoint", checkpoint]
+        for ranks in (1, 2):
+            interrupted(folder / name, "-o", folder / "image", *options, checkpoint=checkpoint)
+            differs = run(*arguments, "--lambda", "0.5", ranks=ranks)
+            assert differs.returncode != 0 and "is of a run with" in differs.stderr, differs.stderr
+            # A run that cannot write its image has found it all the same.
+            done = run(*[folder / "no" / "image" if one == folder / "image" else one for one in arguments], ranks=ranks)
+            assert done.returncode != 0 and "cannot write" in done.stderr and checkpoint.exists(), done.stderr
+            done = run(*arguments, "--json", folder / "r.json", ranks=3 - ranks)
+            assert done.returncode == 0, done.stderr
+            assert json.loads((folder / "r.json").read_text())["resumed"] and not checkpoint.exists()
+            assert (read_cfl(folder / "image") - whole).norm() < 2e-3 * whole.norm(), (name, ranks)
+    write_safetensors(checkpoint, {"weights": torch.ones(3)})
+    for ranks in (1, 2):
+        done = run(folder / "grid", "-o", folder / "image", "--checkpoint", checkpoint, ranks=ranks)
+        assert done.returncode != 0 and "is no checkpoint" in done.stderr, done.stderr
+
+
+def check_plug_and_play(image, folder):
+    # It takes nothing away, so that the image is that of least squares.
+    kernels = {"in_conv": (4, 1), "conv_list.0": (4, 4), "out_conv": (1, 4)}
+    weights = {f"{name}.weight": torch.zeros(*channels, 3, 3) for name, channels in kernels.items()}
+    write_safetensors(folder / "d.safetensors", weights, {"architecture": "DnCNN"})
+    for ranks in (1, 2):
+        options = ["--method", "pnp", "--denoiser", folder / "d.safetensors", "--iterations", "3", "--maps", folder / "maps"]
+        done = run(folder / "grid", "-o", folder / "image", *options, ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        assert error(read_cfl(folder / "image").t(), image) < 0.05
+
+
+def check_sets_of_maps(image, maps, trajectory, folder):
+    """Two images, each seen by maps of its own."""
+    both = torch.stack([image, image.rot90(1)])
+    sets = torch.stack([maps, maps.roll(1, 0) * torch.polar(torch.ones(COILS), torch.arange(COILS) * 1.3)[:, None, None]])
+    write_cfl(folder / "two", sets.permute(3, 2, 1, 0)[:, :, None])
+    seen = (both[:, None] * sets).sum(0)
+    write_cfl(folder / "folded", centred(torch.fft.fftn, seen, (-2, -1)).permute(2, 1, 0)[:, :, None])
+    one = torch.ones(1, 1, SIZE, SIZE, dtype=torch.complex64)
+    spokes = NonCartesianMRI(trajectory, one, units="cycles_per_fov").A(seen[:, None])[:, 0]
+    write_cfl(folder / "folded_spokes", spokes.permute(2, 1, 0)[None])
+    for name, options, bound in (("folded", [], 0.02), ("folded_spokes", ["--trajectory", folder / "t"], 0.2)):
+        first = None
+        for ranks in (1, 2):
+            done = run(folder / name, "-o", folder / "image", "--maps", folder / "two", *options, "--iterations", "100", ranks=ranks)
+            assert done.returncode == 0, done.stderr
+            found = read_cfl(folder / "image")
+            assert found.shape == (SIZE, SIZE, 1, 1, 2)
+            found = found[:, :, 0, 0].permute(2, 1, 0)
+            assert error(found, both * (sets.abs().sum(1) > 0)) < bound, (name, ranks, error(found, both))
+            first = found if first is None else first
+            assert (found - first).norm() < 1e-3 * first.norm()
+    assert run(folder / "folded", "-o", folder / "a.png", "--maps", folder / "two").returncode == 0
+    done = run(folder / "grid", "-o", folder / "image", "--sets", "2", ranks=2)
+    assert done.returncode == 0, done.stderr
+    found = read_cfl(folder / "image")[:, :, 0, 0].permute(2, 1, 0)
+    assert error(found[0], image) < 0.05 and found[1].norm() < 0.1 * found[0].norm()
+
+
 def main():
     image, maps = scan()
     folder = pathlib.Path(tempfile.mkdtemp())
@@ -208,7 +285,13 @@ def main():
     assert struct.unpack_from("<3h", header, 42) == (SIZE, SIZE, 1) and struct.unpack_from("<3f", header, 80) == (1, 2, 3)
     assert run(folder / "grid", "-o", folder / "a.png").returncode == 0 and (folder / "a.png").exists()
 
+    assert run(folder / "grid", "-o", folder / "a.nii.gz", "--voxel-size", "1", "2", "3").returncode == 0
+    assert gzip.decompress((folder / "a.nii.gz").read_bytes()) == (folder / "a.nii").read_bytes()
+
     check_mrd(image, maps, folder)
+    check_checkpoints(folder)
+    check_plug_and_play(image, folder)
+    check_sets_of_maps(image, maps, rows_first, folder)
 
     write_cfl(folder / "zeros", torch.zeros(SIZE, SIZE, 1, 2))
     write_cfl(folder / "frames", torch.zeros(8, 8, 1, 2, 1, 3))
@@ -218,6 +301,11 @@ def main():
         ([folder / "zeros"], "zero"),
         ([folder / "frames"], "at most four axes"),
         ([folder / "grid", "--method", "magic"], "--method must be"),
+        ([folder / "grid", "--method", "pnp"], "--method pnp and --denoiser go together"),
+        ([folder / "grid", "--method", "pnp", "--denoiser", folder / "none"], "none"),
+        ([folder / "grid", "--sets", "7"], "--sets must be from 1 to the number of coils, 6"),
+        ([folder / "grid", "--sets", "2", "--maps", folder / "maps"], "a file has its own"),
+        ([folder / "grid", "--maps", folder / "frames"], "at most five axes"),
         ([folder / "grid", "--lambda", "-1"], "--lambda must be positive"),
         ([folder / "grid", "--voxel-size", "1", "0", "1"], "--voxel-size must be"),
         ([folder / "grid", "--iterations", "0"], "--iterations must be positive"),
