@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "adjoin/physics/fused.hpp"
+
 namespace adjoin {
 
 bool JointNormal::ForCall::is_current() const {
@@ -25,13 +27,17 @@ void JointNormal::ForCall::make() {
   };
   const at::Tensor mine = exchange_.deferring(own_form, [] { return at::Tensor(); });
   const auto least = static_cast<Have>(exchange_.agree_min(have));
-  at::Tensor sum;
-  if (least == a_form) {
-    ReducePlan once;
-    sum = exchange_.reduce(once, [&](const at::Tensor& /*out*/) { return mine; });
-  }
   joint_.made_ = true;
-  joint_.form_ = sum;
+  joint_.exists_ = least == a_form;
+  joint_.form_.reset();
+  if (joint_.exists_) {
+    // Through the small window of all large sums: the form takes no memory beside what stays.
+    at::Tensor sum = mine.contiguous();
+    exchange_.communicator().all_reduce(sum);
+    if (images_of_part(x_.sizes(), exchange_.communicator().rank(), exchange_.communicator().size()).images > 0) {
+      joint_.form_ = sum;
+    }
+  }
   joint_.possible_ = least != no_forms;
   joint_.version_ = version;
   joint_.has_params_ = !params_.empty();

@@ -7,6 +7,7 @@
 
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/operator_failure.hpp"
+#include "adjoin/physics/fused.hpp"
 #include "core/duals.hpp"
 #include "distributed/like_input.hpp"
 
@@ -219,10 +220,13 @@ at::Tensor DistributedStackedLinearPhysics::normal(Exchange::Memory memory, cons
 
 at::Tensor DistributedStackedLinearPhysics::normal_of_whole(const at::Tensor& x, const at::Tensor& out,
                                                             const Params& params, double weight) const {
-  if (!joint_normal_.form().defined()) {
+  if (!joint_normal_.exists()) {
     return normal_part(x, out, params, weight);
   }
   check_tensor("A_adjoint_A: x", x);
+  if (!joint_normal_.form().defined()) {
+    return fit_or_empty(out, x.sizes(), x.options());  // no image of it is this rank's
+  }
   return weighted(local_.apply_normal_form(joint_normal_.form(), x, rank(), context_.size(), out), out, weight);
 }
 

@@ -73,7 +73,7 @@ std::shared_ptr<const ImageSpace> DistributedStackedLinearPhysics::kept_space(Im
 std::shared_ptr<const ImageSpace> DistributedStackedLinearPhysics::image_space(at::IntArrayRef sizes,
                                                                                std::optional<std::int64_t> axis) const {
   const int ranks = context_.size();
-  const bool by_images = !axis && joint_normal_.form().defined() && sizes.size() >= 2 && sizes[0] * sizes[1] >= ranks;
+  const bool by_images = !axis && joint_normal_.exists() && sizes.size() >= 2 && sizes[0] * sizes[1] >= ranks;
   return kept_space(by_images ? cut_at_images(sizes, rank(), ranks) : evenly_cut(sizes, axis, rank(), ranks));
 }
 

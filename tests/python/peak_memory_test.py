@@ -84,3 +84,56 @@ with adjoin.DistributedContext(device_mode="cpu") as ctx:
 """
     before, after = (int(number) for number in run(body, 1)[0].split()[1:])
     assert before > 10_000 and after < 1000
+
+
+# The most that conjugate gradients on slabs take on all ranks together, in images of 16 MiB. What ranks share is counted
+# once; freed memory goes back, so that it is not counted.
+SLABS = """
+import ctypes
+from adjoin.physics import Blur, Diagonal
+
+N = 160
+KINDS = {
+    "weights": lambda i: Diagonal(1.0 + i),
+    "blurs": lambda i: Blur(torch.rand(1, 1, 5, 5, 5), padding="circular", method="fft"),
+}
+
+class Peak(threading.Thread):
+    def __init__(self):
+        super().__init__()
+        self.over, self.before, self.most = threading.Event(), self.now(), 0
+    def now(self):
+        with open("/proc/self/smaps_rollup") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
+    def run(self):
+        while not self.over.wait(0.001):
+            self.most = max(self.most, self.now() - self.before)
+
+with adjoin.DistributedContext(device_mode="cpu") as ctx, torch.no_grad():
+    ctypes.CDLL(None).mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD
+    stack = adjoin.DistributedStackedLinearPhysics(ctx, 8, lambda i, device, shared: KINDS[KIND](i))
+    solve = lambda y: stack.A_dagger_sharded(y, max_iter=4, tol=0.0, axis=2)
+    small = torch.rand(1, 1, 32, 32, 32)
+    solve([small for _ in stack.local_indexes])
+    y = [torch.rand(1, 1, N, N, N) for _ in stack.local_indexes]
+    peak = Peak()
+    ctx.barrier()
+    peak.start()
+    time.sleep(0.05)
+    solve(y)
+    ctx.barrier()
+    peak.over.set()
+    peak.join()
+    images = torch.tensor([peak.most / (4 * N**3)], dtype=torch.float64)
+    ctx.all_reduce(images)
+    say("images", images.item())
+"""
+
+
+@pytest.mark.parametrize("kind, bound", [("weights", 1.25), ("blurs", 1.25 + 2.2)])
+def test_a_further_rank_adds_its_partial_sum_to_a_solve_on_slabs(kind, bound):
+    """And what its operators take themselves: blurs two padded spectra for their adjoint. The first rank beside another also
+    brings the image that all read, and both their sums."""
+    peaks = [float(run(f"KIND = {kind!r}\n{SLABS}", ranks)[0].split()[1]) for ranks in (1, 2, 4)]
+    assert peaks[2] - peaks[1] < 2 * bound, peaks
+    assert peaks[1] - peaks[0] < 1.0 + 2 * bound, peaks

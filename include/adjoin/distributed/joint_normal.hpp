@@ -15,7 +15,9 @@ namespace adjoin {
 /// the whole stack. The ranks then need not each work on the whole image: each computes its part of the result.
 class JointNormal {
  public:
-  /// The sum of the forms; undefined where there is none.
+  /// Whether there is such a sum. The same on all ranks.
+  bool exists() const { return exists_; }
+  /// The sum of the forms; undefined on a rank that has no images to apply it to.
   const at::Tensor& form() const { return form_; }
 
   /// What the ranks must agree on for one call: whether all of them have a form for x, and the sum. An image that an
@@ -28,7 +30,7 @@ class JointNormal {
     bool made() const override { return joint_.made_; }
     bool is_current() const override;
     void make() override;
-    bool by_images() const override { return joint_.form_.defined(); }
+    bool by_images() const override { return joint_.exists_; }
 
    private:
     JointNormal& joint_;
@@ -40,6 +42,7 @@ class JointNormal {
 
  private:
   bool made_ = false;
+  bool exists_ = false;
   at::Tensor form_;
   // What it was agreed for, on this rank.
   /// There are images that all ranks may have a form for; else nobody asks to agree anew.

@@ -36,7 +36,8 @@ class FusedStack {
   /// adjoint.
   virtual at::Tensor A_adjoint_W_residual(const at::Tensor& x, const TensorList& y, const TensorList& weights,
                                           const at::Tensor& out) const;
-  /// What determines Σ A_iᵀ A_i on images like x and adds up over stacks, such as Σ |H_i|² of circular blurs.
+  /// What determines Σ A_iᵀ A_i on images like x and adds up over stacks, such as Σ |H_i|² of circular blurs;
+  /// in memory of the caller's own.
   virtual at::Tensor normal_form(const at::Tensor& /*x*/) const { return {}; }
   /// The images of part `part` of `parts` (images_of_part) of what the normal operator that `form`, a sum of normal
   /// forms, determines makes of x; the other images of the result are arbitrary. `out` as above.

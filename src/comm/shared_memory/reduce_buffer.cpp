@@ -48,36 +48,38 @@ void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
   }
 }
 
-bool NodeReduceBuffer::shares_results() {
-  if (input_.nbytes() <= private_bytes || across_nodes_ || transfers_.group().size() < 2) {
-    return false;
-  }
-  if (!shared_results_[0].defined()) {
-    // A result in the segment of one rank, the next in that of another.
-    const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes(), 2);
-    for (int r = 0; window && r < 2; ++r) {
-      shared_results_[static_cast<std::size_t>(r)] = tensor_in(window, r, input_.numel(), input_.scalar_type());
+at::Tensor NodeReduceBuffer::next_shared_result() {
+  at::Tensor& result = shared_results_[1 - last_shared_];
+  const bool shares = input_.nbytes() > private_bytes && !across_nodes_ && transfers_.group().size() > 1;
+  if (shares && !result.defined()) {
+    if (const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes(), 1)) {
+      result = tensor_in(window, 0, input_.numel(), input_.scalar_type());
     }
   }
-  return shared_results_[0].defined();
+  return result;
 }
 
 // Results lie in two places in turn: a rank that writes to a result's memory again has passed the first step of that
 // reduction, which every rank makes when it no longer reads the result before the last. A collective that fails leaves
 // the turn as it was, on all ranks.
 const at::Tensor& NodeReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
-  if (!shares_results()) {
+  const at::Tensor result = next_shared_result();
+  if (!result.defined()) {
     return ReduceBuffer::all_reduce_shared_impl(op);
   }
-  const at::Tensor& result = next_shared_result();
   const auto numel = static_cast<std::size_t>(input_.numel());
   if (contributions_.empty()) {
     transfers_.all_reduce_shared(input_.scalar_type(), op, input_.const_data_ptr(), result.mutable_data_ptr(), numel);
   } else {
     transfers_.all_reduce_shared(input_.scalar_type(), op, contributions_, result.mutable_data_ptr(), numel);
   }
+  return taken();
+}
+
+const at::Tensor& NodeReduceBuffer::taken() {
   last_shared_ = 1 - last_shared_;
-  return result;
+  is_scattered_ = false;
+  return shared_results_[last_shared_];
 }
 
 void NodeReduceBuffer::all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) {
@@ -90,21 +92,20 @@ void NodeReduceBuffer::all_gather_impl(at::Tensor& output, const std::vector<std
 }
 
 const at::Tensor& NodeReduceBuffer::all_gather_shared_impl(const std::vector<std::int64_t>& counts) {
-  if (!shares_results()) {
+  const at::Tensor result = next_shared_result();
+  if (!result.defined()) {
     return ReduceBuffer::all_gather_shared_impl(counts);
   }
-  const at::Tensor& result = next_shared_result();
   const Part part = own_part(counts);
   transfers_.share(static_cast<const std::byte*>(input_.const_data_ptr()) + part.begin * item(),
                    static_cast<std::byte*>(result.mutable_data_ptr()) + part.begin * item(),
                    static_cast<std::size_t>(part.count * item()));
   reduce_tail(counts);
-  last_shared_ = 1 - last_shared_;
-  return result;
+  return taken();
 }
 
-// Whoever is here has called the gather before this one, and reads no result older than that: nobody need be waited for
-// ahead of the writing.
+// Where the next reduction's result goes: a gathered image is read until that at most. So the images of a solver lie in
+// one place, one after the other. After a scatter nobody reads the last of them, and nobody need be waited for.
 const at::Tensor& NodeReduceBuffer::all_gather_part_impl(const at::Tensor& part,
                                                          const std::vector<std::int64_t>& counts) {
   if (across_nodes_) {
@@ -112,7 +113,8 @@ const at::Tensor& NodeReduceBuffer::all_gather_part_impl(const at::Tensor& part,
   }
   const Part own = own_part(counts);
   const auto* const from = static_cast<const std::byte*>(part.const_data_ptr());
-  if (!shares_results()) {
+  const at::Tensor result = next_shared_result();
+  if (!result.defined()) {
     if (!gathered_.defined()) {
       gathered_ = at::empty_like(input_);
     }
@@ -124,13 +126,14 @@ const at::Tensor& NodeReduceBuffer::all_gather_part_impl(const at::Tensor& part,
     reduce_tail(counts);
     return gathered_;
   }
-  const at::Tensor& result = next_shared_result();
+  if (!std::exchange(is_scattered_, false)) {
+    transfers_.group().synchronize();
+  }
   if (own.count > 0) {
     transfers_.write(from, static_cast<std::byte*>(result.mutable_data_ptr()) + own.begin * item(), part.nbytes());
   }
   reduce_tail(counts);
-  last_shared_ = 1 - last_shared_;
-  return result;
+  return shared_results_[1 - last_shared_];
 }
 
 void NodeReduceBuffer::reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) {
@@ -138,6 +141,7 @@ void NodeReduceBuffer::reduce_scatter_impl(at::Tensor& part, const std::vector<s
     ReduceBuffer::reduce_scatter_impl(part, counts);
     return;
   }
+  is_scattered_ = true;
   if (contributions_.empty()) {
     transfers_.reduce_scatter(input_.scalar_type(), ReduceOp::sum, input_.const_data_ptr(), part.mutable_data_ptr(),
                               counts);

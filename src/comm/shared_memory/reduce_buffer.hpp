@@ -38,11 +38,11 @@ class NodeReduceBuffer : public ReduceBuffer {
   void reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) override;
 
  private:
-  /// Whether results are large enough to share, and there is memory for two in turn; the same on every rank.
-  bool shares_results();
   std::int64_t item() const { return static_cast<std::int64_t>(input_.element_size()); }
-  /// Where the next shared result goes, until it is there.
-  const at::Tensor& next_shared_result() const { return shared_results_[1 - last_shared_]; }
+  /// Where the next shared result goes; undefined on every rank where results are small, or there is no memory.
+  at::Tensor next_shared_result();
+  /// That result, once it is there.
+  const at::Tensor& taken();
   /// Adds up what lies behind the parts, over the ranks; a step in any case.
   void reduce_tail(const std::vector<std::int64_t>& counts);
 
@@ -53,6 +53,8 @@ class NodeReduceBuffer : public ReduceBuffer {
   std::vector<std::byte*> contributions_;
   std::array<at::Tensor, 2> shared_results_;
   std::size_t last_shared_ = 0;
+  /// Whether the latest collective was a scatter, in which all ranks have met.
+  bool is_scattered_ = false;
   /// Of gathers whose result is too small to share.
   at::Tensor gathered_;
 };

@@ -177,6 +177,9 @@ Exchange::Reduced Exchange::reduced(ReducePlan& plan, Partial partial, const Cut
         failure = failures_.of([&] { to->fill(mine); });
       }
       const bool ready = !failure && !stale && !changed;
+      if (ready && planned && mine.defined() && mine.scalar_type() == plan.dtype) {
+        mine = to->place();  // what was computed before there was a place takes no memory beside it
+      }
       const Verdict verdict = to->collect({.confer = !ready, .sample = sample}, communicator_->size());
       if (!verdict.confer) [[likely]] {
         if (verdict.unlike) [[unlikely]] {

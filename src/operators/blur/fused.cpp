@@ -68,7 +68,7 @@ at::Tensor FusedBlurs::normal_form(const at::Tensor& x) const {
     return {};
   }
   // One filter for all images, so that the sums of all stacks have one shape.
-  const at::Tensor& power = plans->power();
+  at::Tensor power = plans->new_power();
   return power.defined() && power.size(0) == 1 && power.size(1) == 1 ? power : at::Tensor();
 }
 

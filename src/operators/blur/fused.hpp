@@ -62,6 +62,11 @@ class FusedBlurs final : public FusedOf<Blur> {
     const at::Tensor& power() const {
       return power_.get([&] { return lasting([&] { return sum_powers(std::vector<double>(size(), 1.0)); }); });
     }
+    /// The same in memory of the caller's own: for sums over stacks, of which nobody needs the terms again.
+    at::Tensor new_power() const {
+      return lasting(
+          [&] { return power_.is_ready() ? power().clone() : sum_powers(std::vector<double>(size(), 1.0)); });
+    }
     /// Σ w_i |H_i|² / N.
     std::shared_ptr<const at::Tensor> power(const std::vector<double>& weights) const {
       return weighted_powers_.get(0, weights, [&] { return std::make_shared<const at::Tensor>(sum_powers(weights)); });
