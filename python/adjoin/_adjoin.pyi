@@ -2,6 +2,7 @@
 adjoin's C++ library, as the package adjoin uses it.
 """
 from __future__ import annotations
+import adjoin.distributed.sharded_image
 import collections.abc
 import numpy
 import os
@@ -980,11 +981,17 @@ class DistributedDataFidelity:
         ...
     def fn(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray]) -> torch.Tensor:
         ...
+    def fn_of_sharded(self, arg0: adjoin.distributed.sharded_image.ShardedImage, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray]) -> torch.Tensor:
+        ...
     def grad(self, arg0: torch.Tensor | numpy.ndarray, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray]) -> torch.Tensor:
+        ...
+    def grad_of_sharded(self, arg0: adjoin.distributed.sharded_image.ShardedImage, arg1: collections.abc.Sequence[torch.Tensor | numpy.ndarray]) -> adjoin.distributed.sharded_image.ShardedImage:
         ...
     def lipschitz(self, x0: torch.Tensor | numpy.ndarray) -> float:
         ...
     def prox(self, x: torch.Tensor | numpy.ndarray, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gamma: float, max_iter: int = 100, tol: float = 1e-06) -> torch.Tensor:
+        ...
+    def prox_of_sharded(self, x: adjoin.distributed.sharded_image.ShardedImage, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], gamma: float, max_iter: int = 100, tol: float = 1e-06) -> adjoin.distributed.sharded_image.ShardedImage:
         ...
 class Prior:
     """
@@ -1003,6 +1010,15 @@ class Prior:
         ...
     def __repr__(self) -> str:
         ...
+    @typing.overload
+    def fn(self, x: adjoin.distributed.sharded_image.ShardedImage) -> torch.Tensor:
+        """
+        The value at a sharded image, the same on every rank.
+        
+        :param x: a sharded image.
+        :return: g(x), a number.
+        """
+    @typing.overload
     def fn(self, x: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         """
         The value.
@@ -1010,6 +1026,15 @@ class Prior:
         :param x: an image.
         :return: g(x), a number.
         """
+    @typing.overload
+    def grad(self, x: adjoin.distributed.sharded_image.ShardedImage) -> adjoin.distributed.sharded_image.ShardedImage:
+        """
+        The gradient at a sharded image.
+        
+        :param x: a sharded image.
+        :return: ∇g(x), cut as x is.
+        """
+    @typing.overload
     def grad(self, x: torch.Tensor | numpy.ndarray) -> torch.Tensor:
         """
         The gradient.
@@ -1017,6 +1042,17 @@ class Prior:
         :param x: an image.
         :return: ∇g(x), of the shape of x.
         """
+    @typing.overload
+    def prox(self, x: adjoin.distributed.sharded_image.ShardedImage, gamma: float) -> adjoin.distributed.sharded_image.ShardedImage:
+        """
+        The proximal operator of a sharded image. Priors that act on numbers (L1, boxes, Tikhonov) send nothing, total
+        variation the planes at the cuts; for others the image is gathered.
+        
+        :param x: a sharded image.
+        :param gamma: γ > 0.
+        :return: argmin_v γ g(v) + 1/2 ‖v − x‖², cut as x is.
+        """
+    @typing.overload
     def prox(self, x: torch.Tensor | numpy.ndarray, gamma: float) -> torch.Tensor:
         """
         The proximal operator.
@@ -1178,7 +1214,7 @@ class OptimResult:
     @property
     def x(self) -> torch.Tensor:
         """
-        The image, of the dtype of x0.
+        The image, of the dtype of x0; from a sharded x0 this rank's slab of it: x0.with_local(result.x).
         """
 class DnCNN:
     """
@@ -1517,6 +1553,10 @@ def adjoint_wavelet_transform(coefficients: torch.Tensor | numpy.ndarray, wavele
     :return: an image.
     :raises adjoin.InvalidArgument: for sizes that do not belong to the coefficients.
     """
+@typing.overload
+def admm(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, gamma: float, **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def admm(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gamma: float, **kwargs: typing.Any) -> OptimResult:
     ...
 def bicgstab(H: typing.Any, b: torch.Tensor | numpy.ndarray, max_iter: int = 100, tol: float = 1e-06, items: int = 1, x0: torch.Tensor | numpy.ndarray | None = None, preconditioner: typing.Any = None) -> SolverResult:
@@ -1627,6 +1667,10 @@ def espirit_maps(kspace: torch.Tensor | numpy.ndarray, calibration: int = 24, ke
     """
 def finalize_mpi() -> None:
     ...
+@typing.overload
+def fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def gaussian_kernel(sigma: typing.Annotated[collections.abc.Sequence[float], "FixedSize(2)"], angle: float = 0.0, size: collections.abc.Sequence[int] = [], dtype: torch.dtype = ...) -> torch.Tensor:
@@ -1660,6 +1704,10 @@ def gaussian_noise(sigma: float, seed: int | None = None) -> GaussianNoise:
     :return: a model for set_noise_model, a callable of measurements.
     :raises adjoin.InvalidArgument: for what is below zero or not finite.
     """
+@typing.overload
+def gradient_descent(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def gradient_descent(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def has_finufft() -> bool:
@@ -1668,6 +1716,10 @@ def has_finufft() -> bool:
     
     :return: True or False.
     """
+@typing.overload
+def hqs(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, gammas: collections.abc.Sequence[float], **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def hqs(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, gammas: collections.abc.Sequence[float], **kwargs: typing.Any) -> OptimResult:
     ...
 def inverse_wavelet_transform(coefficients: torch.Tensor | numpy.ndarray, wavelet: str = 'haar', levels: int = 3, dims: int = 2, sizes: collections.abc.Sequence[int] | None = None) -> torch.Tensor:
@@ -1755,6 +1807,10 @@ def mix_coils(matrix: torch.Tensor | numpy.ndarray, data: torch.Tensor | numpy.n
     :return: (M, …), the matrix times the coils.
     :raises adjoin.InvalidArgument: where the numbers of coils differ.
     """
+@typing.overload
+def monotone_fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def monotone_fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def motion_kernel(length: float, angle: float = 0.0, dtype: torch.dtype = ...) -> torch.Tensor:
@@ -1786,6 +1842,10 @@ def off_resonance_mri(trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch
     :return: a LinearPhysics, whose measurements are those of NonCartesianMRI.
     :raises adjoin.InvalidArgument: naming the argument, where shapes do not fit.
     """
+@typing.overload
+def ordered_subsets(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def ordered_subsets(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, count: int, decay: float, **kwargs: typing.Any) -> OptimResult:
     ...
 def poisson_noise(gain: float, seed: int | None = None, clip: bool = True) -> PoissonNoise:
@@ -1806,10 +1866,18 @@ def prewhitening_matrix(noise: torch.Tensor | numpy.ndarray) -> torch.Tensor:
     :return: a matrix (N, N).
     :raises adjoin.InvalidArgument: for fewer samples than coils.
     """
+@typing.overload
+def primal_dual(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def primal_dual(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def process_group_communicator(group: torch.distributed.distributed_c10d.ProcessGroup, shared_memory: str = 'automatic', timeout: float | None = None, new_group: typing.Any = None) -> Communicator:
     ...
+@typing.overload
+def proximal_gradient(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, **kwargs: typing.Any) -> OptimResult:
+    ...
+@typing.overload
 def proximal_gradient(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: torch.Tensor | numpy.ndarray, **kwargs: typing.Any) -> OptimResult:
     ...
 def psnr(a: torch.Tensor | numpy.ndarray, b: torch.Tensor | numpy.ndarray, peak: float = 1.0) -> float:

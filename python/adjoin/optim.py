@@ -5,6 +5,10 @@ The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distribut
 ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``.
 They return an :class:`OptimResult`, whose image has the dtype of ``x0``.
 
+From an ``x0`` that is a :class:`adjoin.ShardedImage` they work on slabs: vector work and memory fall with the ranks, and the
+result's ``x`` is this rank's slab, ``x0.with_local(result.x)`` the image. ``truth`` is then sharded, too, and a monitor sees
+slabs. The problems of a batch stay apart where ``x0`` is cut along another axis than 0.
+
 Algorithms are not recorded by autograd. An ``x0``, a ``y`` or operators that require gradients or carry a tangent raise
 :class:`adjoin.InvalidArgument`, but under ``torch.no_grad()``; parameters of fidelities and denoisers count as constants.
 """
@@ -41,6 +45,7 @@ from adjoin._adjoin import (
     wavelet_transform,
 )
 from adjoin.arguments import refuse_gradients
+from adjoin.distributed.sharded_image import ShardedImage
 from adjoin.operators import parameters_of
 
 __all__ = [
@@ -83,14 +88,17 @@ def _run(
     physics: Any,
     y: Sequence[torch.Tensor],
     prior: Prior,
-    x0: torch.Tensor,
+    x0: torch.Tensor | ShardedImage,
     data_fidelity: Fidelities | None,
     *arguments: Any,
     **options: Any,
 ) -> OptimResult:
     with physics.ctx._telling():
         name = algorithm.__name__
-        refuse_gradients(name, x0=x0, y=y, physics=[*physics._shared_parameters, *parameters_of(physics.local_physics)])
+        start = x0.local if isinstance(x0, ShardedImage) else x0
+        refuse_gradients(
+            name, x0=start, y=y, physics=[*physics._shared_parameters, *parameters_of(physics.local_physics)]
+        )
         fidelities = list(data_fidelity) if isinstance(data_fidelity, Sequence) else [data_fidelity or L2()]
         fidelity = _adjoin.DistributedDataFidelity(physics._stack, fidelities, physics._default_reduction)
     with physics.ctx._telling():
@@ -98,14 +106,20 @@ def _run(
 
 
 def gradient_descent(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor | ShardedImage,
+    *,
+    data_fidelity: Fidelities | None = None,
+    **options: Any,
 ) -> OptimResult:
     """x ← x − τ (∇f(x) + λ ∇g(x)).
 
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
         ``truth``, ``peak``, ``monitor`` and ``verbose``.
@@ -116,14 +130,20 @@ def gradient_descent(
 
 
 def proximal_gradient(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor | ShardedImage,
+    *,
+    data_fidelity: Fidelities | None = None,
+    **options: Any,
 ) -> OptimResult:
     """x ← prox_{τ λ g}(x − τ ∇f(x)); with a :class:`PnP` prior it is plug-and-play.
 
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
         ``truth``, ``peak``, ``monitor`` and ``verbose``.
@@ -134,14 +154,20 @@ def proximal_gradient(
 
 
 def fista(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor | ShardedImage,
+    *,
+    data_fidelity: Fidelities | None = None,
+    **options: Any,
 ) -> OptimResult:
     """Proximal gradient steps from an extrapolated point (Beck and Teboulle 2009).
 
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
         ``truth``, ``peak``, ``monitor`` and ``verbose``.
@@ -152,14 +178,20 @@ def fista(
 
 
 def monotone_fista(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor | ShardedImage,
+    *,
+    data_fidelity: Fidelities | None = None,
+    **options: Any,
 ) -> OptimResult:
     """FISTA whose objective never rises.
 
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
         ``truth``, ``peak``, ``monitor`` and ``verbose``.
@@ -170,14 +202,20 @@ def monotone_fista(
 
 
 def primal_dual(
-    physics: Any, y: Any, prior: Prior, x0: torch.Tensor, *, data_fidelity: Fidelities | None = None, **options: Any
+    physics: Any,
+    y: Any,
+    prior: Prior,
+    x0: torch.Tensor | ShardedImage,
+    *,
+    data_fidelity: Fidelities | None = None,
+    **options: Any,
 ) -> OptimResult:
     """The primal-dual algorithm of Chambolle and Pock (2011); the fidelity need not be smooth.
 
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
         ``truth``, ``peak``, ``monitor`` and ``verbose``.
@@ -191,7 +229,7 @@ def hqs(
     physics: Any,
     y: Any,
     prior: Prior,
-    x0: torch.Tensor,
+    x0: torch.Tensor | ShardedImage,
     gammas: Sequence[float],
     *,
     data_fidelity: Fidelities | None = None,
@@ -202,7 +240,7 @@ def hqs(
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param gammas: γ, one an iteration.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
@@ -217,7 +255,7 @@ def admm(
     physics: Any,
     y: Any,
     prior: Prior,
-    x0: torch.Tensor,
+    x0: torch.Tensor | ShardedImage,
     gamma: float,
     *,
     data_fidelity: Fidelities | None = None,
@@ -228,7 +266,7 @@ def admm(
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param gamma: γ > 0, the strength of the splitting.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
@@ -243,7 +281,7 @@ def ordered_subsets(
     physics: Any,
     y: Any,
     prior: Prior,
-    x0: torch.Tensor,
+    x0: torch.Tensor | ShardedImage,
     count: int = 4,
     decay: float = 0.1,
     *,
@@ -256,7 +294,7 @@ def ordered_subsets(
     :param physics: a distributed stack.
     :param y: its measurements, all of them or those of this rank.
     :param prior: the prior g.
-    :param x0: the start, an image.
+    :param x0: the start, an image or a sharded one.
     :param count: how many subsets.
     :param decay: how fast steps shrink from pass to pass.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.

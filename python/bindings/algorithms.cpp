@@ -3,6 +3,7 @@
 #include "adjoin/optim/distributed_data_fidelity.hpp"
 #include "casters.hpp"
 #include "copies.hpp"
+#include "slab_like.hpp"
 
 namespace adjoin::python {
 
@@ -35,7 +36,9 @@ Options to_options(const py::kwargs& kwargs) {
     } else if (name == "objective") {
       options.optim.objective = value.cast<bool>();
     } else if (name == "truth") {
-      options.optim.truth = tensor_of(value.cast<MaybeTensor>());
+      options.optim.truth = py::detail::make_caster<SlabLike>().load(value, false)
+                                ? value.cast<SlabLike>().image.local
+                                : tensor_of(value.cast<MaybeTensor>());
     } else if (name == "peak") {
       options.optim.peak = value.cast<double>();
     } else if (name == "verbose") {
@@ -62,13 +65,65 @@ Options to_options(const py::kwargs& kwargs) {
 
 using Algorithm = OptimResult (*)(const DataTerm&, const Prior&, const at::Tensor&, const OptimOptions&);
 
+// An algorithm's start: an image, or a sharded one.
+DataTerm term_for(const TensorLike& /*x0*/, const Fidelity& fidelity, const TensorList& y,
+                  const DataTermOptions& options) {
+  return data_term(fidelity, y, options);
+}
+DataTerm term_for(const SlabLike& x0, const Fidelity& fidelity, const TensorList& y, const DataTermOptions& options) {
+  return slab_data_term(fidelity, y, x0.image.space, options);
+}
+const at::Tensor& start_of(const TensorLike& x0) { return x0.tensor; }
+const at::Tensor& start_of(const SlabLike& x0) { return x0.image.local; }
+
+template <class Start>
 auto algorithm(Algorithm run) {
-  return [run](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0,
+  return [run](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const Start& x0,
                const py::kwargs& kwargs) {
     const Options options = to_options(kwargs);
     const py::gil_scoped_release release;
-    return run(data_term(fidelity, y, options.data), prior, x0, options.optim);
+    return run(term_for(x0, fidelity, y, options.data), prior, start_of(x0), options.optim);
   };
+}
+
+template <class Start>
+void bind_algorithms_from(py::module_& m) {
+  const auto define = [&](const char* name, Algorithm run) {
+    m.def(name, algorithm<Start>(run), py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"));
+  };
+  define("gradient_descent", &gradient_descent);
+  define("proximal_gradient", &proximal_gradient);
+  define("fista", &fista);
+  define("monotone_fista", &monotone_fista);
+  define("primal_dual", &primal_dual);
+  m.def(
+      "hqs",
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const Start& x0,
+         const std::vector<double>& gammas, const py::kwargs& kwargs) {
+        const Options options = to_options(kwargs);
+        const py::gil_scoped_release release;
+        return hqs(term_for(x0, fidelity, y, options.data), prior, start_of(x0), gammas, options.optim);
+      },
+      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gammas"));
+  m.def(
+      "admm",
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const Start& x0, double gamma,
+         const py::kwargs& kwargs) {
+        const Options options = to_options(kwargs);
+        const py::gil_scoped_release release;
+        return admm(term_for(x0, fidelity, y, options.data), prior, start_of(x0), gamma, options.optim);
+      },
+      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gamma"));
+  m.def(
+      "ordered_subsets",
+      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const Start& x0, std::int64_t count,
+         double decay, const py::kwargs& kwargs) {
+        const Options options = to_options(kwargs);
+        const py::gil_scoped_release release;
+        return ordered_subsets(term_for(x0, fidelity, y, options.data), prior, start_of(x0),
+                               {.count = count, .decay = decay}, options.optim);
+      },
+      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("count"), py::arg("decay"));
 }
 
 }  // namespace
@@ -82,7 +137,8 @@ void bind_algorithms(py::module_& m) {
                     "f(x) + λ g(x) where objective=True asks for it, else NaN.")
       .def_readonly("psnr", &IterationRecord::psnr, "Against truth, in decibels, where that is given, else NaN.");
   py::class_<OptimResult>(m, "OptimResult", "The image that an algorithm found, and how it ended.")
-      .def_readonly("x", &OptimResult::x, "The image, of the dtype of x0.")
+      .def_readonly("x", &OptimResult::x,
+                    "The image, of the dtype of x0; from a sharded x0 this rank's slab of it: x0.with_local(result.x).")
       .def_property_readonly(
           "reason", [](const OptimResult& r) { return std::string(to_string(r.reason)); },
           "Why it ended: \"converged\", \"iteration limit\" or \"stopped by the monitor\".")
@@ -94,42 +150,8 @@ void bind_algorithms(py::module_& m) {
              return c10::str("OptimResult(", to_string(r.reason), " after ", r.iterations, " iterations)");
            })
       .def("_repr_html_", [](const py::object& self) { return notebook("result_html")(self); });
-  const auto define = [&](const char* name, Algorithm run) {
-    m.def(name, algorithm(run), py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"));
-  };
-  define("gradient_descent", &gradient_descent);
-  define("proximal_gradient", &proximal_gradient);
-  define("fista", &fista);
-  define("monotone_fista", &monotone_fista);
-  define("primal_dual", &primal_dual);
-  m.def(
-      "hqs",
-      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0,
-         const std::vector<double>& gammas, const py::kwargs& kwargs) {
-        const Options options = to_options(kwargs);
-        const py::gil_scoped_release release;
-        return hqs(data_term(fidelity, y, options.data), prior, x0, gammas, options.optim);
-      },
-      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gammas"));
-  m.def(
-      "admm",
-      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0, double gamma,
-         const py::kwargs& kwargs) {
-        const Options options = to_options(kwargs);
-        const py::gil_scoped_release release;
-        return admm(data_term(fidelity, y, options.data), prior, x0, gamma, options.optim);
-      },
-      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("gamma"));
-  m.def(
-      "ordered_subsets",
-      [](const Fidelity& fidelity, const TensorList& y, const Prior& prior, const TensorLike& x0, std::int64_t count,
-         double decay, const py::kwargs& kwargs) {
-        const Options options = to_options(kwargs);
-        const py::gil_scoped_release release;
-        return ordered_subsets(data_term(fidelity, y, options.data), prior, x0, {.count = count, .decay = decay},
-                               options.optim);
-      },
-      py::arg("data_fidelity"), py::arg("y"), py::arg("prior"), py::arg("x0"), py::arg("count"), py::arg("decay"));
+  bind_algorithms_from<SlabLike>(m);
+  bind_algorithms_from<TensorLike>(m);
 }
 
 }  // namespace adjoin::python

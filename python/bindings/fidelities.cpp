@@ -3,6 +3,7 @@
 #include "casters.hpp"
 #include "copies.hpp"
 #include "own_optim.hpp"
+#include "slab_like.hpp"
 
 namespace adjoin::python {
 
@@ -127,7 +128,22 @@ lipschitz(), of the gradient.
           py::arg("x"), py::arg("y"), py::arg("gamma"), py::arg("max_iter") = 100, py::arg("tol") = 1e-6, Unlocked())
       .def(
           "lipschitz", [](const Fidelity& f, const TensorLike& x0) { return f.lipschitz(x0); }, py::arg("x0"),
-          Unlocked());
+          Unlocked())
+      .def(
+          "fn_of_sharded", [](const Fidelity& f, const SlabLike& x, const TensorList& y) { return f.fn(x.image, y); },
+          Unlocked())
+      .def(
+          "grad_of_sharded",
+          [](const Fidelity& f, const SlabLike& x, const TensorList& y) {
+            return SlabLike{f.grad(x.image, y), x.like};
+          },
+          Unlocked())
+      .def(
+          "prox_of_sharded",
+          [](const Fidelity& f, const SlabLike& x, const TensorList& y, double gamma, int max_iter, double tol) {
+            return SlabLike{f.prox(x.image, y, gamma, {.max_iter = max_iter, .tol = tol}), x.like};
+          },
+          py::arg("x"), py::arg("y"), py::arg("gamma"), py::arg("max_iter") = 100, py::arg("tol") = 1e-6, Unlocked());
 }
 
 }  // namespace adjoin::python

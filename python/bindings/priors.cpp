@@ -8,6 +8,7 @@
 #include "casters.hpp"
 #include "copies.hpp"
 #include "own_optim.hpp"
+#include "slab_like.hpp"
 
 namespace adjoin::python {
 
@@ -91,6 +92,28 @@ algorithm needs.
 :raises adjoin.InvalidArgument: from every method, for images that the prior is not made for, and where what it needs is
     not defined.)")
       .def(py::init_alias<>())
+      .def(
+          "fn", [](const Prior& g, const SlabLike& x) { return g.fn(x.image); }, py::arg("x"), Unlocked(),
+          R"(The value at a sharded image, the same on every rank.
+
+:param x: a sharded image.
+:return: g(x), a number.)")
+      .def(
+          "grad", [](const Prior& g, const SlabLike& x) { return SlabLike{g.grad(x.image), x.like}; }, py::arg("x"),
+          Unlocked(), R"(The gradient at a sharded image.
+
+:param x: a sharded image.
+:return: ∇g(x), cut as x is.)")
+      .def(
+          "prox",
+          [](const Prior& g, const SlabLike& x, double gamma) { return SlabLike{g.prox(x.image, gamma), x.like}; },
+          py::arg("x"), py::arg("gamma"), Unlocked(),
+          R"(The proximal operator of a sharded image. Priors that act on numbers (L1, boxes, Tikhonov) send nothing, total
+variation the planes at the cuts; for others the image is gathered.
+
+:param x: a sharded image.
+:param gamma: γ > 0.
+:return: argmin_v γ g(v) + 1/2 ‖v − x‖², cut as x is.)")
       .def(
           "fn", [](const Prior& g, const TensorLike& x) { return g.fn(x); }, py::arg("x"), Unlocked(), R"(The value.
 

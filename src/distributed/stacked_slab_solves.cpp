@@ -183,4 +183,20 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const ShardedImage& x0, c
   });
 }
 
+double DistributedStackedLinearPhysics::guess_sqnorm(const ShardedImage& x0, const Params& params) const {
+  CallArguments arguments;
+  arguments.add("x0", described(x0));
+  ShardedImage own;
+  const auto checked = [&] {
+    own = own_slab("guess_sqnorm: x0", x0);
+    return shape_of_image(own.sizes(), own.local.options());
+  };
+  return exchange_->call("guess_sqnorm", arguments, [&] {
+    return kept_guess(checked, params, [&] {
+      return adjoin::guess_sqnorm([&](const ShardedImage& x) { return in_space_of(x, normal(x, params, weight())); },
+                                  own);
+    });
+  });
+}
+
 }  // namespace adjoin

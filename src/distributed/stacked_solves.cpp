@@ -256,23 +256,36 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
 double DistributedStackedLinearPhysics::guess_sqnorm(const at::Tensor& x0, const Params& params) const {
   CallArguments arguments;
   arguments.add("x0", layout(x0));
+  const auto checked = [&] {
+    check_tensor("guess_sqnorm: x0", x0);
+    return x0;
+  };
   return exchange_->call("guess_sqnorm", arguments, [&] {
-    std::optional<double> kept;
-    const auto look = [&] {
-      check_tensor("guess_sqnorm: x0", x0);
-      kept = params.empty() ? kept_sqnorm_.find(x0, local_.version()) : std::nullopt;
-      return kept ? 1.0 : 0.0;
-    };
-    if (exchange_->agree_min(exchange_->deferring(look, [] { return 0.0; })) > 0.0) {
-      return *kept;
-    }
-    const double guess = adjoin::guess_sqnorm(
-        [&](const at::Tensor& x) { return in_space_of(x, normal(Exchange::Memory::shared, x, params, weight())); }, x0);
-    if (params.empty()) {
-      kept_sqnorm_.keep(x0, local_.version(), guess);
-    }
-    return guess;
+    return kept_guess(checked, params, [&] {
+      return adjoin::guess_sqnorm(
+          [&](const at::Tensor& x) { return in_space_of(x, normal(Exchange::Memory::shared, x, params, weight())); },
+          x0);
+    });
   });
+}
+
+double DistributedStackedLinearPhysics::kept_guess(const std::function<at::Tensor()>& checked, const Params& params,
+                                                   const std::function<double()>& guess) const {
+  at::Tensor like;
+  std::optional<double> kept;
+  const auto look = [&] {
+    like = checked();
+    kept = params.empty() ? kept_sqnorm_.find(like, local_.version()) : std::nullopt;
+    return kept ? 1.0 : 0.0;
+  };
+  if (exchange_->agree_min(exchange_->deferring(look, [] { return 0.0; })) > 0.0) {
+    return *kept;
+  }
+  const double found = guess();
+  if (params.empty()) {
+    kept_sqnorm_.keep(like, local_.version(), found);
+  }
+  return found;
 }
 
 double DistributedStackedLinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t seed,

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/core/vector_space.hpp"
 #include "solvers/precision.hpp"
 
 namespace adjoin {
@@ -34,8 +33,11 @@ bool is_looked_at(int iteration) {
 
 }  // namespace
 
-Descent::Descent(const OptimOptions& options, const Items& items, double lipschitz)
-    : options_(options), steps_(items.size(), first_step(options, lipschitz)), states_(items.size()) {}
+Descent::Descent(const OptimOptions& options, const Products& products, const Items& items, double lipschitz)
+    : options_(options),
+      products_(products),
+      steps_(items.size(), first_step(options, lipschitz)),
+      states_(items.size()) {}
 
 at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const ItemValues& here,
                                c10::function_ref<at::Tensor(const Reals& steps)> next,
@@ -53,7 +55,7 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
     }
     const Reals there = value(x);
     const at::Tensor moved = x - z;
-    const auto products = adjoin::dots({{&here.grad, &moved}, {&moved, &moved}, {&z, &z}}, items.count());
+    const auto products = products_.dots({{&here.grad, &moved}, {&moved, &moved}, {&z, &z}}, items.count());
     bool again = false;
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (!items.running(i)) {
@@ -137,7 +139,7 @@ void Descent::watch(const Items& items, int iteration, const at::Tensor& z, cons
   if (last_z_.defined() && (is_looked_at(iteration) || is_last)) {
     const at::Tensor moved = z - last_z_;
     const at::Tensor turned = grad - last_grad_;
-    const auto products = adjoin::dots({{&moved, &turned}, {&moved, &moved}, {&z, &z}}, items.count());
+    const auto products = products_.dots({{&moved, &turned}, {&moved, &moved}, {&z, &z}}, items.count());
     // Differences that round-off does not reach.
     const double clear = std::pow(1e4 * precision(z), 2);
     for (std::size_t i = 0; i < items.size(); ++i) {

@@ -12,6 +12,7 @@
 #include "adjoin/optim/data_term.hpp"
 #include "adjoin/optim/optimise.hpp"
 #include "optim/items.hpp"
+#include "optim/products.hpp"
 
 namespace adjoin {
 
@@ -20,7 +21,7 @@ class Descent {
  public:
   /// Starts from the step of the options, else from 1/lipschitz where that is finite, else from 1 if backtracking will
   /// mend it. Throws InvalidArgument where there is none.
-  Descent(const OptimOptions& options, const Items& items, double lipschitz);
+  Descent(const OptimOptions& options, const Products& products, const Items& items, double lipschitz);
 
   const Reals& steps() const { return steps_; }
   void set_steps(double step) { std::ranges::fill(steps_, step); }
@@ -58,6 +59,7 @@ class Descent {
   void check_way(State& state, double moved, double size) const;
 
   const OptimOptions& options_;
+  const Products& products_;
   Reals steps_;
   c10::SmallVector<State, 2> states_;
   at::Tensor last_z_;

@@ -7,10 +7,10 @@
 #include <cmath>
 #include <exception>
 #include <limits>
-#include <typeinfo>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
+#include "optim/plain_error.hpp"
 
 namespace adjoin {
 
@@ -35,25 +35,6 @@ detail::LocalOperators operators_of(const DistributedStackedPhysics& stack) {
     };
   }
   return operators;
-}
-
-// What a solver itself throws, it throws on all ranks alike, as their numbers are the same: it is no rank's failure.
-template <class Solve>
-at::Tensor as_plain_error(const Solve& solve) {
-  try {
-    return solve();
-  } catch (const RankFailure& failure) {
-    const auto* const agreed = dynamic_cast<const AgreedFailure*>(&failure);
-    try {
-      std::rethrow_if_nested(failure);
-    } catch (const Error& error) {
-      if (typeid(error) == typeid(Error) && (agreed == nullptr || agreed->everywhere)) {
-        throw Error(error.what());
-      }
-    } catch (...) {  // NOLINT(bugprone-empty-catch): of one rank
-    }
-    throw;
-  }
 }
 
 // A double among the elements of an image: so many of them hold it exactly.
@@ -251,14 +232,19 @@ ItemValues DistributedDataFidelity::item_values_and_grad(const at::Tensor& x, co
 }
 
 std::int64_t DistributedDataFidelity::items(const at::Tensor& x0, const Measurements& y) const {
+  return least_items(y, [&](const TensorList& part) { return common_items(x0, part); });
+}
+
+std::int64_t DistributedDataFidelity::least_items(
+    const Measurements& y, const std::function<std::int64_t(const TensorList& part)>& own_items) const {
   return exchange_->call("items", {}, [&] {
-    const auto own = [&] { return static_cast<double>(common_items(x0, stack_.local_part("y", y))); };
+    const auto own = [&] { return static_cast<double>(own_items(stack_.local_part("y", y))); };
     return static_cast<std::int64_t>(exchange_->agree_min(exchange_->deferring(own, [] { return 1.0; })));
   });
 }
 
-at::Tensor DistributedDataFidelity::prox(const at::Tensor& x, const Measurements& y, double gamma,
-                                         const DaggerOptions& options) const {
+std::pair<double, TensorList> DistributedDataFidelity::prox_arguments(const at::Tensor& x, const Measurements& y,
+                                                                      double gamma) const {
   double factor = 0.0;
   TensorList converted;
   exchange_->call("prox", {}, [&] {
@@ -270,9 +256,15 @@ at::Tensor DistributedDataFidelity::prox(const at::Tensor& x, const Measurements
       converted = detail::in_precision_of(x, y.list());
     });
   });
-  return as_plain_error([&] {
-    return y.is_vector() ? linear_->prox_l2(x, linear_->shard(converted), factor, options)
-                         : linear_->prox_l2(x, converted, factor, options);
+  return {factor, converted};
+}
+
+at::Tensor DistributedDataFidelity::prox(const at::Tensor& x, const Measurements& y, double gamma,
+                                         const DaggerOptions& options) const {
+  const auto [factor, converted] = prox_arguments(x, y, gamma);
+  return as_plain_error([&, &weight = factor, &measured = converted] {
+    return y.is_vector() ? linear_->prox_l2(x, linear_->shard(measured), weight, options)
+                         : linear_->prox_l2(x, measured, weight, options);
   });
 }
 

@@ -79,7 +79,7 @@ OptimResult gradient_descent(const DataTerm& f, const Prior& g, const at::Tensor
                                     "backtracking: needs a prior with a value, got ", g.name());
                             }};
   return run_algorithm(algorithm, f, g, x0, options, [&](const Run& run) {
-    Descent descent(options, run.items(),
+    Descent descent(options, run.products(), run.items(),
                     lipschitz_if_needed(options, [&] { return f.lipschitz(x0) + options.lambda * g.lipschitz(); }));
     const bool values = options.objective || options.backtracking;
     const auto total = [&](const at::Tensor& x) {
@@ -122,7 +122,8 @@ OptimResult gradient_descent(const DataTerm& f, const Prior& g, const at::Tensor
 
 OptimResult proximal_gradient(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
   return run_algorithm({.title = "proximal gradient"}, f, g, x0, options, [&](const Run& run) {
-    Descent descent(options, run.items(), lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
+    Descent descent(options, run.products(), run.items(),
+                    lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
     const bool values = options.objective || options.backtracking;
     ItemValues here;
     return run.iterate(
@@ -162,7 +163,8 @@ OptimResult proximal_gradient(const DataTerm& f, const Prior& g, const at::Tenso
 
 OptimResult fista(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
   return run_algorithm({.title = "FISTA"}, f, g, x0, options, [&](const Run& run) {
-    Descent descent(options, run.items(), lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
+    Descent descent(options, run.products(), run.items(),
+                    lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
     at::Tensor z = x0;
     Reals t(run.items().size(), 1.0);
     return run.iterate(
@@ -197,7 +199,8 @@ OptimResult monotone_fista(const DataTerm& f, const Prior& g, const at::Tensor& 
                               check(g.explicit_prior(), "monotone_fista: needs a prior with a value, got ", g.name());
                             }};
   return run_algorithm(algorithm, f, g, x0, options, [&](const Run& run) {
-    Descent descent(options, run.items(), lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
+    Descent descent(options, run.products(), run.items(),
+                    lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
     Reals objective;
     const auto evaluate_at = [&](const at::Tensor& point) {
       const Reals regularity = run.prior().values(point, run.items());
@@ -266,7 +269,8 @@ OptimResult ordered_subsets(const DataTerm& f, const Prior& g, const at::Tensor&
                               check(!options.backtracking, "ordered_subsets: does not backtrack");
                             }};
   return run_algorithm(algorithm, f, g, x0, options, [&](const Run& run) {
-    Descent descent(options, run.items(), lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
+    Descent descent(options, run.products(), run.items(),
+                    lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
     const double first = descent.steps().front();
     const auto count = static_cast<double>(subsets.count);
     return run.iterate(

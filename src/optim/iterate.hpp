@@ -13,6 +13,7 @@
 #include "adjoin/core/norms.hpp"
 #include "adjoin/optim/optimise.hpp"
 #include "optim/items.hpp"
+#include "optim/products.hpp"
 
 namespace adjoin {
 
@@ -38,6 +39,7 @@ struct Loop {
   OnAllRanks on_all_ranks = {};
   /// What else to change where the images are not numbers any more, ", …".
   std::string advice = {};
+  Products products = Products();
 };
 
 /// As optimise(). Each item stops by itself, and then stays as it is; a step keeps such items by Items::keep.

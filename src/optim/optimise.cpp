@@ -13,7 +13,6 @@
 #include <typeinfo>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/core/psnr.hpp"
 #include "adjoin/core/vector_space.hpp"
 #include "adjoin/solvers/progress.hpp"
 #include "optim/elementwise.hpp"
@@ -71,7 +70,7 @@ double relative_change(const at::Tensor& a, const at::Tensor& b) {
 namespace {
 
 // The largest change of the items that run, which stop where it is at most tol. NaN where one is no longer a number.
-double measure(const Step& step, const at::Tensor& last, double tol, Items& items) {
+double measure(const Step& step, const at::Tensor& last, double tol, const Products& products, Items& items) {
   if (step.change) {
     for (std::size_t i = 0; i < items.size() && *step.change <= tol; ++i) {
       items.stop(i);
@@ -79,10 +78,10 @@ double measure(const Step& step, const at::Tensor& last, double tol, Items& item
     return *step.change;
   }
   const at::Tensor& image = step.candidate.defined() ? step.candidate : step.x;
-  const Reals distances = adjoin::norms(image - last, items.count());
-  const Reals sizes = adjoin::norms(image, items.count());
+  const Reals distances = products.norms(image - last, items.count());
+  const Reals sizes = products.norms(image, items.count());
   const Reals disagreements =
-      step.disagreement.defined() ? adjoin::norms(step.disagreement, items.count()) : Reals(items.size(), 0.0);
+      step.disagreement.defined() ? products.norms(step.disagreement, items.count()) : Reals(items.size(), 0.0);
   const auto over = [](double distance, double size) { return distance == 0.0 ? 0.0 : distance / size; };
   double largest = 0.0;
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -128,12 +127,12 @@ OptimResult iterate(const Loop& loop, const at::Tensor& x0,
     }
     next.x = items.keep(next.x, result.x);
     IterationRecord record{.iteration = result.iterations,
-                           .change = measure(next, result.x, options.tol, items),
+                           .change = measure(next, result.x, options.tol, loop.products, items),
                            .objective = next.objective};
     const bool numbers = !std::isnan(record.change);
     result.x = std::move(next.x);
     if (options.truth && numbers) {
-      record.psnr = psnr(result.x, *options.truth, options.peak);
+      record.psnr = loop.products.psnr(result.x, *options.truth, options.peak);
     }
     record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result.history.push_back(record);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
-std::string describe(const OptimOptions& options, const at::Tensor& x0, const Prior& g) {
+std::string describe(const OptimOptions& options, const DataTerm& f, const at::Tensor& x0, const Prior& g) {
   std::ostringstream text;  // all digits, so that unlike numbers have unlike texts
   text << std::setprecision(std::numeric_limits<double>::max_digits10);
   const auto add = [&](const char* option, const auto& value) { text << ", " << option << ' ' << value; };
@@ -22,7 +22,7 @@ std::string describe(const OptimOptions& options, const at::Tensor& x0, const Pr
     value ? add(option, *value) : add(option, "none");
   };
   text << "prior " << g.name();
-  add("x0", x0.defined() ? c10::str(x0.scalar_type(), " ", x0.sizes()) : "none");
+  add("x0", x0.defined() ? c10::str(x0.scalar_type(), " ", f.space ? f.space->text() : c10::str(x0.sizes())) : "none");
   add("max_iter", options.max_iter);
   add("tol", options.tol);
   add_optional("items", options.items);
@@ -43,10 +43,12 @@ OptimResult run_algorithm(const Algorithm& algorithm, const DataTerm& f, const P
   const auto begin = [&] {
     check_options(options);
     check_start(x0, options);
+    check(!f.space || x0.sizes() == f.space->local_sizes(), "x0: must be this rank's slab, of shape ",
+          f.space ? c10::str(at::IntArrayRef(f.space->local_sizes())) : "", ", got ", x0.sizes());
     if (algorithm.checks) {
       algorithm.checks();
     }
-    return algorithm.parameters + describe(options, x0, g);
+    return algorithm.parameters + describe(options, f, x0, g);
   };
   OptimResult result;
   const auto work = [&] { result = body(Run(algorithm.title, f, g, x0, options)); };
@@ -64,11 +66,15 @@ Run::Run(const char* title, const DataTerm& f, const Prior& g, const at::Tensor&
       f_(f),
       x0_(x0),
       options_(options),
-      prior_(g, options.lambda),
+      products_(f.space),
+      prior_(g, options.lambda, products_),
       iterating_(g),
       items_(options.items ? *options.items
              : f.items     ? f.items(x0)
-                           : 1) {}
+                           : 1) {
+  check(items_.count() == 1 || !f.space || f.space->axis.value_or(0) > 0, "items: x0 holds ", items_.count(),
+        " independent problems, which slabs must not cut: cut x0 along another axis than 0, or set items to 1");
+}
 
 at::Tensor Run::in_dtype(const at::Tensor& gradient) const {
   const at::ScalarType dtype = x0_.scalar_type();
@@ -97,8 +103,12 @@ double Run::objective_if_wanted(const at::Tensor& x) const {
 
 OptimResult Run::iterate(const std::function<Step(const at::Tensor& x, int iteration, Items& items)>& step,
                          const std::string& advice) const {
-  const Loop loop{
-      .title = title_, .items = items_.count(), .options = options_, .on_all_ranks = f_.on_all_ranks, .advice = advice};
+  const Loop loop{.title = title_,
+                  .items = items_.count(),
+                  .options = options_,
+                  .on_all_ranks = f_.on_all_ranks,
+                  .advice = advice,
+                  .products = products_};
   return adjoin::iterate(loop, x0_, step);
 }
 

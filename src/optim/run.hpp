@@ -10,6 +10,7 @@
 #include "adjoin/optim/prior.hpp"
 #include "optim/iterate.hpp"
 #include "optim/prior_term.hpp"
+#include "optim/products.hpp"
 
 namespace adjoin {
 
@@ -28,6 +29,7 @@ class Run {
   Run(const char* title, const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options);
 
   const Items& items() const { return items_; }
+  const Products& products() const { return products_; }
   const PriorTerm& prior() const { return prior_; }
   /// f's gradient at x, in the dtype of x, and its values, which are NaN unless they are wanted.
   ItemValues evaluate(const at::Tensor& x, bool values) const;
@@ -45,6 +47,7 @@ class Run {
   const DataTerm& f_;
   const at::Tensor& x0_;
   const OptimOptions& options_;
+  Products products_;
   PriorTerm prior_;
   Prior::Iterating iterating_;
   Items items_;

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "adjoin/core/errors.hpp"
-#include "adjoin/core/vector_space.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "optim/elementwise.hpp"
 #include "optim/run.hpp"
@@ -18,7 +17,7 @@ namespace {
 // κ such that the terms d of f are about as curved as κ/2 ‖·‖² between 0 and the data: the Lipschitz constant of their
 // gradients or, where there is none, the κ whose prox, with the weight 1/κ, goes half of the way from 0 to the data, as
 // that of the quadratic does. Poisson's is 2 over the counts; 1 where there is none.
-double curvature_of_terms(const DataTerm& f, const at::Tensor& x0, double sqnorm) {
+double curvature_of_terms(const DataTerm& f, const Products& products, const at::Tensor& x0, double sqnorm) {
   const double lipschitz = f.lipschitz ? f.lipschitz(x0) : std::numeric_limits<double>::infinity();
   if (lipschitz > 0.0 && std::isfinite(lipschitz)) {
     return lipschitz / sqnorm;
@@ -26,7 +25,7 @@ double curvature_of_terms(const DataTerm& f, const at::Tensor& x0, double sqnorm
   const at::Tensor zero = at::zeros_like(x0);
   const auto way = [&](double kappa) {
     TensorList u;
-    return adjoin::norm(f.dual_step(u, zero, kappa)) / kappa;
+    return products.norm(f.dual_step(u, zero, kappa)) / kappa;
   };
   constexpr double nearly_all = 1e-12;
   constexpr int evaluations = 5;
@@ -91,7 +90,7 @@ OptimResult primal_dual(const DataTerm& f, const Prior& g, const at::Tensor& x0,
     const double sqnorm = f.sqnorm(x0);
     check(sqnorm > 0.0 && std::isfinite(sqnorm),
           "primal_dual: A must have a norm that is positive and finite, got ‖A‖² = ", sqnorm);
-    const double full = 1.0 / (sqnorm * curvature_of_terms(f, x0, sqnorm));
+    const double full = 1.0 / (sqnorm * curvature_of_terms(f, run.products(), x0, sqnorm));
     const double tau = options.step.value_or(full);
     const double sigma = 1.0 / (tau * sqnorm);
     // Where τ is short, so are the steps of x.

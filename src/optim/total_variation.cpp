@@ -10,8 +10,12 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/modes.hpp"
 #include "adjoin/core/norms.hpp"
+#include "core/shape_of_image.hpp"
+#include "distributed/solve_arguments.hpp"
 #include "optim/elementwise.hpp"
+#include "optim/slab_prior.hpp"
 #include "optim/tv_kernels.hpp"
+#include "optim/tv_neighbours.hpp"
 #include "solvers/precision.hpp"
 
 namespace adjoin {
@@ -90,28 +94,44 @@ std::int64_t TotalVariation::dims_of(const at::Tensor& x) const {
 at::Tensor TotalVariation::fn_impl(const at::Tensor& x) const {
   refuse_gradients("TotalVariation::fn", x);
   const c10::NoGradGuard no_grad;
-  const std::int64_t dims = dims_of(x);
-  if (!x.is_complex() && !(std::isinf(options_.lower) && std::isinf(options_.upper))) {
-    const double excess = excess_of_box(x, options_.lower, options_.upper);
-    if (!(excess <= 0.0)) {
-      return indicator(excess, x);
+  return at::full({}, value(x, dims_of(x), tv::Neighbours()), x.options().dtype(at::kDouble).requires_grad(false));
+}
+
+double TotalVariation::value(const at::Tensor& x, std::int64_t dims, const tv::Neighbours& neighbours) const {
+  const bool bounded = !x.is_complex() && !(std::isinf(options_.lower) && std::isinf(options_.upper));
+  const tv::Planes own = neighbours.own();
+  const double excess =
+      bounded ? excess_of_box(x.slice(-dims, own.begin, own.end), options_.lower, options_.upper) : 0.0;
+  const at::Tensor parts = parts_of(x);
+  const auto sum_of = [&](const at::Tensor& images) { return tv::gap(images, {}, dims, 1, own)[0]; };
+  // Both by one message.
+  Reals sums = {excess <= 0.0 ? 0.0 : indicator(excess, x).item<double>(), excess <= 0.0 ? sum_of(parts) : 0.0};
+  neighbours.sum(sums);
+  if (!(sums[0] <= 0.0)) {
+    return sums[0];
+  }
+  // Where squares may have been lost, once more in other units.
+  const at::Tensor images = parts.dim() > dims + 1 ? parts : parts.unsqueeze(1);
+  const auto count = static_cast<double>(neighbours.numel(images)) / static_cast<double>(parts.size(0));
+  if (scale_for(parts, sums[1] / count) != 1.0 || !(sums[1] > 0.0)) {
+    const double scale = scale_for(parts, largest(neighbours.norms(images, 1)) / std::sqrt(count));
+    if (scale != 1.0) {
+      Reals again = {sum_of(parts * scale) / scale};
+      neighbours.sum(again);
+      return again[0];
     }
   }
-  const at::Tensor parts = parts_of(x);
-  double value = tv::gap(parts, {}, dims)[0];
-  // Where squares may have been lost, once more in other units.
-  const auto count = static_cast<double>(x.numel());
-  if (scale_for(parts, value / count) != 1.0 || !(value > 0.0)) {
-    const double scale = scale_for(parts, largest(adjoin::norms(parts)) / std::sqrt(count));
-    value = scale == 1.0 ? value : tv::gap(parts * scale, {}, dims)[0] / scale;
-  }
-  return at::full({}, value, x.options().dtype(at::kDouble).requires_grad(false));
+  return sums[1];
 }
 
 at::Tensor TotalVariation::prox_impl(const at::Tensor& x, double gamma) const {
   refuse_gradients("TotalVariation::prox", x);
   const c10::NoGradGuard no_grad;
-  const std::int64_t dims = dims_of(x);
+  return prox_among(x, gamma, dims_of(x), tv::Neighbours());
+}
+
+at::Tensor TotalVariation::prox_among(const at::Tensor& x, double gamma, std::int64_t dims,
+                                      const tv::Neighbours& neighbours) const {
   const at::Tensor b = parts_of(x);
   const std::int64_t items = x.dim() > dims ? x.size(0) : 1;
   const bool together = tv::batched_gaps(b);
@@ -139,12 +159,13 @@ at::Tensor TotalVariation::prox_impl(const at::Tensor& x, double gamma) const {
   at::Tensor result = at::empty_like(images);
   for (std::int64_t piece = 0; piece < shape[0]; ++piece) {
     const at::Tensor own = together ? images : images.narrow(1, piece, 1).contiguous();
-    const double size = largest(adjoin::norms(own)) / std::sqrt(static_cast<double>(own.numel()));
+    const double size = largest(neighbours.norms(own, 1)) / std::sqrt(static_cast<double>(neighbours.numel(own)));
     const double scale = scale_for(own, size);
     at::Tensor dual = kept.dual[piece];
     at::Tensor place = result.narrow(1, together ? 0 : piece, shape[3]);
     at::Tensor solution = place.is_contiguous() ? place : at::empty_like(own);
-    const Inner one = solve(solution, scale == 1.0 ? own : own * scale, dual, kept.extrapolated, gamma * scale, scale);
+    const Inner one =
+        solve(solution, scale == 1.0 ? own : own * scale, dual, kept.extrapolated, gamma * scale, scale, neighbours);
     if (scale != 1.0) {
       solution.div_(scale);
     }
@@ -167,7 +188,8 @@ at::Tensor TotalVariation::prox_impl(const at::Tensor& x, double gamma) const {
 // With x(p) the primal point of a dual point p, ‖x(p) − x*‖² / 2 is at most the duality gap γ (TV(x) − ⟨p, D x⟩), by
 // the strong convexity of the primal problem.
 TotalVariation::Inner TotalVariation::solve(at::Tensor& result, const at::Tensor& images, at::Tensor& dual,
-                                            at::Tensor& extrapolated, double gamma, double scale) const {
+                                            at::Tensor& extrapolated, double gamma, double scale,
+                                            const tv::Neighbours& neighbours) const {
   constexpr int iterations_between_tests = 5;
   const std::int64_t dims = dual.size(0);
   const std::int64_t items = images.size(1);
@@ -175,20 +197,23 @@ TotalVariation::Inner TotalVariation::solve(at::Tensor& result, const at::Tensor
   extrapolated.copy_(dual);
   // ‖D‖² ≤ 4 dims, so 1/(4 dims γ) is the step for the gradient of the dual, divided by γ.
   const double step = 1.0 / (4.0 * static_cast<double>(dims) * gamma);
-  const Reals sizes = adjoin::norms(items == 1 ? images : images.transpose(0, 1).contiguous(), items);
+  const Reals sizes = neighbours.norms(images, items);
   Inner inner;
   double t = 1.0;
   for (inner.iterations = 1;; ++inner.iterations) {
     tv::primal(result, images, extrapolated, gamma, bounds);
     const double next_t = 0.5 * (1.0 + std::sqrt(1.0 + 4.0 * t * t));
     tv::dual_step(result, dual, extrapolated, step, (t - 1.0) / next_t);
+    neighbours.fill(extrapolated);
     t = next_t;
     const bool last = inner.iterations == options_.max_iter;
     if (!last && inner.iterations % iterations_between_tests != 0) {
       continue;
     }
+    neighbours.fill(dual);
     tv::primal(result, images, dual, gamma, bounds);
-    const Reals gaps = tv::gap(result, dual, dims, items);
+    Reals gaps = tv::gap(result, dual, dims, items, neighbours.own());
+    neighbours.sum(gaps);
     double squared_bound = 0.0;
     bool done = true;
     for (std::size_t i = 0; i < gaps.size(); ++i) {
@@ -201,6 +226,59 @@ TotalVariation::Inner TotalVariation::solve(at::Tensor& result, const at::Tensor
       return inner;
     }
   }
+}
+
+// ---- Sharded images ----------------------------------------------------------------------------------------------
+
+namespace {
+
+// Whether the images of a slab are cut into planes, or between them, of several dimensions that are not the first.
+bool keeps_planes(const ImageSpace& space, std::int64_t dims) {
+  const std::int64_t first = static_cast<std::int64_t>(space.sizes.size()) - dims;
+  return space.axis && *space.axis <= first && (*space.axis > 0 || first == 0);
+}
+
+bool keeps_items(const ImageSpace& space, std::int64_t dims) {
+  return space.axis && *space.axis == 0 && static_cast<std::int64_t>(space.sizes.size()) > dims;
+}
+
+// Runs `work` as a call of all ranks.
+template <class Work>
+auto with_neighbours(const char* what, const ShardedImage& x, std::int64_t dims, const Work& work) {
+  Exchange& exchange = *exchange_of(x);
+  CallArguments arguments;
+  arguments.add("x", described(x));
+  return exchange.call(what, arguments, [&] {
+    const tv::SlabNeighbours neighbours(exchange, *x.space, dims);
+    return work(neighbours);
+  });
+}
+
+}  // namespace
+
+at::Tensor TotalVariation::fn_of_slab(const ShardedImage& x) const {
+  const std::int64_t dims = dims_of(shape_of_image(x.sizes(), x.local.options()));
+  if (exchange_of(x) == nullptr || !keeps_planes(*x.space, dims)) {
+    return Prior::fn_of_slab(x);
+  }
+  return with_neighbours("TotalVariation::fn", x, dims, [&](const tv::SlabNeighbours& neighbours) {
+    const double sum = value(neighbours.extended(x.local), dims, neighbours);
+    return at::full({}, sum, x.local.options().dtype(at::kDouble));
+  });
+}
+
+ShardedImage TotalVariation::prox_of_slab(const ShardedImage& x, double gamma) const {
+  const std::int64_t dims = dims_of(shape_of_image(x.sizes(), x.local.options()));
+  if (keeps_items(*x.space, dims)) {
+    return {x.local.numel() == 0 ? x.local : prox_among(x.local, gamma, dims, tv::Neighbours()), x.space};
+  }
+  if (exchange_of(x) == nullptr || !keeps_planes(*x.space, dims)) {
+    return Prior::prox_of_slab(x, gamma);
+  }
+  const auto on_planes = [&](const tv::SlabNeighbours& neighbours) {
+    return neighbours.reduced(prox_among(neighbours.extended(x.local), gamma, dims, neighbours));
+  };
+  return {with_neighbours("TotalVariation::prox", x, dims, on_planes), x.space};
 }
 
 }  // namespace adjoin

@@ -117,10 +117,13 @@ void dual_rows(const Grid& grid, const T* x, T* p, T* r, double step, double bet
 
 // Row by row in order, so that the sum does not depend on the number of threads.
 template <class T>
-double gap_rows(const Grid& grid, const T* x, const T* p) {
+double gap_rows(const Grid& grid, const T* x, const T* p, const Planes& planes) {
   const auto row_kernel = gap_row<T>(grid.dims, grid.parts);
   std::vector<double> sums(static_cast<std::size_t>(grid.rows_of_part()));
   grid.for_rows(grid.rows_of_part(), [&](std::int64_t row) {
+    if (const std::int64_t plane = grid.place(row, 0); plane < planes.begin || plane >= planes.end) {
+      return;
+    }
     const auto dual =
         grid.of_parts(row, [&](std::int64_t at) { return p == nullptr ? Rows<T>{} : Rows<T>(grid.components(p, at)); });
     sums[static_cast<std::size_t>(row)] =
@@ -198,18 +201,21 @@ void dual_step(const at::Tensor& x, at::Tensor& p, at::Tensor& r, double step, d
   p.copy_(next);
 }
 
-Reals gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims, std::int64_t items) {
+Reals gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims, std::int64_t items, const Planes& planes) {
   if (x.scalar_type() == at::kFloat && has_rows(x)) {
-    return {gap_rows(Grid(x, dims), x.const_data_ptr<float>(), p.defined() ? p.const_data_ptr<float>() : nullptr)};
+    return {
+        gap_rows(Grid(x, dims), x.const_data_ptr<float>(), p.defined() ? p.const_data_ptr<float>() : nullptr, planes)};
   }
   if (has_rows(x)) {
-    return {gap_rows(Grid(x, dims), x.const_data_ptr<double>(), p.defined() ? p.const_data_ptr<double>() : nullptr)};
+    return {gap_rows(Grid(x, dims), x.const_data_ptr<double>(), p.defined() ? p.const_data_ptr<double>() : nullptr,
+                     planes)};
   }
   const at::Tensor d = differences(x, dims);
   at::Tensor values = modulus(d);
   if (p.defined()) {
     values = values - (p * d).sum(at::IntArrayRef{0, 1});
   }
+  values = values.slice(-dims, planes.begin, planes.end);
   const at::Tensor sums = values.reshape({items, -1}).sum(1, false, at::kDouble).cpu();
   return {sums.const_data_ptr<double>(), sums.const_data_ptr<double>() + items};
 }

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 
 #include "adjoin/core/norms.hpp"
 
@@ -26,9 +27,17 @@ void primal(at::Tensor& x, const at::Tensor& b, const at::Tensor& p, double gamm
 /// r ← p_new + beta (p_new − p).
 void dual_step(const at::Tensor& x, at::Tensor& p, at::Tensor& r, double step, double beta);
 
+/// Indices [begin, end) along the first spatial dimension.
+struct Planes {
+  std::int64_t begin = 0;
+  std::int64_t end = std::numeric_limits<std::int64_t>::max();
+};
+
 /// Σ ( |D x| − ⟨p, D x⟩ ), or Σ |D x| over `dims` dimensions when p is undefined, of each of `items` along the second
-/// dimension of x: several only where batched_gaps says so.
-Reals gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims, std::int64_t items = 1);
+/// dimension of x: several only where batched_gaps says so. Over the pixels of `planes`, whose differences may reach
+/// the plane behind.
+Reals gap(const at::Tensor& x, const at::Tensor& p, std::int64_t dims, std::int64_t items = 1,
+          const Planes& planes = {});
 
 /// Whether the items of a batch are better worked on together than one after the other: where there are no kernels.
 bool batched_gaps(const at::Tensor& x);

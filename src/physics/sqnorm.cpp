@@ -25,6 +25,15 @@ LanczosResult run_lanczos(const LinearMap<X, X>& A_adjoint_A, const X& x0, int m
   return largest_eigenvalue(A_adjoint_A, x0, options);
 }
 
+template <class X>
+double run_guess(const LinearMap<X, X>& A_adjoint_A, const X& x0) {
+  constexpr int steps = 4;
+  constexpr double margin = 1.02;
+  const c10::NoGradGuard no_grad;
+  const LanczosResult result = largest_eigenvalue(A_adjoint_A, x0, {.max_iter = steps, .tol = 0.0});
+  return margin * (result.lower + result.residual);
+}
+
 }  // namespace
 
 void check_options(const SqnormOptions& options) {
@@ -55,11 +64,11 @@ SqnormBounds bound_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, 
 }
 
 double guess_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, const at::Tensor& x0) {
-  constexpr int steps = 4;
-  constexpr double margin = 1.02;
-  const c10::NoGradGuard no_grad;
-  const LanczosResult result = largest_eigenvalue(A_adjoint_A, x0, {.max_iter = steps, .tol = 0.0});
-  return margin * (result.lower + result.residual);
+  return run_guess(A_adjoint_A, x0);
+}
+
+double guess_sqnorm(const LinearMap<ShardedImage, ShardedImage>& A_adjoint_A, const ShardedImage& x0) {
+  return run_guess(A_adjoint_A, x0);
 }
 
 std::optional<double> KeptSqnorm::find(const at::Tensor& x0, std::int64_t version) const {

@@ -51,6 +51,17 @@ TEST_F(PlugAndPlay, EqualsTheSingleProcess) {
               admm(data_term(alone, y, inner), whole, x0, 0.5, options).x, 1e-11);
 }
 
+TEST_F(PlugAndPlay, OnSlabsItGathersTheImageForTheTiles) {
+  const PnP prior(std::cref(tiled), 0.3);
+  const OptimOptions options{.max_iter = 6, .tol = 0.0, .step = 0.5};
+  const at::Tensor expected = proximal_gradient(data_term(f, y), prior, x0, options).x;
+  for (const auto axis : {std::optional<std::int64_t>(), std::optional<std::int64_t>(2)}) {
+    const ShardedImage start = stack.shard_image(x0, axis);
+    const at::Tensor found = proximal_gradient(slab_data_term(f, y, start.space), prior, start.local, options).x;
+    expect_near(stack.gather(ShardedImage{found, start.space}), expected, 1e-12);
+  }
+}
+
 TEST_F(PlugAndPlay, AnIterationIsOneMessageForThePhysicsAndOneForTheTiles) {
   const auto count = [&](int iterations) {
     const auto run = [&] {

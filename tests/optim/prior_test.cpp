@@ -64,7 +64,7 @@ TEST_P(ExplicitPrior, BadStepsAndTensorsAreErrors) {
   const at::Tensor x = random_tensor({2, 1, 3, 4}, at::kDouble, 3);
   EXPECT_THROW(g.prox(x, 0.0), InvalidArgument);
   EXPECT_THROW(g.prox(x, std::numeric_limits<double>::quiet_NaN()), InvalidArgument);
-  EXPECT_THROW(g.prox({}, 1.0), InvalidArgument);
+  EXPECT_THROW(g.prox(at::Tensor(), 1.0), InvalidArgument);
   EXPECT_THROW(g.fn(x.to(at::kLong)), InvalidArgument);
 }
 

@@ -140,6 +140,9 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   ShardedImage shard_image(const at::Tensor& x, std::optional<std::int64_t> axis = {}) const;
   /// The whole image on every rank, by one collective.
   at::Tensor gather(const ShardedImage& x) const;
+  /// x, whose inner products then are sums by this stack. Throws InvalidArgument, in which `argument` names x, where it
+  /// is not an image of these ranks. No message.
+  ShardedImage own_slab(const char* argument, const ShardedImage& x) const;
 
   using DistributedStackedPhysics::A;
   using DistributedStackedPhysics::A_sharded;
@@ -157,6 +160,8 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
                        const SlabDaggerOptions& options = {}) const;
   /// ‖A‖² by Lanczos on sharded images.
   double compute_sqnorm(const ShardedImage& x0, const SqnormOptions& options = {}) const;
+  /// As guess_sqnorm of replicated images, with which it shares what it keeps.
+  double guess_sqnorm(const ShardedImage& x0, const Params& params = {}) const;
 
  protected:
   bool is_linear() const override { return true; }
@@ -209,8 +214,6 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
 
   ShardedImage normal(const ShardedImage& x, const Params& params, double weight) const;
   at::Tensor normal_of_whole(const at::Tensor& x, const at::Tensor& out, const Params& params, double weight) const;
-  /// A sharded argument in this stack's own space. Throws InvalidArgument where it is not one of these ranks.
-  ShardedImage own_slab(const char* argument, const ShardedImage& x) const;
   /// How an image is cut, once all ranks know of it; may send a few numbers.
   std::shared_ptr<const ImageSpace> chosen_space(at::IntArrayRef sizes, at::ScalarType dtype,
                                                  std::optional<std::int64_t> axis, const Params& params) const;
@@ -223,6 +226,9 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   at::Tensor followed_slab(const at::Tensor& local, const Of& of, const Back& back) const;
   void check_not_followed(const char* method, bool records, const Params& params) const;
   DaggerOptions with_common_monitor(const DaggerOptions& options) const;
+  /// What `guess` finds for images like x0, which `checked` gives; kept until an operator changes.
+  double kept_guess(const std::function<at::Tensor()>& checked, const Params& params,
+                    const std::function<double()>& guess) const;
   SqnormBounds local_bounds(const at::Tensor& x0, const SqnormOptions& options) const;
 
   Reduction reduction_;

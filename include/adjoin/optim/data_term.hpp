@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "adjoin/core/norms.hpp"
 #include "adjoin/core/params.hpp"
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/core/tensor_list.hpp"
 #include "adjoin/optim/distributed_data_fidelity.hpp"
 #include "adjoin/optim/optimise.hpp"
@@ -34,6 +36,8 @@ struct DataTerm {
   std::function<double(const at::Tensor& x0)> sqnorm;
   /// Whether f is convex, so that what theory says about steps holds.
   bool convex = false;
+  /// How the images are cut of which the algorithm is given, and finds, this rank's slab; null: it has the whole.
+  std::shared_ptr<const ImageSpace> space = {};
 
   /// How many independent problems images like x0 hold; 1 where empty.
   std::function<std::int64_t(const at::Tensor& x0)> items;
@@ -83,6 +87,44 @@ DataTerm data_term(const Fidelity& fidelity, const Y& y, const DataTermOptions& 
             fidelity.run(what, all_options, work);
           },
       .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); }};
+}
+
+/// The data term on sharded images that are cut as `space` says, which a stack or another sharded image gives: an
+/// algorithm then starts from this rank's slab, `truth` is one, a monitor sees one, and OptimResult::x is one. Priors
+/// act on slabs (Prior::prox of a ShardedImage). Each evaluation is one all-gather of an image and one reduce-scatter.
+template <class Y>
+DataTerm slab_data_term(const DistributedDataFidelity& fidelity, const Y& y, std::shared_ptr<const ImageSpace> space,
+                        const DataTermOptions& options = {}) {
+  const auto slab = [space](const at::Tensor& local) { return ShardedImage{local, space}; };
+  DataTerm f = data_term(fidelity, y, options);
+  f.space = space;
+  f.values = [=, &fidelity](const at::Tensor& x, std::int64_t items) {
+    return fidelity.item_values(slab(x), y, items, options.params);
+  };
+  f.grad = [=, &fidelity](const at::Tensor& x) { return fidelity.grad(slab(x), y, options.params).local; };
+  f.values_and_grad = [=, &fidelity](const at::Tensor& x, std::int64_t items) {
+    return fidelity.item_values_and_grad(slab(x), y, items, options.params);
+  };
+  f.prox = [=, &fidelity](const at::Tensor& x, double gamma, const at::Tensor& init) {
+    return fidelity
+        .prox(slab(x), y, gamma,
+              {.solver = options.prox.solver,
+               .max_iter = options.prox.max_iter,
+               .tol = options.prox.tol,
+               .init = init.defined() ? std::optional<ShardedImage>(slab(init)) : std::nullopt,
+               .params = options.prox.params})
+        .local;
+  };
+  f.subset_grad = [=, &fidelity](const at::Tensor& x, const Subset& subset) {
+    return fidelity.grad(slab(x), y, subset, options.params).local;
+  };
+  f.dual_step = [=, &fidelity](TensorList& u, const at::Tensor& x, double sigma) {
+    return fidelity.dual_step(u, slab(x), y, sigma, options.params).local;
+  };
+  f.lipschitz = [=, &fidelity](const at::Tensor& x0) { return fidelity.lipschitz(slab(x0), options.params); };
+  f.sqnorm = [=, &fidelity](const at::Tensor& x0) { return fidelity.sqnorm(slab(x0), options.params); };
+  f.items = [=, &fidelity](const at::Tensor& x0) { return fidelity.items(slab(x0), y); };
+  return f;
 }
 
 }  // namespace adjoin

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adjoin/distributed/stacked_linear_physics.hpp"
@@ -54,6 +55,26 @@ class DistributedDataFidelity {
   at::Tensor dual_step(TensorList& u, const at::Tensor& x, const Measurements& y, double sigma,
                        const Params& params = {}) const;
 
+  // ---- Sharded images, of stacks of linear operators ----
+  // What is above, of images of which each rank holds a slab: x comes by one all-gather, and images go by one
+  // reduce-scatter, cut as x is. Values are sums of a few numbers more. Not differentiable.
+
+  at::Tensor fn(const ShardedImage& x, const Measurements& y, const Params& params = {}) const;
+  ShardedImage grad(const ShardedImage& x, const Measurements& y, const Params& params = {}) const;
+  ShardedImage grad(const ShardedImage& x, const Measurements& y, const Subset& subset,
+                    const Params& params = {}) const;
+  Reals item_values(const ShardedImage& x, const Measurements& y, std::int64_t items, const Params& params = {}) const;
+  /// The gradient is this rank's slab.
+  ItemValues item_values_and_grad(const ShardedImage& x, const Measurements& y, std::int64_t items,
+                                  const Params& params = {}) const;
+  std::int64_t items(const ShardedImage& x0, const Measurements& y) const;
+  ShardedImage prox(const ShardedImage& x, const Measurements& y, double gamma,
+                    const SlabDaggerOptions& options = {}) const;
+  ShardedImage dual_step(TensorList& u, const ShardedImage& x, const Measurements& y, double sigma,
+                         const Params& params = {}) const;
+  double lipschitz(const ShardedImage& x0, const Params& params = {}) const;
+  double sqnorm(const ShardedImage& x0, const Params& params = {}) const;
+
   bool is_linear() const { return linear_ != nullptr; }
   /// The Lipschitz constant of ∇f, max_i Lip(∇d_i) · ‖A‖², with sqnorm(x0) for ‖A‖²; infinite where a fidelity or a
   /// nonlinear operator has none. `x0` gives shape, dtype and device of the image.
@@ -80,6 +101,16 @@ class DistributedDataFidelity {
   /// Σ over the ranks of part(y, out), y being this rank's measurements.
   template <class Part>
   at::Tensor reduce(const char* what, ReducePlan& plan, const at::Tensor& x, const Measurements& y, Part&& part) const;
+  /// Σ over the ranks of part(the whole image, y, out), cut as x is.
+  template <class Part>
+  ShardedImage scattered(const char* what, const ShardedImage& x, const Measurements& y, Part&& part) const;
+  /// f's values, of which `own` are this rank's terms.
+  Reals added_up(Reals own) const;
+  /// The least of what the ranks find in their measurements.
+  std::int64_t least_items(const Measurements& y,
+                           const std::function<std::int64_t(const TensorList& part)>& own_items) const;
+  /// What a prox needs, checked on all ranks: the weight of the stack's, and y in the precision of x.
+  std::pair<double, TensorList> prox_arguments(const at::Tensor& x, const Measurements& y, double gamma) const;
   ItemValues evaluate(Wanted wanted, const at::Tensor& x, const Measurements& y, std::int64_t items,
                       const Params& params) const;
 
@@ -93,6 +124,7 @@ class DistributedDataFidelity {
   mutable ReducePlan value_plan_;
   mutable ReducePlan grad_plan_;
   mutable ReducePlan both_plan_;
+  mutable CallPlans slab_plans_;
 };
 
 }  // namespace adjoin

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "adjoin/core/recipe.hpp"
+#include "adjoin/core/sharded_image.hpp"
 
 namespace adjoin {
 
@@ -35,6 +36,17 @@ class Prior {
   /// prox of γ (λ g)*, with * the convex conjugate, by Moreau's identity x − γ prox_{λ g/γ}(x/γ). For convex g.
   at::Tensor prox_conjugate(const at::Tensor& x, double gamma, double lambda = 1.0) const;
 
+  // ---- Sharded images: every rank calls these with its slab ----
+  // A prior that acts on numbers acts on slabs, with a few numbers sent for the value and none else; others say what
+  // they need of the slabs of other ranks, which by default is everything: the image is gathered, and the result is
+  // cut. What fails on one rank is thrown on all. Not differentiable.
+
+  at::Tensor fn(const ShardedImage& x) const;
+  ShardedImage grad(const ShardedImage& x) const;
+  ShardedImage prox(const ShardedImage& x, double gamma) const;
+  /// Whether g treats every number by itself and g(x) is the sum over the numbers.
+  virtual bool acts_on_numbers() const { return false; }
+
   /// The Lipschitz constant of ∇g; infinite where there is none.
   virtual double lipschitz() const { return std::numeric_limits<double>::infinity(); }
 
@@ -55,10 +67,15 @@ class Prior {
   virtual at::Tensor fn_impl(const at::Tensor& x) const;
   virtual at::Tensor grad_impl(const at::Tensor& x) const;
   virtual at::Tensor prox_impl(const at::Tensor& x, double gamma) const;
+  virtual at::Tensor fn_of_slab(const ShardedImage& x) const;
+  virtual ShardedImage prox_of_slab(const ShardedImage& x, double gamma) const;
   virtual void begin_iterating() const {}
   virtual void end_iterating() const {}
 
   [[noreturn]] void lacks(const char* what) const;
+
+ private:
+  void check_slab(const ShardedImage& x) const;
 };
 
 using PriorPtr = std::shared_ptr<const Prior>;
@@ -68,6 +85,7 @@ class ZeroPrior : public Prior {
  public:
   std::string name() const override { return "ZeroPrior"; }
   double lipschitz() const override { return 0.0; }
+  bool acts_on_numbers() const override { return true; }
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
@@ -80,6 +98,7 @@ class Tikhonov : public Prior {
  public:
   std::string name() const override { return "Tikhonov"; }
   double lipschitz() const override { return 1.0; }
+  bool acts_on_numbers() const override { return true; }
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
@@ -91,6 +110,7 @@ class Tikhonov : public Prior {
 class L1Prior : public Prior {
  public:
   std::string name() const override { return "L1Prior"; }
+  bool acts_on_numbers() const override { return true; }
 
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
@@ -104,6 +124,7 @@ class Box : public Prior {
  public:
   Box(double lower, double upper);
   std::string name() const override { return "Box"; }
+  bool acts_on_numbers() const override { return true; }
   Recipe recipe() const override { return {.maker = name(), .arguments = {{"lower", lower_}, {"upper", upper_}}}; }
 
  protected:

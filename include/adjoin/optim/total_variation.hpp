@@ -13,6 +13,10 @@
 
 namespace adjoin {
 
+namespace tv {
+class Neighbours;
+}  // namespace tv
+
 struct TotalVariationOptions {
   /// Over how many of the last dimensions, 2 or 3; by default 3 for tensors of five dimensions (B, C, D, H, W), else 2.
   std::optional<std::int64_t> dims = {};
@@ -33,6 +37,9 @@ struct TotalVariationOptions {
 /// differences. The prox is computed by the fast gradient projection on the dual problem (Beck and Teboulle, IEEE
 /// Trans. Image Process. 18, 2009), of each item of the batch by itself. Values and prox are cut off from autograd. May
 /// be used by several threads at once.
+///
+/// Of sharded images that are cut along the first of these dimensions, or between the batch and it, an inner iteration
+/// sends the planes at the cuts; cut along the batch, nothing is sent; cut in another way, the image is gathered.
 class TotalVariation : public Prior {
  public:
   explicit TotalVariation(const TotalVariationOptions& options = {});
@@ -52,6 +59,8 @@ class TotalVariation : public Prior {
  protected:
   at::Tensor fn_impl(const at::Tensor& x) const override;
   at::Tensor prox_impl(const at::Tensor& x, double gamma) const override;
+  at::Tensor fn_of_slab(const ShardedImage& x) const override;
+  ShardedImage prox_of_slab(const ShardedImage& x, double gamma) const override;
   void begin_iterating() const override;
   void end_iterating() const override;
 
@@ -59,7 +68,10 @@ class TotalVariation : public Prior {
   std::int64_t dims_of(const at::Tensor& x) const;
   /// The prox of images {parts, items, …} of one scale (tv_kernels.hpp), from and into their dual variable.
   Inner solve(at::Tensor& result, const at::Tensor& images, at::Tensor& dual, at::Tensor& extrapolated, double gamma,
-              double scale) const;
+              double scale, const tv::Neighbours& neighbours) const;
+  // Of an image, or of a slab with the planes around it.
+  double value(const at::Tensor& x, std::int64_t dims, const tv::Neighbours& neighbours) const;
+  at::Tensor prox_among(const at::Tensor& x, double gamma, std::int64_t dims, const tv::Neighbours& neighbours) const;
 
   TotalVariationOptions options_;
   // The dual variable {items, dims, parts, …}, kept while algorithms iterate, and room for one item's extrapolation.

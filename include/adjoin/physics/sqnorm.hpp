@@ -29,6 +29,7 @@ SqnormBounds bound_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, 
 /// ‖A‖² to a few percent, seldom less than it is and then by little: the Ritz value after 4 Lanczos steps from a random
 /// start plus its residual, and 2 % more. What the default steps of algorithms are made of.
 double guess_sqnorm(const LinearMap<at::Tensor, at::Tensor>& A_adjoint_A, const at::Tensor& x0);
+double guess_sqnorm(const LinearMap<ShardedImage, ShardedImage>& A_adjoint_A, const ShardedImage& x0);
 
 /// Such a guess, kept for images of one layout until the operators change. Copies share it; for several threads.
 class KeptSqnorm {

@@ -14,6 +14,7 @@ from adjoin import _adjoin
 from adjoin.arguments import as_tensor, as_tensors
 from adjoin.context import DistributedContext
 from adjoin.copies import WithRanks
+from adjoin.distributed.sharded_image import ShardedImage
 from adjoin.distributed.stack_calls import StackedCalls
 from adjoin.errors import InvalidArgument
 from adjoin.operators import parameters_of
@@ -141,6 +142,18 @@ class FidelityCalls(WithRanks):
             f"one for each operator of this rank, got {len(y)}"
         )
 
+    def _of_sharded(
+        self, name: str, x: ShardedImage, y: Any, physics: Any, gather: bool, *arguments: Any, **options: Any
+    ) -> Any:
+        with self.ctx._telling():
+            self._meet(physics)
+        with self.ctx._telling():
+            if self._whole is None or self._equal is not None:
+                raise InvalidArgument("x: a sharded image needs a fidelity of adjoin.optim, one for all operators")
+            if not gather:
+                raise InvalidArgument("gather: must be True where the image is sharded, got False")
+            return getattr(self._whole, f"{name}_of_sharded")(x, as_tensors(y, "y"), *arguments, **options)
+
     def _sum(
         self,
         name: str,
@@ -214,39 +227,47 @@ class DistributedDataFidelity(FidelityCalls):
     ) -> None:
         self._set_up(ctx, data_fidelity, num_operators, factory_kwargs, reduction)
 
-    def fn(self, x: torch.Tensor, y: Any, physics: Any, gather: bool = True, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def fn(
+        self, x: torch.Tensor | ShardedImage, y: Any, physics: Any, gather: bool = True, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
         """f(x), a scalar tensor; with ``gather=False`` this rank's part of it, without any message.
 
-        :param x: an image (B, C, …).
+        :param x: an image (B, C, …), equal on every rank, or a sharded one, of which nothing is differentiated; then the
+            fidelity must be of :mod:`adjoin.optim`, and there are no other arguments.
         :param y: all n measurements, or this rank's.
         :param physics: the distributed stack.
         :return: a scalar tensor.
         """
+        if isinstance(x, ShardedImage):
+            value: torch.Tensor = self._of_sharded("fn", x, y, physics, gather, *args, **kwargs)
+            return value
         return self._sum("fn", x, y, physics, gather, args, kwargs)
 
-    def grad(
-        self, x: torch.Tensor, y: Any, physics: Any, gather: bool = True, *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
+    def grad(self, x: Any, y: Any, physics: Any, gather: bool = True, *args: Any, **kwargs: Any) -> Any:
         """∇f(x) = Σ J_i(x)ᵀ ∇d_i(A_i x, y_i), of the shape of ``x``; arguments as of :meth:`fn`.
 
-        :param x: an image, equal on every rank.
+        :param x: an image, equal on every rank, or a sharded one.
         :param y: measurements: a list of all, or of this rank's own.
         :param physics: the stack.
         :param gather: False gives this rank's part, without any message.
-        :return: an image.
+        :return: an image, sharded where ``x`` is.
         """
+        if isinstance(x, ShardedImage):
+            return self._of_sharded("grad", x, y, physics, gather, *args, **kwargs)
         return self._sum("grad", x, y, physics, gather, args, kwargs)
 
-    def prox(self, x: torch.Tensor, y: Any, physics: Any, gamma: float = 1.0, **options: Any) -> torch.Tensor:
+    def prox(self, x: Any, y: Any, physics: Any, gamma: float = 1.0, **options: Any) -> Any:
         """argmin_v γ f(v) + 1/2 ‖v − x‖², of the shape of ``x``, for an L2 fidelity of :mod:`adjoin.optim`.
 
-        :param x: an image, equal on every rank.
+        :param x: an image, equal on every rank, or a sharded one.
         :param y: measurements: a list of all, or of this rank's own.
         :param physics: the stack.
         :param gamma: γ > 0.
-        :return: an image.
+        :return: an image, sharded where ``x`` is.
         :raises adjoin.InvalidArgument: for a fidelity that is not :class:`adjoin.optim.L2`.
         """
+        if isinstance(x, ShardedImage):
+            return self._of_sharded("prox", x, y, physics, True, gamma, **options)
         with self.ctx._telling():
             self._meet(physics)
         with self.ctx._telling():

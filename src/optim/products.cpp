@@ -1,0 +1,58 @@
+#include "optim/products.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/util/complex.h>
+
+#include <cmath>
+#include <limits>
+
+#include "adjoin/core/psnr.hpp"
+
+namespace adjoin {
+
+double Products::norm(const at::Tensor& x) const {
+  return space_ ? adjoin::norm(ShardedImage{x, space_}) : adjoin::norm(x);
+}
+
+Reals Products::norms(const at::Tensor& x, std::int64_t items) const {
+  return space_ ? adjoin::norms(ShardedImage{x, space_}, items) : adjoin::norms(x, items);
+}
+
+std::vector<Scalars> Products::dots(std::initializer_list<VectorPair<at::Tensor>> pairs, std::int64_t items) const {
+  std::vector<Scalars> results = adjoin::dots(pairs, items);
+  if (space_ && space_->reducer) {
+    std::vector<c10::complex<double>> all;
+    for (const Scalars& one : results) {
+      all.insert(all.end(), one.begin(), one.end());
+    }
+    space_->reducer->sum(all);
+    auto next = all.begin();
+    for (Scalars& one : results) {
+      for (c10::complex<double>& value : one) {
+        value = *next++;
+      }
+    }
+  }
+  return results;
+}
+
+double Products::psnr(const at::Tensor& x, const at::Tensor& truth, double peak) const {
+  if (!space_) {
+    return adjoin::psnr(x, truth, peak);
+  }
+  const double distance = norm(x - truth);
+  return distance == 0.0 ? std::numeric_limits<double>::infinity()
+                         : 20.0 * std::log10(peak * std::sqrt(static_cast<double>(space_->numel())) / distance);
+}
+
+void Products::add_up(Reals& values) const {
+  if (space_ && space_->reducer) {
+    std::vector<c10::complex<double>> all(values.begin(), values.end());
+    space_->reducer->sum(all);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = all[i].real();
+    }
+  }
+}
+
+}  // namespace adjoin
