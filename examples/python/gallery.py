@@ -18,11 +18,13 @@ except ModuleNotFoundError:
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
-def options(description):
-    """What every script takes."""
+def options(description, numbers=None):
+    """What every script takes, and numbers of its own by name, with their defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a small part of the data, and little patience")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "out" / "gallery", help="folder for the figure")
+    for name, default in (numbers or {}).items():
+        parser.add_argument(f"--{name}", type=int, default=default)
     return parser.parse_args()
 
 
