@@ -4,6 +4,8 @@ noncartesian_mri.py [FILE] prints a table, and writes it as JSON: milliseconds, 
 finufft must be importable, bart on the path; what is missing is left out. 8 coils of 256 x 256, 201 radial spokes of 512
 samples by the golden angle; "volume" is 8 coils of 96 x 96 x 96 and 2000 spokes of 192 in all directions.
 An iteration is the difference between long and short solves, so that BART's start does not count.
+
+noncartesian_mri.py --ranks N times an iteration of the slice's solve by adjoin on one rank and on N, in turn under mpirun.
 """
 
 import json
@@ -140,7 +142,38 @@ def measured(calls, rounds):
     return {name: 1e3 * float(numpy.median(values)) for name, values in seconds.items()}
 
 
+def timed_iteration(few=5, many=45):
+    """Prints the milliseconds of an iteration on the ranks of this program, which share the coils."""
+    trajectory = radial(201, 512)
+    maps, truth = coils((256, 256))
+    with adjoin.DistributedContext(device_mode="cpu") as ctx:
+        stack = adjoin.distribute(NonCartesianMRI(trajectory, maps[None]).split(len(maps)), ctx)
+        y = stack.A(truth[None, None])
+        seconds = {}
+        for iterations in (few, many) * 3:
+            start = time.perf_counter()
+            stack.A_dagger(y, max_iter=iterations, tol=1e-30, local_only=False)
+            seconds[iterations] = min(seconds.get(iterations, math.inf), time.perf_counter() - start)
+        if ctx.rank == 0:
+            print(1e3 * (seconds[many] - seconds[few]) / (many - few))
+
+
+def on_ranks(most, rounds=3):
+    times = {1: [], most: []}
+    for _ in range(rounds):
+        for ranks, own in times.items():
+            command = ["mpirun", "-n", str(ranks), sys.executable, __file__, "--iteration"]
+            own.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    for ranks, own in times.items():
+        print(f"on {ranks}: an iteration takes {numpy.median(own):.2f} ms")
+    print(f"{most} ranks are {numpy.median(times[1]) / numpy.median(times[most]):.2f} times as quick as 1")
+
+
 def main():
+    if sys.argv[1:] == ["--iteration"]:
+        return timed_iteration()
+    if sys.argv[1:2] == ["--ranks"]:
+        return on_ranks(int(sys.argv[2]))
     file = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
     os.chdir(tempfile.mkdtemp())
     results = {}

@@ -176,6 +176,35 @@ TEST(Wavelets, EqualPyWaveletsOnOddSizes) {
   }
 }
 
+// cos(0.7 i² + 1.3 j), 230 × 180, by PyWavelets 1.9: four levels, of which each has odd sizes. Of its coefficients c
+// two projections, Σ c cos(0.3 i + 0.11 j) and Σ c cos(0.02 i j), ‖c‖², and two of them.
+TEST(Wavelets, EqualPyWaveletsOnFourLevelsOfOddSizes) {
+  struct Reference {
+    const char* wavelet;
+    std::vector<double> values;
+  };
+  const std::vector<Reference> references = {
+      {"haar", {17.1727644605, -119.812730788, 20828.3749729, 1.13941266763, -0.184169887466}},
+      {"db4", {0.549832619433, -113.281112971, 20714.8436398, -0.0103335978037, -0.117254434491}},
+      {"sym5", {17.828200844, -106.540795575, 20800.8224146, -0.236483281799, -0.00500762037723}},
+      {"coif2", {-15.4412217663, 102.476529135, 20738.6046659, -0.00994886350215, -0.0990954093698}},
+      {"db20", {-0.298730118782, 76.0243175228, 20718.6440798, 0.116328050717, 0.00435777994851}}};
+  const auto grid = [](std::int64_t rows, std::int64_t columns) {
+    return std::pair(at::arange(rows, at::kDouble).view({-1, 1}), at::arange(columns, at::kDouble).view({1, -1}));
+  };
+  const auto [i, j] = grid(230, 180);
+  const at::Tensor x = at::cos(0.7 * i * i + 1.3 * j);
+  for (const Reference& reference : references) {
+    const at::Tensor c = wavelet_transform(x, reference.wavelet, 4);
+    ASSERT_EQ(c.sizes(), (std::vector<std::int64_t>{232, 182}));
+    const auto [k, l] = grid(232, 182);
+    const at::Tensor values = at::stack({(c * at::cos(0.3 * k + 0.11 * l)).sum(), (c * at::cos(0.02 * k * l)).sum(),
+                                         c.square().sum(), c[14][11], c[-1][-1]});
+    expect_near(values, at::tensor(reference.values, at::kDouble), 1e-6, reference.wavelet);
+    expect_near(inverse_wavelet_transform(c, reference.wavelet, 4, 2, x.sizes()), x, 1e-9, reference.wavelet);
+  }
+}
+
 // Kernels and tensor operations, which serve other devices and dtypes.
 TEST(Wavelets, OtherDtypesHaveTheTransformToo) {
   const at::Tensor x = random_tensor({2, 1, 23, 18}, at::kDouble, 1);
