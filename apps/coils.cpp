@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/operators/mri/coil_compression.hpp"
 #include "adjoin/operators/mri/coil_maps.hpp"
 #include "adjoin/operators/nufft/nonuniform_fourier.hpp"
 
@@ -43,21 +44,27 @@ at::Tensor gather_coils(DistributedContext& context, const at::Tensor& own, std:
   return context.communicator().all_gather(padded).transpose(0, 1).flatten(0, 1).narrow(0, 0, coils).contiguous();
 }
 
-/// The rows of a matrix (M, coils), times the coils of all ranks, that are this rank's of M coils: as many reductions
-/// as it has.
+/// Virtual coils by a matrix (M, N), or by one for each place along the readout, the last axis of images: (n, M, N).
+at::Tensor mixed(const at::Tensor& matrix, const at::Tensor& images) {
+  return matrix.dim() == 3 ? mix_coils_along(matrix, images) : mix_coils(matrix, images);
+}
+
+/// The virtual coils of all ranks' coils that are this rank's: as many reductions as it has of them.
 at::Tensor mix_over_ranks(DistributedContext& context, const at::Tensor& matrix, const Scan& scan) {
   const std::int64_t ranks = context.size();
-  const std::int64_t rows = matrix.size(0);
-  const at::Tensor columns = matrix.index_select(1, at::tensor(scan.own, at::kLong)).to(scan.kspace.scalar_type());
+  const std::int64_t rows = matrix.size(-2);
+  const at::Tensor columns = matrix.index_select(-1, at::tensor(scan.own, at::kLong)).to(scan.kspace.scalar_type());
   Sizes shape = scan.kspace.sizes().vec();
   shape[0] = ranks;
-  const at::Tensor mixed = at::empty_like(scan.kspace.narrow(0, 0, 0));
-  std::vector<at::Tensor> own = {mixed};
+  std::vector<at::Tensor> own = {at::empty_like(scan.kspace.narrow(0, 0, 0))};
   for (std::int64_t first = 0; first < rows; first += ranks) {
     const std::int64_t count = std::min(ranks, rows - first);
     at::Tensor parts = at::zeros(shape, scan.kspace.options());
     if (!scan.own.empty()) {
-      parts.narrow(0, 0, count).copy_(mix_coils(columns.narrow(0, first, count), scan.kspace));
+      const at::Tensor own_rows = columns.narrow(-2, first, count);
+      parts.narrow(0, 0, count)
+          .copy_(matrix.dim() == 3 ? mix_coils_along(own_rows, scan.kspace, -1, true)
+                                   : mix_coils(own_rows, scan.kspace));
     }
     at::Tensor sum = context.communicator().reduce_scatter(parts);
     if (context.rank() < count) {
@@ -67,10 +74,19 @@ at::Tensor mix_over_ranks(DistributedContext& context, const at::Tensor& matrix,
   return at::cat(own);
 }
 
-/// k-space of all coils in its centre, zero elsewhere: (coils, image).
+/// Whether k-space is on the grid, and was measured from end to end along the readout.
+bool has_whole_readouts(const Scan& scan) {
+  return scan.weights.defined() && (scan.weights == scan.weights.narrow(-1, 0, 1)).all().item<bool>();
+}
+
+/// k-space of all coils in its centre, zero elsewhere: (coils, image). The centre is that of all axes, or of all but
+/// the readout.
 at::Tensor centre_of_kspace(DistributedContext& context, const ReconOptions& options, const at::Tensor& density,
-                            const Scan& scan) {
-  const Sizes size(scan.image_size.size(), options.calibration);
+                            const Scan& scan, bool whole_readouts) {
+  Sizes size(scan.image_size.size(), options.calibration);
+  if (whole_readouts) {
+    size.back() = scan.image_size.back();
+  }
   at::Tensor own = scan.calibration.defined() ? scan.calibration : scan.kspace;
   if (scan.trajectory.defined()) {
     const NonuniformFourier fourier(scan.trajectory, scan.image_size);
@@ -110,6 +126,7 @@ at::Tensor prepare_coils(DistributedContext& context, const ReconOptions& option
         "recon: --sets must be from 1 to the number of coils, ", scan.coils,
         ", and goes with maps that are found; a file has its own, got ", options.sets);
   const bool compresses = options.coils > 0 && options.coils < scan.coils;
+  const bool along_readout = compresses && has_whole_readouts(scan);
   at::Tensor maps;
   at::Tensor centre;
   if (from_file) {
@@ -119,7 +136,7 @@ at::Tensor prepare_coils(DistributedContext& context, const ReconOptions& option
           at::IntArrayRef(scan.image_size), ", got sets of ", maps.select(1, 0).sizes());
   }
   if (compresses || (!from_file && scan.coils > 1)) {
-    centre = centre_of_kspace(context, options, density, scan);
+    centre = centre_of_kspace(context, options, density, scan, along_readout);
   }
   at::Tensor matrix;  // from coils to virtual ones, and back
   at::Tensor back;
@@ -129,24 +146,25 @@ at::Tensor prepare_coils(DistributedContext& context, const ReconOptions& option
     centre = centre.defined() ? mix_coils(matrix, centre) : centre;
   }
   if (compresses) {
-    const at::Tensor compression = compression_matrix(centre, options.coils);
-    const at::Tensor expansion = compression.t().conj().resolve_conj();
-    centre = mix_coils(compression, centre);
-    back = back.defined() ? at::mm(back, expansion) : expansion;
-    matrix = matrix.defined() ? at::mm(compression, matrix) : compression;
+    const at::Tensor compression =
+        along_readout ? geometric_compression(centre, options.coils) : compression_matrix(centre, options.coils);
+    const at::Tensor expansion = compression.mH().resolve_conj();
+    centre = along_readout ? mix_coils_along(compression, centre, -1, true) : mix_coils(compression, centre);
+    back = back.defined() ? at::matmul(back, expansion) : expansion;
+    matrix = matrix.defined() ? at::matmul(compression, matrix) : compression;
   }
   if (!matrix.defined()) {
     return maps.defined() ? maps : own_maps(options, centre, scan);
   }
   scan.kspace = mix_over_ranks(context, matrix, scan);
-  scan.coils = matrix.size(0);
+  scan.coils = matrix.size(-2);
   scan.own = context.local_indices(scan.coils);
   if (maps.defined()) {
-    maps = mix_coils(matrix, maps);
+    maps = mixed(matrix, maps);
   } else {
     // Coils as they were have Σ |s|² = 1, lest the image be brighter where coils of little noise are near.
     maps = own_maps(options, centre, scan);
-    maps = maps / root_sum_of_squares(mix_coils(back, maps)).clamp_min(1e-30);
+    maps = maps / root_sum_of_squares(mixed(back, maps)).clamp_min(1e-30);
   }
   // λ means what it means without these changes where the norm of the stack is about 1.
   const at::Tensor norm = root_sum_of_squares(maps).max();

@@ -44,7 +44,8 @@ struct ReconOptions {
   std::vector<std::int64_t> size = {};
   /// Samples of the calibration region along each axis.
   std::int64_t calibration = 24;
-  /// Virtual coils that take the place of those of the file; 0: as many as there are.
+  /// Virtual coils that take the place of those of the file; 0: as many as there are. On the grid they differ along the
+  /// readout, where that was measured from end to end.
   std::int64_t coils = 0;
   /// Of ISMRMRD files. All slices, one after another, unless one is named.
   std::optional<std::int64_t> slice = {};

@@ -122,7 +122,7 @@ def check_mrd(image, maps, folder):
     mrd_scans(image, maps, folder)
     for name, options, bound in (
         ("grid.h5", [], 0.05),
-        ("grid.h5", ["--coils", "4"], 0.07),
+        ("grid.h5", ["--coils", "4"], 0.05),
         ("radial.h5", [], 0.12),
         ("radial.h5", ["--method", "tv"], 0.12),
         ("slices.h5", ["--slice", "1"], 0.15),

@@ -9,7 +9,7 @@ import os
 import torch
 import torch.distributed.distributed_c10d
 import typing
-__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'Finding', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OperatorReport', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'ShardedImage', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'check_operator', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'off_resonance_mri', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'show_progress_by', 'sinc_kernel', 'single_communicator', 'subspace_mri', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
+__all__: list[str] = ['AmplitudeLoss', 'Blur', 'Box', 'ChannelMixing', 'Communicator', 'DRUNet', 'DataFidelity', 'Denoiser', 'Diagonal', 'DistributedContext', 'DistributedDataFidelity', 'DistributedProcessing', 'DistributedStackedLinearPhysics', 'DistributedStackedPhysics', 'DnCNN', 'Downsampling', 'EnteredCall', 'FFDNet', 'FilterBank', 'Finding', 'GaussianNoise', 'Huber', 'IndicatorLInf', 'InnerIterations', 'Inpainting', 'IterationRecord', 'L1', 'L1Prior', 'L2', 'LinearPhysics', 'LocalSum', 'LoweredPhysics', 'Matrix', 'MrdFile', 'MrdScan', 'MultiCoilMRI', 'NonCartesianMRI', 'NonuniformFourier', 'OperatorReport', 'OptimResult', 'Physics', 'PnP', 'PoissonLikelihood', 'PoissonNoise', 'Positivity', 'Prior', 'RED', 'Report', 'SampledProjection', 'ShardedImage', 'SolveInfo', 'SolverResult', 'Tikhonov', 'Tomography', 'TotalVariation', 'UniformNoise', 'WaveletPrior', 'ZeroPrior', 'adaptive_maps', 'adjoint', 'adjoint_wavelet_transform', 'admm', 'bicgstab', 'bicubic_kernel', 'bilinear_kernel', 'box_kernel', 'check_operator', 'children_mark', 'children_mark_name', 'compose', 'compression_matrix', 'concatenated', 'conjugate_gradient', 'denoiser_of', 'density_compensation', 'espirit_maps', 'finalize_mpi', 'fista', 'gaussian_kernel', 'gaussian_kernel_3d', 'gaussian_noise', 'geometric_compression', 'gradient_descent', 'has_finufft', 'hqs', 'inverse_wavelet_transform', 'largest_eigenvalue', 'launched_by_mpi', 'launcher', 'load_denoiser', 'lsmr', 'lsqr', 'measure_costs', 'minres', 'mix_coils', 'mix_coils_along', 'monotone_fista', 'motion_kernel', 'mpi_communicator', 'off_resonance_mri', 'ordered_subsets', 'poisson_noise', 'prewhitening_matrix', 'primal_dual', 'process_group_communicator', 'proximal_gradient', 'psnr', 'python_linear_physics', 'python_physics', 'read_cfl', 'read_hdf5', 'read_npy', 'read_png', 'read_safetensors', 'root_sum_of_squares', 'scale', 'show_progress_by', 'sinc_kernel', 'single_communicator', 'subspace_mri', 'sum', 'uniform_noise', 'viewed', 'wavelet_transform', 'write_cfl', 'write_nifti', 'write_npy', 'write_png', 'write_safetensors']
 class EnteredCall:
     def __enter__(self) -> None:
         ...
@@ -655,11 +655,17 @@ class NonCartesianMRI(LinearPhysics):
     F, `trajectory` (…, axes), `units` and `eps` as of NonuniformFourier. Coil maps are complex (b, N, H, W) or
     (b, N, D, H, W). x complex (B, 1, H, W) gives y complex (B, N, …), real (B, 2, H, W) gives real (B, 2, N, …), with the
     leading axes of the trajectory, to which `weights` broadcast, such as the roots of density_compensation. The normal
-    operator is a convolution. Stacks of coils, and of shots with common maps, fuse. Parameters trajectory, coil_maps and
-    weights, which all have gradients.
+    operator is a convolution, with `normal_spectrum` where that was kept (None: computed). Stacks of coils, and of shots with
+    common maps, fuse. Parameters trajectory, coil_maps and weights, which all have gradients.
     """
-    def __init__(self, trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch.Tensor | numpy.ndarray, weights: torch.Tensor | numpy.ndarray | None = None, units: str = 'cycles_per_pixel', eps: float = 1e-06) -> None:
+    def __init__(self, trajectory: torch.Tensor | numpy.ndarray, coil_maps: torch.Tensor | numpy.ndarray, weights: torch.Tensor | numpy.ndarray | None = None, units: str = 'cycles_per_pixel', eps: float = 1e-06, normal_spectrum: torch.Tensor | numpy.ndarray | None = None) -> None:
         ...
+    def normal_spectrum(self) -> torch.Tensor:
+        """
+        The spectrum of the normal operator, which it takes time to compute: the constructor takes one that was kept.
+        
+        :return: double (2, …, 2, image), which belongs to the trajectory and the weights.
+        """
     def split(self, n: int, by: str = 'coil') -> list[LinearPhysics]:
         """
         Operators of some of the coils or shots each, whose stack is this operator.
@@ -1704,6 +1710,17 @@ def gaussian_noise(sigma: float, seed: int | None = None) -> GaussianNoise:
     :return: a model for set_noise_model, a callable of measurements.
     :raises adjoin.InvalidArgument: for what is below zero or not finite.
     """
+def geometric_compression(kspace: torch.Tensor | numpy.ndarray, coils: int, axis: int = -1) -> torch.Tensor:
+    """
+    What keeps the most of the energy at each place along the readout in fewer coils, by mix_coils_along of k-space and
+    of maps (Zhang et al., Magn. Reson. Med. 69, 2013).
+    
+    :param kspace: complex (N, H, W) or (N, D, H, W), fully sampled along an axis.
+    :param coils: how many virtual coils.
+    :param axis: that axis of the image, by default the last one.
+    :return: matrices (n, coils, N) with orthonormal rows, one for each place; neighbours are alike.
+    :raises adjoin.InvalidArgument: for more coils than there are, and an axis that is none.
+    """
 @typing.overload
 def gradient_descent(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, **kwargs: typing.Any) -> OptimResult:
     ...
@@ -1806,6 +1823,17 @@ def mix_coils(matrix: torch.Tensor | numpy.ndarray, data: torch.Tensor | numpy.n
     :param data: of coils (N, …), k-space, images or maps.
     :return: (M, …), the matrix times the coils.
     :raises adjoin.InvalidArgument: where the numbers of coils differ.
+    """
+def mix_coils_along(matrices: torch.Tensor | numpy.ndarray, data: torch.Tensor | numpy.ndarray, axis: int = -1, kspace: bool = False) -> torch.Tensor:
+    """
+    Virtual coils that differ from place to place along an axis.
+    
+    :param matrices: (n, M, N), of geometric_compression.
+    :param data: complex (N, …): coil images, maps, or k-space.
+    :param axis: the axis of the image along which the matrices are.
+    :param kspace: whether the data are k-space, which is transformed along the axis and back.
+    :return: (M, …).
+    :raises adjoin.InvalidArgument: where sizes do not fit.
     """
 @typing.overload
 def monotone_fista(data_fidelity: DistributedDataFidelity, y: collections.abc.Sequence[torch.Tensor | numpy.ndarray], prior: Prior, x0: adjoin.distributed.sharded_image.ShardedImage, **kwargs: typing.Any) -> OptimResult:

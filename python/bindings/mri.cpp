@@ -1,4 +1,5 @@
 // Parallel MRI, Cartesian and along trajectories: its operators, Fourier sums, coil maps and weights.
+#include "adjoin/operators/mri/coil_compression.hpp"
 #include "adjoin/operators/mri/coil_maps.hpp"
 #include "adjoin/operators/mri/modulated_mri.hpp"
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
@@ -69,6 +70,34 @@ void bind_coils(py::module_& m) {
 :return: (M, …), the matrix times the coils.
 :raises adjoin.InvalidArgument: where the numbers of coils differ.)");
   m.def(
+      "geometric_compression",
+      [](const TensorLike& kspace, std::int64_t coils, std::int64_t axis) {
+        return geometric_compression(kspace, coils, axis);
+      },
+      py::arg("kspace"), py::arg("coils"), py::arg("axis") = -1, Unlocked(),
+      R"(What keeps the most of the energy at each place along the readout in fewer coils, by mix_coils_along of k-space and
+of maps (Zhang et al., Magn. Reson. Med. 69, 2013).
+
+:param kspace: complex (N, H, W) or (N, D, H, W), fully sampled along an axis.
+:param coils: how many virtual coils.
+:param axis: that axis of the image, by default the last one.
+:return: matrices (n, coils, N) with orthonormal rows, one for each place; neighbours are alike.
+:raises adjoin.InvalidArgument: for more coils than there are, and an axis that is none.)");
+  m.def(
+      "mix_coils_along",
+      [](const TensorLike& matrices, const TensorLike& data, std::int64_t axis, bool kspace) {
+        return mix_coils_along(matrices, data, axis, kspace);
+      },
+      py::arg("matrices"), py::arg("data"), py::arg("axis") = -1, py::arg("kspace") = false, Unlocked(),
+      R"(Virtual coils that differ from place to place along an axis.
+
+:param matrices: (n, M, N), of geometric_compression.
+:param data: complex (N, …): coil images, maps, or k-space.
+:param axis: the axis of the image along which the matrices are.
+:param kspace: whether the data are k-space, which is transformed along the axis and back.
+:return: (M, …).
+:raises adjoin.InvalidArgument: where sizes do not fit.)");
+  m.def(
       "root_sum_of_squares", [](const TensorLike& coil_images) { return root_sum_of_squares(coil_images); },
       py::arg("coil_images"), R"(One image of those of the coils.
 
@@ -107,18 +136,24 @@ Parameter trajectory, in cycles a pixel, which has gradients.)")
 F, `trajectory` (…, axes), `units` and `eps` as of NonuniformFourier. Coil maps are complex (b, N, H, W) or
 (b, N, D, H, W). x complex (B, 1, H, W) gives y complex (B, N, …), real (B, 2, H, W) gives real (B, 2, N, …), with the
 leading axes of the trajectory, to which `weights` broadcast, such as the roots of density_compensation. The normal
-operator is a convolution. Stacks of coils, and of shots with common maps, fuse. Parameters trajectory, coil_maps and
-weights, which all have gradients.)")
+operator is a convolution, with `normal_spectrum` where that was kept (None: computed). Stacks of coils, and of shots with
+common maps, fuse. Parameters trajectory, coil_maps and weights, which all have gradients.)")
       .def(py::init([](const TensorLike& trajectory, const TensorLike& coil_maps, const MaybeTensor& weights,
-                       const std::string& units, double eps) {
+                       const std::string& units, double eps, const MaybeTensor& normal_spectrum) {
              return std::make_shared<NonCartesianMRI>(
                  trajectory, coil_maps,
                  NonCartesianMRIOptions{.units = frequency_units_from_string(units),
                                         .eps = eps,
-                                        .weights = tensor_of(weights).value_or(at::Tensor())});
+                                        .weights = tensor_of(weights).value_or(at::Tensor()),
+                                        .normal_spectrum = tensor_of(normal_spectrum).value_or(at::Tensor())});
            }),
            py::arg("trajectory"), py::arg("coil_maps"), py::arg("weights") = py::none(),
-           py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6)
+           py::arg("units") = "cycles_per_pixel", py::arg("eps") = 1e-6, py::arg("normal_spectrum") = py::none())
+      .def(
+          "normal_spectrum", &NonCartesianMRI::normal_spectrum, Unlocked(),
+          R"(The spectrum of the normal operator, which it takes time to compute: the constructor takes one that was kept.
+
+:return: double (2, …, 2, image), which belongs to the trajectory and the weights.)")
       .def_property_readonly("trajectory", &NonCartesianMRI::trajectory, "(…, axes), in cycles a pixel.")
       .def_property_readonly("coil_maps", &NonCartesianMRI::coil_maps, "The coil maps (b, N, …).")
       .def_property_readonly(

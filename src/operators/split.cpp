@@ -71,7 +71,9 @@ std::vector<LinearPhysicsPtr> split(const NonCartesianMRI& whole, std::int64_t n
   for (std::int64_t i = 0; i < n; ++i) {
     parts.push_back(std::make_shared<NonCartesianMRI>(
         by_coil ? trajectory : shots(trajectory, i), coils[by_coil ? static_cast<std::size_t>(i) : 0],
-        NonCartesianMRIOptions{.eps = whole.eps(), .weights = by_coil ? weights : shots(weights, i)}));
+        NonCartesianMRIOptions{.eps = whole.eps(),
+                               .weights = by_coil ? weights : shots(weights, i),
+                               .normal_spectrum = by_coil ? whole.given_spectrum() : at::Tensor()}));
   }
   return parts;
 }

@@ -8,6 +8,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/vector_space.hpp"
+#include "adjoin/operators/mri/coil_compression.hpp"
 #include "operators/specimens.hpp"
 
 namespace adjoin {
@@ -131,6 +132,39 @@ TEST(CoilMaps, CompressionKeepsTheStrongestSingularVectors) {
   EXPECT_NEAR(adjoin::norm(mix_coils(three, data)), adjoin::norm(data), 1e-8 * adjoin::norm(data));
   const at::Tensor values = at::linalg_svdvals(data.flatten(1));
   EXPECT_NEAR(adjoin::norm(mix_coils(compression_matrix(data, 1), data)), values[0].item<double>(), 1e-8);
+}
+
+TEST(CoilCompression, KeepsTheMostAtEachPlace) {
+  const at::Tensor maps = smooth_maps(6, {20, 24});
+  const at::Tensor images = maps * phantom({20, 24});
+  const at::Tensor kspace = kspace_of(images);
+  for (const std::int64_t axis : {-1, 0}) {
+    const at::Tensor matrices = geometric_compression(kspace, 3, axis);
+    const std::int64_t places = axis == 0 ? 20 : 24;
+    EXPECT_EQ(matrices.sizes(), (std::vector<std::int64_t>{places, 3, 6}));
+    const at::Tensor products = at::matmul(matrices, matrices.mH());
+    EXPECT_TRUE(at::allclose(products, at::eye(3, products.options()).expand_as(products), 1e-9, 1e-9));
+    // The energy at a place is that of the largest singular values there, and all of it without compression.
+    const at::Tensor few = mix_coils_along(matrices, images, axis);
+    const at::Tensor all = mix_coils_along(geometric_compression(kspace, 6, axis), images, axis);
+    for (std::int64_t i = 0; i < places; ++i) {
+      const at::Tensor values = at::linalg_svdvals(images.select(axis == 0 ? 1 : 2, i)).square();
+      EXPECT_NEAR(few.select(axis == 0 ? 1 : 2, i).abs().square().sum().item<double>(),
+                  values.slice(0, 0, 3).sum().item<double>(), 1e-9);
+    }
+    EXPECT_TRUE(at::allclose(root_sum_of_squares(all), root_sum_of_squares(images), 1e-9, 1e-9));
+    EXPECT_GT(adjoin::norm(few), adjoin::norm(mix_coils(compression_matrix(kspace, 3), images)));
+    // k-space of the virtual coils' images, and images of maps of virtual coils.
+    EXPECT_TRUE(at::allclose(mix_coils_along(matrices, kspace, axis, true), kspace_of(few), 1e-9, 1e-9));
+    EXPECT_TRUE(at::allclose(mix_coils_along(matrices, maps, axis) * phantom({20, 24}), few, 1e-9, 1e-9));
+    // Neighbours are alike where there is an object: as smooth as the maps.
+    const at::Tensor steps = (matrices.slice(0, 1) - matrices.slice(0, 0, -1)).flatten(1).norm(2, 1);
+    EXPECT_LT(steps.slice(0, places / 2 - 4, places / 2 + 4).max().item<double>(), 0.5);
+  }
+  EXPECT_THROW(geometric_compression(kspace, 7), InvalidArgument);
+  EXPECT_THROW(geometric_compression(kspace, 3, 2), InvalidArgument);
+  EXPECT_THROW(geometric_compression(at::real(kspace), 3), InvalidArgument);
+  EXPECT_THROW(mix_coils_along(geometric_compression(kspace, 3, 0), images, -1), InvalidArgument);
 }
 
 TEST(CoilMaps, RefuseWhatDoesNotFit) {

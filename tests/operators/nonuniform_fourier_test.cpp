@@ -260,6 +260,32 @@ TEST_F(NonuniformFourierTest, WeightsThatAreNumbersGoThroughTheConvolution) {
   }
 }
 
+TEST_F(NonuniformFourierTest, TheNormalOperatorTakesASpectrumThatWasKept) {
+  const at::Tensor k = frequencies({4, 15, 2}, 1);
+  const at::Tensor maps = drawn({1, 3, 9, 10}, 2, at::kComplexDouble);
+  const at::Tensor weights = drawn({4, 1}, 3).abs() + 0.1;
+  const at::Tensor x = drawn({1, 1, 9, 10}, 4, at::kComplexDouble);
+  const NonCartesianMRI op(k, maps, {.eps = 1e-11, .weights = weights});
+  const at::Tensor spectrum = op.normal_spectrum();
+  EXPECT_EQ(spectrum.sizes(), (Sizes{2, 2, 9, 10}));
+  EXPECT_FALSE(op.given_spectrum().defined());
+  // Of another operator's its own is computed no more.
+  for (const double factor : {1.0, 2.0}) {
+    NonCartesianMRI kept(k, maps, {.eps = 1e-11, .weights = weights, .normal_spectrum = factor * spectrum});
+    EXPECT_LT(relative(kept.A_adjoint_A(x), factor * op.A_adjoint_A(x)), 1e-10);
+    EXPECT_LT(relative(kept.A_adjoint_A(x.to(at::kComplexFloat)), factor * op.A_adjoint_A(x)), 1e-5);
+    EXPECT_LT(relative(kept.A(x), op.A(x)), 1e-12);
+    const StackedLinearPhysics coils(split(kept, 3));
+    EXPECT_LT(relative(coils.A_adjoint_A(x), factor * op.A_adjoint_A(x)), 1e-10);
+    kept.update({{"trajectory", 0.5 * k}});
+    EXPECT_FALSE(kept.given_spectrum().defined());
+    EXPECT_LT(relative(kept.A_adjoint_A(x), kept.A_adjoint(kept.A(x))), 1e-10);
+  }
+  for (const at::Tensor& wrong : {spectrum[0], spectrum.to(at::kFloat), spectrum.to(at::kComplexDouble)}) {
+    EXPECT_THROW(NonCartesianMRI(k, maps, {.normal_spectrum = wrong}), InvalidArgument);
+  }
+}
+
 TEST_F(NonuniformFourierTest, FindsTheSolutionOfMinimumNorm) {
   const at::Tensor k = frequencies({20, 2}, 1);
   const NonuniformFourier op(k, {8, 8});

@@ -82,7 +82,9 @@ class FusedTrajectories final : public FusedAsOne<NonCartesianMRI> {
       result->counts.push_back(own.size(1));
     }
     result->whole = std::make_shared<const NonCartesianMRI>(
-        first.trajectory(), at::cat(maps, 1), NonCartesianMRIOptions{.eps = first.eps(), .weights = first.weights()});
+        first.trajectory(), at::cat(maps, 1),
+        NonCartesianMRIOptions{
+            .eps = first.eps(), .weights = first.weights(), .normal_spectrum = first.given_spectrum()});
     return result;
   }
 

@@ -18,7 +18,7 @@ namespace adjoin {
 
 namespace {
 
-constexpr const char* name_of_class = "NonCartesianMRI";
+constexpr const char* name_of_mri = "NonCartesianMRI";
 
 std::vector<std::int64_t> image_size_of(const at::Tensor& maps) { return maps.sizes().slice(2).vec(); }
 
@@ -45,6 +45,14 @@ void check_sample_weights(const at::Tensor& weights, const nufft::Transforms& tr
         ", got ", weights.defined() ? c10::str(weights.scalar_type(), " ", weights.sizes()) : "");
 }
 
+void check_spectrum(const at::Tensor& spectrum, const std::vector<std::int64_t>& image_size) {
+  std::vector<std::int64_t> sizes(image_size.size(), 2);
+  sizes.insert(sizes.end(), image_size.begin(), image_size.end());
+  check(spectrum.scalar_type() == at::kDouble && spectrum.is_cpu() && spectrum.sizes() == at::IntArrayRef(sizes),
+        "NonCartesianMRI: normal_spectrum must be double ", at::IntArrayRef(sizes), ", on the CPU, got ",
+        spectrum.scalar_type(), " ", spectrum.sizes());
+}
+
 std::int64_t axes_of(const at::Tensor& trajectory) {
   return trajectory.defined() && trajectory.dim() > 0 ? trajectory.size(-1) : 0;
 }
@@ -59,7 +67,7 @@ struct NonCartesianMRI::Parts {
   std::int64_t coils() const { return maps.size(1); }
 
   void check_image(const at::Tensor& x) const {
-    nufft::check_precision(name_of_class, "x", x);
+    nufft::check_precision(name_of_mri, "x", x);
     const std::size_t leading = 2;
     const std::int64_t channels = x.dim() > 1 && x.size(1) == 2 && !x.is_complex() ? 2 : 1;
     check(x.dim() == maps.dim() && x.size(1) == channels && x.sizes().slice(leading) == maps.sizes().slice(leading) &&
@@ -68,7 +76,7 @@ struct NonCartesianMRI::Parts {
           x.scalar_type(), " ", x.sizes());
   }
   void check_measurement(const at::Tensor& y) const {
-    nufft::check_precision(name_of_class, "y", y);
+    nufft::check_precision(name_of_mri, "y", y);
     const std::size_t leading = y.is_complex() ? 2 : 3;
     const bool fits = y.dim() == static_cast<std::int64_t>(leading + transforms->sample_size().size()) &&
                       y.size(static_cast<std::int64_t>(leading) - 1) == coils() && (y.is_complex() || y.size(1) == 2) &&
@@ -94,9 +102,14 @@ struct NonCartesianMRI::Parts {
 NonCartesianMRI::NonCartesianMRI(const at::Tensor& trajectory, const at::Tensor& coil_maps,
                                  const NonCartesianMRIOptions& options)
     : eps_(options.eps) {
-  nufft::check_eps(name_of_class, eps_);
+  nufft::check_eps(name_of_mri, eps_);
   const auto image_size = image_size_of(checked_maps(coil_maps, axes_of(trajectory)));
   set(nufft::in_cycles_per_pixel(trajectory, options.units, image_size), coil_maps, options.weights);
+  if (options.normal_spectrum.defined()) {
+    check_spectrum(options.normal_spectrum, image_size);
+    given_spectrum_ = options.normal_spectrum.detach().clone();
+    given_version_ = version();
+  }
 }
 
 NonCartesianMRI::~NonCartesianMRI() = default;
@@ -107,6 +120,9 @@ Recipe NonCartesianMRI::recipe() const {
   if (weights_.defined()) {
     recipe.arguments.set("weights", weights_);
   }
+  if (const at::Tensor spectrum = given_spectrum(); spectrum.defined()) {
+    recipe.arguments.set("normal_spectrum", spectrum);
+  }
   return recipe;
 }
 
@@ -114,7 +130,7 @@ std::vector<std::int64_t> NonCartesianMRI::image_size() const { return transform
 
 void NonCartesianMRI::set(const at::Tensor& trajectory, const at::Tensor& coil_maps, const at::Tensor& weights) {
   const auto image_size = image_size_of(checked_maps(coil_maps, axes_of(trajectory)));
-  nufft::check_trajectory(name_of_class, trajectory, image_size);
+  nufft::check_trajectory(name_of_mri, trajectory, image_size);
   const at::Tensor own = watched(trajectory);
   const auto transforms = std::make_shared<const nufft::Transforms>(own, image_size, eps_);
   check_sample_weights(weights, *transforms);
@@ -142,7 +158,7 @@ NonCartesianMRI::Parts NonCartesianMRI::parts(const Params& params) const {
               .weights = params.get_or("weights", weights_)};
   if (params.contains("trajectory") || params.contains("coil_maps")) {
     const auto image_size = image_size_of(parts.maps);
-    nufft::check_trajectory(name_of_class, trajectory, image_size);
+    nufft::check_trajectory(name_of_mri, trajectory, image_size);
     parts.transforms = std::make_shared<const nufft::Transforms>(trajectory, image_size, eps_);
   }
   check_sample_weights(parts.weights, *parts.transforms);
@@ -179,12 +195,23 @@ at::Tensor NonCartesianMRI::A_adjoint_A_impl(const at::Tensor& image, const Para
     return composed();
   }
   const auto normal = normals_.get(version(), x.scalar_type(), [&]() -> std::shared_ptr<const nufft::Toeplitz> {
-    const at::Tensor powers = weights_.defined() ? weights_.to(at::kDouble).square() : at::Tensor();
-    const at::Tensor spectrum = nufft::normal_spectrum(*transforms_, powers);
+    const at::Tensor spectrum = normal_spectrum();
     const bool kept = keep_digits(spectrum.to(at::toRealValueType(x.scalar_type())));
     return kept ? std::make_shared<const nufft::Toeplitz>(spectrum, parts.maps_like(x)) : nullptr;
   });
   return normal == nullptr ? composed() : result((*normal)(x));
+}
+
+at::Tensor NonCartesianMRI::given_spectrum() const {
+  return given_spectrum_.defined() && given_version_ == version() ? given_spectrum_ : at::Tensor();
+}
+
+at::Tensor NonCartesianMRI::normal_spectrum() const {
+  if (const at::Tensor given = given_spectrum(); given.defined()) {
+    return given;
+  }
+  const at::Tensor powers = weights_.defined() ? weights_.detach().to(at::kDouble).square() : at::Tensor();
+  return nufft::normal_spectrum(*transforms_, powers);
 }
 
 at::Tensor NonCartesianMRI::image_like(const at::Tensor& y) const {

@@ -22,6 +22,10 @@ struct NonCartesianMRIOptions {
   /// Real factors w of the samples, which broadcast to the axes of the trajectory but the last; such as the roots of
   /// density_compensation. Undefined: 1.
   at::Tensor weights = {};
+  /// normal_spectrum() of an operator with this trajectory and these weights, such as one kept in a file, for the
+  /// normal operator to use, which keeps a copy; undefined: computed when it is first called. Its shape is checked,
+  /// what it belongs to is not.
+  at::Tensor normal_spectrum = {};
 };
 
 /// y_n = w · F(s_n · x) for coils n = 1 … N: coil sensitivities s_n, Fourier sums F along a trajectory
@@ -52,6 +56,11 @@ class NonCartesianMRI final : public LinearPhysics {
   const at::Tensor& weights() const { return weights_; }
   std::vector<std::int64_t> image_size() const;
   double eps() const { return eps_; }
+  /// The spectrum of the convolution that the normal operator is between its coil maps, real (2, …, 2, image), double
+  /// precision: that of the options, or computed.
+  at::Tensor normal_spectrum() const;
+  /// That of the options as long as the operator's tensors are what they were; else undefined.
+  at::Tensor given_spectrum() const;
 
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
   at::Tensor image_like(const at::Tensor& y) const override;
@@ -73,6 +82,8 @@ class NonCartesianMRI final : public LinearPhysics {
   at::Tensor coil_maps_;
   at::Tensor weights_;
   double eps_;
+  at::Tensor given_spectrum_;
+  std::int64_t given_version_ = 0;  // of the operator, when it got the spectrum
   std::shared_ptr<const nufft::Transforms> transforms_;
   Derived<nufft::Toeplitz, at::ScalarType> normals_;  // by precision
 };
