@@ -1,3 +1,4 @@
+// The lines of `adjoin info`: versions, ranks, devices, and the libraries in use.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <torch/version.h>

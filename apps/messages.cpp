@@ -1,3 +1,4 @@
+// The messages of each method of a small stack, counted for `adjoin messages`.
 #include <ATen/ATen.h>
 
 #include <cstdio>

@@ -1,3 +1,4 @@
+// Scans as BART and ISMRMRD files have them, brought to one form, each rank's own coils alone.
 #include "scan.hpp"
 
 #include <ATen/ATen.h>

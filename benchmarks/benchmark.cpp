@@ -1,4 +1,4 @@
-// Times adjoin's distributed stacks, run under mpirun; prints or writes JSON, seconds under the names of calls:
+// The times of adjoin's distributed stacks, run under mpirun. Prints or writes JSON, seconds under the names of calls:
 //
 //   adjoin       the distributed stacks, on replicated images
 //   adjoin-slab  the same calls on sharded images, of which each rank holds a slab

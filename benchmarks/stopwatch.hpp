@@ -1,4 +1,4 @@
-// Times calls that all ranks make together.
+// The time of calls that all ranks make together.
 #pragma once
 
 #include <c10/core/Device.h>

@@ -1,3 +1,5 @@
+// The stacks that are timed: tiny ones, for the cost of a call, blurs, parallel MRI, tomography, and one of unequal
+// operators.
 #include "workloads.hpp"
 
 #include <ATen/ATen.h>

@@ -1,4 +1,4 @@
-"""Measurement models.
+"""Measurement models whose arithmetic is that of C++.
 
 Each has ``A``, ``forward`` (with noise), ``A_vjp`` and, as all here are linear, ``A_adjoint``, ``A_adjoint_A``,
 ``A_A_adjoint``, ``A_dagger``, ``prox_l2``, ``compute_sqnorm`` and ``adjointness_test``; ``a + b``, ``2 * a``, ``a * b``

@@ -1,4 +1,4 @@
-"""Tests of operators.
+"""Tests that an operator of one's own should pass.
 
 >>> from adjoin.physics import Diagonal
 >>> check_operator(Diagonal(2.0), torch.ones(1, 1, 8, 8)).passed

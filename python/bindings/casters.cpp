@@ -1,3 +1,4 @@
+// Tensors, NumPy arrays, lists and keyword arguments on their way from Python to C++ and back.
 #include "casters.hpp"
 
 #include <torch/csrc/autograd/python_variable.h>

@@ -1,3 +1,4 @@
+// References to Python's objects that any thread may drop, with the lock.
 #include "gil.hpp"
 
 namespace adjoin::python {

@@ -1,3 +1,4 @@
+// Calls of lowered operators: to ours where it takes the tensors, to the Python original where not.
 #include "lowered_physics.hpp"
 
 #include <ATen/ATen.h>

@@ -1,4 +1,4 @@
-// Learned denoisers.
+// Learned denoisers and saved networks, as callables of Python.
 #include "adjoin/io/safetensors.hpp"
 #include "adjoin/models/denoiser.hpp"
 #include "adjoin/models/dncnn.hpp"

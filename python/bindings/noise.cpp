@@ -1,3 +1,4 @@
+// Noise models of C++ bound for Python, and callables of Python's as noise models.
 #include "noise.hpp"
 
 #include "copies.hpp"

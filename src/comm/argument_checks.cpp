@@ -1,3 +1,4 @@
+// The errors of collectives for dtypes that cannot be reduced, and for counts that do not fit the ranks.
 #include "comm/argument_checks.hpp"
 
 #include "comm/backend/staging.hpp"

@@ -1,3 +1,4 @@
+// The message of an error for ranks that make different calls, rank by rank.
 #include "adjoin/comm/call.hpp"
 
 #include <c10/util/StringUtil.h>

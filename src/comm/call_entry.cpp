@@ -1,3 +1,4 @@
+// The bytes that say what a rank is about to do, cut to fit a fixed room.
 #include "comm/call_entry.hpp"
 
 #include <algorithm>

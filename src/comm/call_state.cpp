@@ -1,3 +1,5 @@
+// The comparison of calls: by steps in shared memory or by announcements, with refusals and departures on the same
+// ways.
 #include "comm/call_state.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The word by which ranks compare a collective, and its description in an error.
 #include "comm/collective_spec.hpp"
 
 #include <c10/util/StringUtil.h>

@@ -1,3 +1,4 @@
+// A count of forks, kept by a handler that runs in every child.
 #include "comm/forks.hpp"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+// The end of a started collective: waited for, asked after, or waited for by the destructor.
 #include "adjoin/comm/pending.hpp"
 
 #include <utility>

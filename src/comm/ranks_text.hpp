@@ -1,4 +1,4 @@
-// Ranks in messages.
+// Lists of ranks as messages have them.
 #pragma once
 
 #include <c10/util/StringUtil.h>

@@ -1,3 +1,4 @@
+// A hash of all bytes of a tensor, and the sum of a few of its elements.
 #include "adjoin/core/checksum.hpp"
 
 #include <ATen/ATen.h>

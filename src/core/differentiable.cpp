@@ -1,3 +1,4 @@
+// Nodes of autograd that call our own backward passes, which are recorded themselves so that they differentiate again.
 #include "adjoin/core/differentiable.hpp"
 
 #include <ATen/ATen.h>

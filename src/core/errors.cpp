@@ -1,3 +1,4 @@
+// The texts of errors that name a rank, an operator and a reason.
 #include "adjoin/core/errors.hpp"
 
 namespace adjoin {

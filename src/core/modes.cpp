@@ -1,3 +1,4 @@
+// Half precision brought to single where torch computes too coarsely in it.
 #include "adjoin/core/modes.hpp"
 
 #include <ATen/ATen.h>

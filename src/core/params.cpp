@@ -1,3 +1,4 @@
+// Parameters as a list of names and values, with errors that say which names and types there are.
 #include "adjoin/core/params.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The peak signal-to-noise ratio in decibels.
 #include "adjoin/core/psnr.hpp"
 
 #include <ATen/ATen.h>

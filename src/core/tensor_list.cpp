@@ -1,3 +1,4 @@
+// Arithmetic of lists, tensor by tensor.
 #include "adjoin/core/tensor_list.hpp"
 
 #include <ATen/ATen.h>

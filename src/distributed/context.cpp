@@ -1,3 +1,4 @@
+// The engine that fits the launcher, and random tensors that are equal on every rank.
 #include "adjoin/distributed/context.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Signs of mpirun, srun and torchrun in the environment, told from those inherited by a child of a rank.
 #include "adjoin/distributed/launcher.hpp"
 
 #include <c10/util/StringUtil.h>

@@ -1,3 +1,4 @@
+// A reduction of whatever a function returns for this rank's operators, with its gradients.
 #include "adjoin/distributed/local_sum.hpp"
 
 #include <ATen/ATen.h>

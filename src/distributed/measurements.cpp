@@ -1,3 +1,4 @@
+// This rank's own measurements out of all of them, or as they are.
 #include "adjoin/distributed/measurements.hpp"
 
 #include "adjoin/core/errors.hpp"

@@ -1,3 +1,4 @@
+// Tiles processed by their owners and put together on every rank by one reduction.
 #include "adjoin/distributed/processing.hpp"
 
 #include <ATen/ATen.h>

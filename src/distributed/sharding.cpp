@@ -1,3 +1,4 @@
+// Round robin, and an even spread of unequal costs by the longest first.
 #include "adjoin/distributed/sharding.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The cuts of each strategy, with overlaps whose weights add up to one.
 #include "adjoin/distributed/tiling.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The text of a .hdr file, and the numbers beside it with the first axis changing fastest.
 #include "adjoin/io/cfl.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Arrays out of each layout of a dataset, after a count of what a file may claim.
 #include "adjoin/io/hdf5.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// libpng's errors as exceptions, and rows of samples as channels between 0 and 1.
 #include "adjoin/io/image.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Lines sorted into k-space by their counters, without the oversampling, or kept along a trajectory.
 #include "adjoin/io/mrd.hpp"
 
 #include <ATen/ATen.h>

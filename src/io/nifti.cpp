@@ -1,3 +1,4 @@
+// The 348 bytes of a header, with sizes, voxels and an affine map, and the numbers behind it.
 #include "adjoin/io/nifti.hpp"
 
 #include <ATen/ATen.h>

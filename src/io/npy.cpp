@@ -1,3 +1,4 @@
+// The dictionary at the head of a .npy file, and the numbers behind it, of all ranks or of a slab.
 #include "adjoin/io/npy.hpp"
 
 #include <ATen/ATen.h>

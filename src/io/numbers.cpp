@@ -1,3 +1,4 @@
+// Truth values and unsigned numbers of files in the dtypes that torch has for them.
 #include "io/numbers.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The HTML and SVG of a report: tables, pictures within the file, and curves with their axes.
 #include "adjoin/io/report.hpp"
 
 #include <ATen/core/Tensor.h>

@@ -1,3 +1,4 @@
+// A JSON header that is taken apart while it is parsed, and tensors where it says.
 #include "adjoin/io/safetensors.hpp"
 
 #include <ATen/ATen.h>

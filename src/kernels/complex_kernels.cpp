@@ -1,3 +1,4 @@
+// Products, sums and weights of complex arrays, planar or interleaved, in loops that vectorise.
 #include "kernels/complex_kernels.hpp"
 
 #include "adjoin/core/simd.hpp"

@@ -1,3 +1,4 @@
+// Rows of results summed in registers over the whole kernel.
 #include "kernels/correlation.hpp"
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// NVRTC and the CUDA driver, opened at run time, and kernels compiled and launched by them.
 #include "kernels/cuda_program.hpp"
 
 #include <c10/core/DeviceGuard.h>

@@ -1,3 +1,4 @@
+// Plans for the rows and for the blocks of columns of one image.
 #include "kernels/image_transform.hpp"
 
 #include <ATen/ATen.h>

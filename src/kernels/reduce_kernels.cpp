@@ -1,3 +1,4 @@
+// Reductions that ask for memory ahead of its use, and write past the caches where nobody reads soon.
 #include "kernels/reduce_kernels.hpp"
 
 #include <c10/util/BFloat16.h>

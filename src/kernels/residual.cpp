@@ -1,3 +1,4 @@
+// The residual a − y and its weighing in one pass over memory.
 #include "kernels/residual.hpp"
 
 #include "adjoin/core/simd.hpp"

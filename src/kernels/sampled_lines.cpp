@@ -1,3 +1,4 @@
+// Bilinear samples of a bordered image summed along lines, and spread back.
 #include "kernels/sampled_lines.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Products with weights that repeat over the leading axes, stored or added, of numbers or of their conjugates.
 #include "kernels/weigh.hpp"
 
 #include <c10/util/complex.h>

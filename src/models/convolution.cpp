@@ -1,3 +1,4 @@
+// Convolutions by torch with each kind of padding, and checks that layers follow on each other.
 #include "models/convolution.hpp"
 
 #include <ATen/ATen.h>

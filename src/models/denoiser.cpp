@@ -1,3 +1,4 @@
+// The denoiser that the metadata of a weights file name.
 #include "adjoin/models/denoiser.hpp"
 
 #include <string>

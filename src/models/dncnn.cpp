@@ -1,3 +1,4 @@
+// DnCNN's layers, and the scaling that serves noise levels it was not trained for.
 #include "adjoin/models/dncnn.hpp"
 
 #include <ATen/ATen.h>

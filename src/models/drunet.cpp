@@ -1,3 +1,4 @@
+// DRUNet's residual blocks, down three scales and up again.
 #include "adjoin/models/drunet.hpp"
 
 #include <ATen/ATen.h>

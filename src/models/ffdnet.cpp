@@ -1,3 +1,4 @@
+// FFDNet's layers on four interleaved subimages and a map of the noise.
 #include "adjoin/models/ffdnet.hpp"
 
 #include <ATen/ATen.h>

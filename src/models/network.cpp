@@ -1,3 +1,4 @@
+// TorchScript and AOTInductor files, told apart by their endings.
 #include "adjoin/models/network.hpp"
 
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>

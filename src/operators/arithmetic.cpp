@@ -1,3 +1,4 @@
+// The names of the transform library and of the vector instructions in use.
 #include "adjoin/operators/arithmetic.hpp"
 
 #include "adjoin/core/simd.hpp"

@@ -1,3 +1,4 @@
+// Products of a matrix with the channels of every pixel.
 #include "adjoin/operators/channel_mixing.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Products with weights, their closed forms, and stacks of them fused block by block.
 #include "adjoin/operators/diagonal.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// A blur at every factor-th pixel, and the image sizes that measurements leave open.
 #include "adjoin/operators/downsampling.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// A bank as a stack of blurs with one kernel each, whose results lie in channels.
 #include "adjoin/operators/filter_bank.hpp"
 
 #include <ATen/ATen.h>

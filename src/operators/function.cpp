@@ -1,3 +1,4 @@
+// Operators around callables, whose missing adjoint is found by differentiation.
 #include "adjoin/operators/function.hpp"
 
 #include <ATen/ATen.h>

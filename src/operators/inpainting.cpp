@@ -1,3 +1,4 @@
+// Masks drawn at random, and noise that spares missing pixels.
 #include "adjoin/operators/inpainting.hpp"
 
 #include <ATen/ATen.h>

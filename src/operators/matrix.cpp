@@ -1,3 +1,4 @@
+// Products with every image of a batch, the pseudoinverse by singular values, and stacks as one matrix.
 #include "adjoin/operators/matrix.hpp"
 
 #include <ATen/ATen.h>

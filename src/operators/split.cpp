@@ -1,3 +1,4 @@
+// Parts of an operator by its angles, coils or shots.
 #include "adjoin/operators/split.hpp"
 
 #include <ATen/ATen.h>

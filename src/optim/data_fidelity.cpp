@@ -1,3 +1,4 @@
+// Checks of every method, and the formulas of L2, L1 and the ball of errors.
 #include "adjoin/optim/data_fidelity.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,5 @@
+// Steps that are lengthened while all goes well, and shortened or refused where the objective shows that they are too
+// long.
 #include "optim/descent.hpp"
 
 #include <ATen/ATen.h>

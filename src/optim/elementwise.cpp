@@ -1,3 +1,4 @@
+// Soft thresholds, balls, boxes and unit vectors, by the modulus where numbers are complex.
 #include "optim/elementwise.hpp"
 
 #include <ATen/ATen.h>

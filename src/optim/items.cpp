@@ -1,3 +1,4 @@
+// Arithmetic with a number for each item, which costs nothing more where they are equal.
 #include "optim/items.hpp"
 
 #include <ATen/ATen.h>

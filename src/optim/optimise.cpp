@@ -1,3 +1,4 @@
+// The loop: one step of an algorithm, what it changed, and whether to go on.
 #include "adjoin/optim/optimise.hpp"
 
 #include <ATen/ATen.h>

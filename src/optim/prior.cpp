@@ -1,3 +1,4 @@
+// Checks of every method, and the formulas of the priors without iterations of their own.
 #include "adjoin/optim/prior.hpp"
 
 #include <ATen/ATen.h>

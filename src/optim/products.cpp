@@ -1,3 +1,4 @@
+// Sums of the ranks' own products, which for an image that every rank has are the whole already.
 #include "optim/products.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Checks of arguments alike on all ranks, and the values that every algorithm asks for.
 #include "optim/run.hpp"
 
 #include <ATen/ATen.h>

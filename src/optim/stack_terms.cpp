@@ -1,3 +1,4 @@
+// The sum over the operators that are here, of values, gradients and closed forms of the prox.
 #include "adjoin/optim/stack_terms.hpp"
 
 #include <ATen/ATen.h>

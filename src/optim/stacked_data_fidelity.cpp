@@ -1,3 +1,4 @@
+// Values and gradients of all operators, by the stack's weighted residual where the distance is L2.
 #include "adjoin/optim/stacked_data_fidelity.hpp"
 
 #include <ATen/ATen.h>

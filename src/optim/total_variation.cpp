@@ -1,3 +1,4 @@
+// The prox by an accelerated dual iteration, which stops on a proven bound.
 #include "adjoin/optim/total_variation.hpp"
 
 #include <ATen/ATen.h>

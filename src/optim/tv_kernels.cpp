@@ -1,3 +1,4 @@
+// Rows shared among threads, or tensor operations where there are no kernels.
 #include "optim/tv_kernels.hpp"
 
 #include <ATen/ATen.h>

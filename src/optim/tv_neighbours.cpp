@@ -1,3 +1,4 @@
+// Planes gathered from the nearest slabs that have any, and numbers added up over all slabs.
 #include "optim/tv_neighbours.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// One row at a time: differences, projections onto the unit ball, and their adjoints.
 #include "optim/tv_rows.hpp"
 
 #include <cmath>

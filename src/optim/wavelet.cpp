@@ -1,3 +1,4 @@
+// Levels of a transform laid out in one array, and the prox of its details.
 #include "adjoin/optim/wavelet.hpp"
 
 #include <ATen/ATen.h>

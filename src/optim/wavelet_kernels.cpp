@@ -1,3 +1,4 @@
+// One level with periodic borders, by kernels on the CPU and by indices elsewhere.
 #include "optim/wavelet_kernels.hpp"
 
 #include <ATen/ATen.h>

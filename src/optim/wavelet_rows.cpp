@@ -1,3 +1,4 @@
+// Filters applied to blocks of outputs that stay in registers.
 #include "optim/wavelet_rows.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Sums, products, multiples and adjoints of operators, as operators that hold their operands.
 #include "adjoin/physics/algebra.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The checks in the order in which they build on each other, and the report of them.
 #include "adjoin/physics/check_operator.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Weights that fit measurements, as all fused forms take them.
 #include "adjoin/physics/fused.hpp"
 
 #include <ATen/ATen.h>

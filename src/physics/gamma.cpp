@@ -1,3 +1,4 @@
+// Checks that γ is positive, and one number for each item.
 #include "adjoin/physics/gamma.hpp"
 
 #include <ATen/ATen.h>

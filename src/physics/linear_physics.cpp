@@ -1,3 +1,5 @@
+// Adjoints that are given or found by differentiation, and what follows from them: normal operators, norms,
+// pseudoinverses.
 #include "adjoin/physics/linear_physics.hpp"
 
 #include <ATen/ATen.h>

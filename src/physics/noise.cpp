@@ -1,3 +1,4 @@
+// Random streams that begin at a seed and go on, and the noise drawn from them.
 #include "adjoin/physics/noise.hpp"
 
 #include <ATen/ATen.h>

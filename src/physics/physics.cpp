@@ -1,3 +1,4 @@
+// Public calls that check their arguments and count, and vector-Jacobian products by autograd.
 #include "adjoin/physics/physics.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Solves as nodes of autograd, backwards and forwards, for measurements of any vector type.
 #include "physics/solve_gradients.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Norms that are kept until the operator changes.
 #include "adjoin/physics/sqnorm.hpp"
 
 #include <ATen/ATen.h>

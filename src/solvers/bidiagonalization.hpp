@@ -1,4 +1,4 @@
-// The Golub–Kahan bidiagonalisation of A started at y − A x0, on which LSQR and LSMR rest: A V = U B.
+// The Golub–Kahan bidiagonalisation A V = U B, started at y − A x0, on which LSQR and LSMR rest.
 #pragma once
 
 #include <ATen/core/Tensor.h>

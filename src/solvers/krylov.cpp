@@ -1,3 +1,4 @@
+// Conjugate gradients and BiCGStab, with the scalars of an iteration in as few reductions as may be.
 #include "adjoin/solvers/krylov.hpp"
 
 #include <ATen/ATen.h>

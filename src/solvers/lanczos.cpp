@@ -1,3 +1,4 @@
+// The Lanczos process, and bounds from its tridiagonal matrix.
 #include "adjoin/solvers/lanczos.hpp"
 
 #include <ATen/ATen.h>

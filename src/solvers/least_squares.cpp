@@ -1,3 +1,4 @@
+// LSQR and LSMR on one bidiagonalisation, with the stopping rules of Paige and Saunders.
 #include "adjoin/solvers/least_squares.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// A line on a terminal, drawn at most ten times a second and erased at the end.
 #include "adjoin/solvers/progress.hpp"
 
 #include <c10/util/StringUtil.h>

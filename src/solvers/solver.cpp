@@ -1,3 +1,4 @@
+// The state of each item of a batch: how far it has come, and why it stopped.
 #include "adjoin/solvers/solver.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// A process group of torch.distributed whose collectives are MPI's.
 #include "mpi_backed_group.hpp"
 
 #include <ATen/ATen.h>

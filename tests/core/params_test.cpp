@@ -1,3 +1,4 @@
+// Parameters of every type: kept, looked up, selected, and sent as bytes.
 #include "adjoin/core/params.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The formula of the peak signal-to-noise ratio.
 #include "adjoin/core/psnr.hpp"
 
 #include <ATen/ATen.h>

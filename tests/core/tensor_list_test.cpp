@@ -1,3 +1,4 @@
+// Arithmetic of lists, and lists that do not fit.
 #include "adjoin/core/tensor_list.hpp"
 
 #include <ATen/ATen.h>

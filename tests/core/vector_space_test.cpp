@@ -1,3 +1,4 @@
+// Inner products and updates against plain tensor operations, for all dtypes and layouts.
 #include "adjoin/core/vector_space.hpp"
 
 #include <ATen/ATen.h>

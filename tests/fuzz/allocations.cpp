@@ -1,3 +1,4 @@
+// A count of all memory, by functions in the place of malloc and free.
 #include "allocations.hpp"
 
 #include <malloc.h>

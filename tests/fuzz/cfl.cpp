@@ -1,3 +1,4 @@
+// BART files to begin with, header and numbers joined.
 #include "adjoin/io/cfl.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Weights of small denoisers to begin with.
 #include "adjoin/models/denoiser.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// ISMRMRD files of a few lines to begin with.
 #include "adjoin/io/mrd.hpp"
 
 #include <hdf5.h>

@@ -1,3 +1,4 @@
+// NumPy files of each version and type to begin with.
 #include "adjoin/io/npy.hpp"
 
 #include <ATen/ATen.h>

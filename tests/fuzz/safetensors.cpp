@@ -1,3 +1,4 @@
+// Safetensors files to begin with, some of them deep or long.
 #include "adjoin/io/safetensors.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// A run of a loader on changed bytes, with limits of time and memory, under libFuzzer or by itself.
 #include "target.hpp"
 
 #include <fcntl.h>

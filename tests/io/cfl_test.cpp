@@ -1,3 +1,4 @@
+// BART's files written and read, and refused where they do not fit.
 #include "adjoin/io/cfl.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Pictures written and read, with the precision and the order that tensors promise.
 #include "adjoin/io/image.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// NumPy's files written and read whole and in slabs.
 #include "adjoin/io/npy.hpp"
 
 #include <ATen/ATen.h>

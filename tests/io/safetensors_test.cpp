@@ -1,3 +1,4 @@
+// Named tensors written and read, and refused where a header does not fit.
 #include "adjoin/io/safetensors.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// DnCNN against PyTorch's own layers, at noise levels that it was and was not trained for.
 #include "adjoin/models/dncnn.hpp"
 
 #include <torch/csrc/autograd/autograd.h>

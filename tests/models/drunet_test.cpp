@@ -1,3 +1,4 @@
+// DRUNet against PyTorch's own layers.
 #include "adjoin/models/drunet.hpp"
 
 #include "models/support.hpp"

@@ -1,3 +1,4 @@
+// FFDNet against PyTorch's own layers.
 #include "adjoin/models/ffdnet.hpp"
 
 #include "models/support.hpp"

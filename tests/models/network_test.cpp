@@ -1,3 +1,4 @@
+// Networks that were saved from Python, and files that are none.
 #include "adjoin/models/network.hpp"
 
 #include <fstream>

@@ -1,3 +1,4 @@
+// Blurs against the sum that defines them, for every padding, method and dtype.
 #include "adjoin/operators/blur/blur.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Mixing of channels against the product with a matrix.
 #include "adjoin/operators/channel_mixing.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Maps of known coils, and matrices that whiten and compress.
 #include "adjoin/operators/mri/coil_maps.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Products with weights, by themselves and fused.
 #include "adjoin/operators/diagonal.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Downsampling against a blur at every factor-th pixel, with sizes that the factor does not divide.
 #include "adjoin/operators/downsampling.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Banks against one blur a kernel, by themselves and fused.
 #include "adjoin/operators/filter_bank.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Operators of callables, with adjoints given and found by differentiation.
 #include "adjoin/operators/function.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Masks given and drawn, and what closed forms make of them.
 #include "adjoin/operators/inpainting.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Kernels against reference values and their symmetries.
 #include "adjoin/operators/blur/kernels.hpp"
 
 #include <ATen/ATen.h>

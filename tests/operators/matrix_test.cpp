@@ -1,3 +1,4 @@
+// Matrices on batches and images, their pseudoinverses, and stacks fused to one.
 #include "adjoin/operators/matrix.hpp"
 
 #include <ATen/ATen.h>

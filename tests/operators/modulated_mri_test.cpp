@@ -1,3 +1,4 @@
+// Off-resonance and subspaces against the sums that define them.
 #include "adjoin/operators/mri/modulated_mri.hpp"
 
 #include <ATen/ATen.h>

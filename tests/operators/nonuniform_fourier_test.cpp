@@ -1,3 +1,4 @@
+// Fourier sums against their definition, their normal operator, and stacks of them.
 #include "adjoin/operators/nufft/nonuniform_fourier.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Sums along lines against torch's grid_sample.
 #include "adjoin/operators/tomography/sampled_projection.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Parts of operators whose stack is the whole.
 #include "adjoin/operators/split.hpp"
 
 #include <ATen/ATen.h>

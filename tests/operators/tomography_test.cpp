@@ -1,3 +1,4 @@
+// Projections against Joseph's method written out, and filtered backprojection of known objects.
 #include "adjoin/operators/tomography/tomography.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Sums, products and multiples of operators against those of matrices.
 #include "adjoin/physics/algebra.hpp"
 
 #include <ATen/ATen.h>

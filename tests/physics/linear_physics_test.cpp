@@ -1,3 +1,4 @@
+// Pseudoinverses, proximal points and norms against dense ones, for every solver.
 #include "adjoin/physics/linear_physics.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Moments of the noise models, and streams that repeat with their seeds.
 #include "adjoin/physics/noise.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// What every measurement model checks, counts and differentiates.
 #include "adjoin/physics/physics.hpp"
 
 #include <ATen/ATen.h>

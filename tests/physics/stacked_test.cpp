@@ -1,3 +1,4 @@
+// Stacks in one process against the dense matrix of their operators.
 #include "adjoin/physics/stacked.hpp"
 
 #include <ATen/ATen.h>

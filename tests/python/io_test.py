@@ -1,4 +1,4 @@
-"""Files."""
+"""Pictures, arrays and weights that are written and read, and files that are refused."""
 
 import numpy
 import pytest

@@ -1,4 +1,4 @@
-"""Processing in tiles."""
+"""Processing in tiles over ranks, against the whole image in one process."""
 
 import pytest
 import torch

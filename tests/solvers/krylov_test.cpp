@@ -1,3 +1,4 @@
+// Krylov solvers against dense inverses, with their counts of messages and applications.
 #include "adjoin/solvers/krylov.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Bounds of Lanczos against known spectra.
 #include "adjoin/solvers/lanczos.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// LSQR and LSMR against dense pseudoinverses, with their counts of messages.
 #include "adjoin/solvers/least_squares.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// What a progress bar writes to a terminal, and to a file.
 #include "adjoin/solvers/progress.hpp"
 
 #include <fcntl.h>

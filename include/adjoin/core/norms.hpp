@@ -1,4 +1,4 @@
-// Norms of any size.
+// Norms of vectors whose squares overflow or underflow.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// Names the operator of a stack that failed.
+// The place in its stack of an operator that failed.
 #pragma once
 
 #include <c10/util/Exception.h>

@@ -1,4 +1,4 @@
-// Image quality.
+// The quality of an image beside the true one, in decibels.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// Measurements as an argument.
+// Measurements as an argument: all of them, or this rank's own.
 #pragma once
 
 #include "adjoin/core/sharded_tensor_list.hpp"

@@ -1,4 +1,4 @@
-// Multiplication by weights.
+// Multiplication of an image by weights, entry by entry.
 #pragma once
 
 #include <ATen/core/Tensor.h>

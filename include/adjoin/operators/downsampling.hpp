@@ -1,4 +1,4 @@
-// Low resolution from high resolution.
+// Low resolution from high resolution: a filter, and every n-th pixel.
 #pragma once
 
 #include <ATen/core/Tensor.h>

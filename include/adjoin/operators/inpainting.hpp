@@ -1,4 +1,4 @@
-// Images with missing pixels.
+// Images of which a mask takes pixels away.
 #pragma once
 
 #include <ATen/core/Tensor.h>

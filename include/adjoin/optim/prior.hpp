@@ -1,4 +1,4 @@
-// Priors g(x): what images are like.
+// Priors g(x), which say what images are like.
 #pragma once
 
 #include <ATen/core/Tensor.h>

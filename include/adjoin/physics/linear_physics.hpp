@@ -1,4 +1,4 @@
-// Linear measurement models.
+// Measurement models that are linear, and so have an adjoint, a norm and a pseudoinverse.
 #pragma once
 
 #include <cstdint>

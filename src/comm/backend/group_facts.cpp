@@ -1,3 +1,4 @@
+// Names that all ranks derive alike: of communicators over one group, and of the node.
 #include "comm/backend/group_facts.hpp"
 
 #include <c10/util/StringUtil.h>

@@ -1,3 +1,4 @@
+// The roll that is called by the group's store when a backend gives up, so that the error names who is missing.
 #include "comm/backend/group_wait.hpp"
 
 #include <c10/core/GradMode.h>

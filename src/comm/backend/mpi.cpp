@@ -1,3 +1,5 @@
+// The communicator over MPI: shared memory within nodes, MPI between them, waits that end. In one file, since each
+// method is a few lines over the same members.
 #include "adjoin/comm/mpi.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The start of MPI where nobody has started it, and its end in the process that did.
 #include <mpi.h>
 
 #include "adjoin/comm/mpi.hpp"

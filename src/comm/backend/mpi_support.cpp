@@ -1,3 +1,4 @@
+// Calls of MPI whose codes become errors, with datatypes and operations for each dtype of torch.
 #include "comm/backend/mpi_support.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,5 @@
+// Dtypes and operations that backends lack, in terms of what they have: NaN in minima by the order of bits, complex
+// numbers as pairs.
 #include "comm/backend/reducible.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Settings written out as text, which is how ranks find that they differ.
 #include "comm/backend/settings.hpp"
 
 #include <c10/util/StringUtil.h>

@@ -1,3 +1,4 @@
+// A communicator of one process, which has nobody to talk to.
 #include "adjoin/comm/single.hpp"
 
 #include <memory>

@@ -1,3 +1,4 @@
+// The seconds that ADJOIN_TIMEOUT allows, read from the environment.
 #include "comm/backend/timeout.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Steps as counters in shared memory: patient waits, comparison of calls, ranks that leave or are lost.
 #include "comm/shared_memory/group.hpp"
 
 #include <ATen/ATen.h>

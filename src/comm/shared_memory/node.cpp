@@ -1,3 +1,4 @@
+// Anonymous files that the processes of a node open of each other, with a mark that proves whose they are.
 #include "comm/shared_memory/node.hpp"
 
 #include <ATen/ATen.h>

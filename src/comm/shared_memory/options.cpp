@@ -1,3 +1,4 @@
+// Options for shared memory by name, and from the environment.
 #include <array>
 #include <cstdlib>
 #include <span>

@@ -1,3 +1,4 @@
+// Reductions that read contributions where they were computed, and write the sum where all ranks read it.
 #include "comm/shared_memory/reduce_buffer.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Collectives in pieces through a small window, or in place where all ranks see the tensors.
 #include "comm/shared_memory/transfers.hpp"
 
 #include <ATen/ATen.h>

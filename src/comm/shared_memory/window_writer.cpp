@@ -1,3 +1,4 @@
+// The choice between ordinary and streaming stores, by the time that each has taken.
 #include "comm/shared_memory/window_writer.hpp"
 
 #include <c10/util/StringUtil.h>

@@ -1,3 +1,4 @@
+// Arguments as a hash that ranks compare, and as a text that says how they differ.
 #include "adjoin/distributed/exchange/call_arguments.hpp"
 
 #include <cmath>

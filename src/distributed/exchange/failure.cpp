@@ -1,3 +1,4 @@
+// A failure told to other ranks and thrown there, as RankFailure where it was somebody else's.
 #include "adjoin/distributed/exchange/failure.hpp"
 
 #include <c10/util/Exception.h>

@@ -1,3 +1,4 @@
+// Status words written behind sums and before gathered parts, and the verdict that they give.
 #include "distributed/exchange/status.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Trees of both versions, and the fractal heap, walked with a limit to what a damaged file can make of them.
 #include "io/hdf5/btree.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The messages of a dataset's header read as its sizes, type, layout and filters.
 #include "io/hdf5/dataset.hpp"
 
 #include <utility>

@@ -1,3 +1,4 @@
+// Reads within the bounds of the file, and its superblock, wherever that lies.
 #include "io/hdf5/file.hpp"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// Inflating, unshuffling and checking, in the opposite order of writing.
 #include "io/hdf5/filters.hpp"
 
 #include <zlib.h>

@@ -1,3 +1,4 @@
+// Collections of objects, each read once, in which lists and texts are looked up.
 #include "io/hdf5/global_heap.hpp"
 
 #include <algorithm>

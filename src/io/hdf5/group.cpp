@@ -1,3 +1,4 @@
+// Paths followed through groups of both kinds and through soft links.
 #include "io/hdf5/group.hpp"
 
 #include <optional>

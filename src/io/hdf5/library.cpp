@@ -1,3 +1,4 @@
+// A dataset read by the HDF5 library, where our own reader does not know its features.
 #include "io/hdf5/library.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Integers, floats and complex numbers of any width and byte order, converted to what tensors hold.
 #include "io/hdf5/number_type.hpp"
 
 #include <c10/util/BFloat16.h>

@@ -1,3 +1,4 @@
+// The type message of a compound, unfolded to members with places.
 #include "io/hdf5/record_type.hpp"
 
 #include <algorithm>

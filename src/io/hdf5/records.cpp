@@ -1,3 +1,4 @@
+// Records visited chunk by chunk, so that few are in memory at a time.
 #include "io/hdf5/records.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Acquisition records read without their samples, of which only the places are kept.
 #include "io/mrd/lines.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// A parser of elements, text and entities that refuses everything else.
 #include "io/mrd/xml.hpp"
 
 #include <algorithm>

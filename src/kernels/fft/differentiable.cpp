@@ -1,3 +1,4 @@
+// ATen's own transforms, called without scaling along any axes.
 #include "kernels/fft/differentiable.hpp"
 
 #include <ATen/ATen.h>

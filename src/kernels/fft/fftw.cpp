@@ -1,3 +1,4 @@
+// FFTW's functions found in its shared libraries, and plans made of them.
 #include "kernels/fft/fftw.hpp"
 
 #include <dlfcn.h>

@@ -1,3 +1,5 @@
+// The choice of a library: one that is found, that computes two small transforms right, and that the environment
+// allows.
 #include "kernels/fft/library.hpp"
 
 #include <c10/util/StringUtil.h>

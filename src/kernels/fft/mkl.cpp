@@ -1,3 +1,4 @@
+// oneMKL's descriptors, found as symbols of libtorch.
 #include "kernels/fft/mkl.hpp"
 
 #include <c10/util/StringUtil.h>

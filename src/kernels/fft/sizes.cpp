@@ -1,3 +1,4 @@
+// Sizes without large prime factors, and rows that do not fall on the same lines of a cache.
 #include "kernels/fft/sizes.hpp"
 
 #include "kernels/complex_kernels.hpp"

@@ -1,3 +1,4 @@
+// Transforms of whole images and of blocks of columns, as plans for the library in use.
 #include "kernels/fft/transform.hpp"
 
 #include "kernels/fft/fftw.hpp"

@@ -1,3 +1,4 @@
+// Projection and backprojection on a GPU, compiled at the first call.
 #include <ATen/ATen.h>
 
 #include <algorithm>

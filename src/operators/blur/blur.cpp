@@ -1,3 +1,4 @@
+// The public operator: checks, names of options, and plans kept for each layout of images.
 #include "adjoin/operators/blur/blur.hpp"
 
 #include <ATen/ATen.h>

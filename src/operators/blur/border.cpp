@@ -1,3 +1,4 @@
+// Padding of each kind, and the folding back of what lies beyond an image.
 #include "operators/blur/border.hpp"
 
 #include <ATen/ATen.h>

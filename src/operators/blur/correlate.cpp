@@ -1,3 +1,4 @@
+// The choice between our kernel and torch's convolution.
 #include "operators/blur/correlate.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,5 @@
+// One transform of the image for all blurs, and one product with the sum of their squared responses for the normal
+// operator.
 #include "operators/blur/fused.hpp"
 
 #include <ATen/ATen.h>

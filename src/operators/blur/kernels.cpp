@@ -1,3 +1,4 @@
+// Gaussians, motions, boxes and resampling filters by their formulas, divided by their sums.
 #include "adjoin/operators/blur/kernels.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The estimate by which a plan is direct or by transforms, and each way's computation.
 #include "operators/blur/plan.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// ESPIRiT and adaptive combination, and the matrices that whiten or compress coils.
 #include "adjoin/operators/mri/coil_maps.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Products with the maps, Fourier sums and weights, and the normal operator as one convolution.
 #include "adjoin/operators/mri/non_cartesian_mri.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Transforms of all coils without shifts of the data: the centring is in phases of maps and mask.
 #include "operators/mri/plan.hpp"
 
 #include <ATen/ATen.h>

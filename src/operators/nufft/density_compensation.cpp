@@ -1,3 +1,4 @@
+// Pipe and Menon's iteration, with the kernel by which FINUFFT spreads samples.
 #include "adjoin/operators/nufft/density_compensation.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The public operator: checks, units and the trajectory's derivatives around Transforms.
 #include "adjoin/operators/nufft/nonuniform_fourier.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Convolutions on a grid twice as fine, done as one on the image's own grid for each half-pixel shift.
 #include "operators/nufft/toeplitz.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Checks of a trajectory, and its conversion to cycles a pixel.
 #include "operators/nufft/trajectory.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Plans of FINUFFT for each precision and batch, with derivatives to images, samples and trajectory.
 #include "operators/nufft/transforms.hpp"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// The way from a tensor to the kernels of its device, and derivatives that are the other direction.
 #include "operators/tomography/beam.hpp"
 
 #include <ATen/ATen.h>

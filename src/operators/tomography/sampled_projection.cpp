@@ -1,3 +1,4 @@
+// The operator on grids of samples: plans for each layout, and torch's grid_sample where there is no kernel.
 #include "adjoin/operators/tomography/sampled_projection.hpp"
 
 #include <ATen/ATen.h>

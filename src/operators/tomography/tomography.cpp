@@ -1,3 +1,4 @@
+// The public operator: geometry, checks, and filtered backprojection.
 #include "adjoin/operators/tomography/tomography.hpp"
 
 #include <ATen/ATen.h>

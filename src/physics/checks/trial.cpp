@@ -1,3 +1,4 @@
+// Samples of an operator, drawn anew for each check, and tolerances by dtype.
 #include "physics/checks/trial.hpp"
 
 #include <ATen/ATen.h>

@@ -1,4 +1,4 @@
-// Parallel magnetic resonance imaging.
+// Parallel magnetic resonance imaging on the grid of k-space.
 #pragma once
 
 #include <ATen/core/Tensor.h>

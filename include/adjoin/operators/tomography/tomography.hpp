@@ -1,4 +1,4 @@
-// Parallel-beam tomography.
+// Line integrals of an image along parallel rays at many angles, and filtered backprojection.
 #pragma once
 
 #include <ATen/core/Tensor.h>
