@@ -1,4 +1,4 @@
-// The cuts of each strategy, with overlaps whose weights add up to one.
+// The cuts of each strategy: how much of the image a tile sees, and which part of that it contributes.
 #include "adjoin/distributed/tiling.hpp"
 
 #include <ATen/ATen.h>

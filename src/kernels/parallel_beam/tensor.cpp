@@ -1,4 +1,4 @@
-// Projection and backprojection by tensor operations, which differentiate and run on any device.
+// Projection and backprojection by tensor operations, which run on any device.
 #include <ATen/ATen.h>
 
 #include <algorithm>
