@@ -12,7 +12,7 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test test-whole matrix wheel stubs docs docs-links bench bench-peers format check check-installing tidy \
+.PHONY: help setup configure build demo test test-whole matrix wheels stubs docs docs-links bench bench-peers format check check-installing tidy \
   sanitize sanitize-threads fuzz clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -45,8 +45,8 @@ matrix: configure ## every collective call x every fault of one rank, on 2 and 3
 	ninja -C $(BUILD) -j $(JOBS) adjoin_python
 	PYTHONPATH=$(BUILD)/python python tests/python/matrix/run.py $(MATRIX)
 
-wheel: configure ## the Python package into a new virtual environment, with its first program run there
-	scripts/check_wheel.sh $(BUILD)
+wheels: configure ## the wheel for this torch and Python, tried in a new virtual environment: build/release/wheels
+	scripts/check_wheels.sh $(BUILD)
 
 stubs: configure ## rewrite the types of the extension module, python/adjoin/_adjoin.pyi
 	ninja -C $(BUILD) -j $(JOBS) adjoin_python

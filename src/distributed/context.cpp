@@ -78,7 +78,7 @@ DistributedContext::DistributedContext(const ContextOptions& options) {
     session_ = std::make_unique<MpiSession>();
     MpiOptions mpi = options.mpi;
     mpi.timeout = options.timeout ? options.timeout : mpi.timeout;
-    communicator_ = make_mpi_communicator(options.comm.value_or(MPI_COMM_WORLD), mpi);
+    communicator_ = options.comm ? make_mpi_communicator(*options.comm, mpi) : make_mpi_communicator(mpi);
     leaves_ = true;
     if (!options.comm) {
       check_launched_ranks(size());

@@ -13,7 +13,7 @@
 #include <sstream>
 
 #include "adjoin/core/errors.hpp"
-#include "comm/backend/mpi_support.hpp"
+#include "comm/backend/mpi_engine.hpp"
 
 namespace adjoin {
 
@@ -120,7 +120,10 @@ Launcher launcher() {
   return by_mpi ? Launcher::mpi : by_torch ? Launcher::torch : Launcher::none;
 }
 
-bool launched_by_mpi() { return mpi::is_active() || launcher() == Launcher::mpi; }
+bool launched_by_mpi() {
+  const MpiEngine* const engine = adjoin_mpi_engine_if_loaded();
+  return (engine != nullptr && engine->is_active()) || launcher() == Launcher::mpi;
+}
 
 void check_launched_ranks(int ranks) {
   if (ranks != 1) {
@@ -131,11 +134,12 @@ void check_launched_ranks(int ranks) {
   for (const char* const name : sizes) {
     if (const long launched = number(name); launched > 0) {
       if (launched > 1) {
-        throw CommunicationError(c10::str(
-            "this process was started as one of ", launched, " (", name, "), but MPI (", mpi::library_version(),
-            ") finds one rank alone: the launcher belongs to another MPI, or to one without its plug-in "
-            "(srun --mpi=pmix). Use the mpirun of the MPI that adjoin was built with, or unset ",
-            name, " to run a process alone"));
+        throw CommunicationError(
+            c10::str("this process was started as one of ", launched, " (", name, "), but MPI (",
+                     adjoin_mpi_engine()->library_version(),
+                     ") finds one rank alone: the launcher belongs to another MPI, or to one without its plug-in "
+                     "(srun --mpi=pmix). Use the mpirun of the MPI that adjoin was built with, or unset ",
+                     name, " to run a process alone"));
       }
       return;
     }

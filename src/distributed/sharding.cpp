@@ -31,7 +31,8 @@ Sharding Sharding::by_cost(std::span<const double> costs, int ranks) {
   }
   std::vector<std::size_t> order(costs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return costs[a] > costs[b]; });
+  std::ranges::sort(order,
+                    [&](std::size_t a, std::size_t b) { return costs[a] != costs[b] ? costs[a] > costs[b] : a < b; });
   std::vector<double> load(static_cast<std::size_t>(ranks), 0.0);
   std::vector<int> owners(costs.size());
   for (const std::size_t item : order) {

@@ -130,7 +130,7 @@ at::Tensor DistributedStackedLinearPhysics::followed(const Transposed& kind, con
   const TensorList list = v.list();
   if (uses_followed(params)) {
     const std::size_t count = list.size();
-    const auto part = [this, &kind, x = x.defined() ? x.detach() : x, whole, count, params,
+    const auto part = [this, &kind, x = x.defined() ? x.detach() : x, count, params,
                        weight](const Tensors& inputs) -> Tensors {
       const at::ArrayRef<at::Tensor> all(inputs);
       const TensorList given(all.slice(0, count).vec());

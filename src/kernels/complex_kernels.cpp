@@ -251,7 +251,7 @@ ADJOIN_INLINE void put_in_columns(const T* a, T* out, Columns columns) {
   void turn_back(const T* a, const T* factors, T* out, bool assign, std::int64_t rows) {                              \
     vectorised<turn_columns_back<T>>(a, factors, out, assign, rows);                                                  \
   }                                                                                                                   \
-  void put_columns(const T* a, T* block, Columns columns) { vectorised<put_in_columns<T>>(a, block, columns); }
+  void put_columns(const T* a, T* out, Columns columns) { vectorised<put_in_columns<T>>(a, out, columns); }
 
 ADJOIN_DEFINE_KERNELS(float)
 ADJOIN_DEFINE_KERNELS(double)

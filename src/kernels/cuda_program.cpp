@@ -7,7 +7,7 @@
 #include <dlfcn.h>
 
 #include "adjoin/core/errors.hpp"
-#include "kernels/load_symbol.hpp"
+#include "core/load_symbol.hpp"
 
 namespace adjoin {
 namespace {

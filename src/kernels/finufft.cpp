@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
-#include "kernels/load_symbol.hpp"
+#include "core/load_symbol.hpp"
 
 namespace adjoin::kernels {
 namespace {

@@ -71,7 +71,7 @@ ADJOIN_INLINE void prefetch_to_write(const void* address) {
 
 template <ReduceOp op, class T>
 ADJOIN_INLINE void reduce_span(T* output, const T* a, const T* b, std::size_t numel) {
-#pragma GCC ivdep
+  ADJOIN_INDEPENDENT
   for (std::size_t i = 0; i < numel; ++i) {
     output[i] = combine<op>(a[i], b[i]);
   }

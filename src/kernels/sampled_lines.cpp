@@ -117,20 +117,6 @@ ADJOIN_INLINE void spread_lines(const Affine<T>& map, const T* values, const Vie
   }
 }
 
-ADJOIN_SIMD void sum_all(const Affine<float>& map, const float* bordered, const View<float>& view, float* sums) {
-  sum_lines(map, bordered, view, sums);
-}
-ADJOIN_SIMD void sum_all(const Affine<double>& map, const double* bordered, const View<double>& view, double* sums) {
-  sum_lines(map, bordered, view, sums);
-}
-ADJOIN_SIMD void spread_all(const Affine<float>& map, const float* values, const View<float>& view, float* bordered) {
-  spread_lines(map, values, view, bordered);
-}
-ADJOIN_SIMD void spread_all(const Affine<double>& map, const double* values, const View<double>& view,
-                            double* bordered) {
-  spread_lines(map, values, view, bordered);
-}
-
 }  // namespace
 
 template <class T>
@@ -183,7 +169,7 @@ void drop_border(const Frame& frame, const T* bordered, const T* weights, T* ima
 
 template <class T>
 void project(const Frame& frame, const T* bordered, const View<T>& view, T factor, T* room, T* y, std::int64_t stride) {
-  sum_all(Affine<T>(frame), bordered, view, room);
+  vectorised<sum_lines<T>>(Affine<T>(frame), bordered, view, room);
   for (std::int64_t l = 0; l < view.lines; ++l) {
     y[l * stride] = factor * room[l];
   }
@@ -195,7 +181,7 @@ void backproject(const Frame& frame, const T* y, std::int64_t stride, const View
   for (std::int64_t l = 0; l < view.lines; ++l) {
     room[l] = factor * y[l * stride];
   }
-  spread_all(Affine<T>(frame), room, view, bordered);
+  vectorised<spread_lines<T>>(Affine<T>(frame), static_cast<const T*>(room), view, bordered);
 }
 
 template void find_ranges(const Frame&, const View<float>&, Range*);

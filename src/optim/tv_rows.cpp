@@ -12,13 +12,6 @@ namespace {
 // The bodies are inlined into one function for each type, number of dimensions and of parts, compiled for several
 // instruction sets. Loops over dimensions and parts are unrolled.
 
-// The rows of a loop do not overlap.
-#if defined(__GNUC__) && !defined(__clang__)
-#define ADJOIN_INDEPENDENT _Pragma("GCC ivdep")
-#else
-#define ADJOIN_INDEPENDENT
-#endif
-
 template <class T, int dims>
 ADJOIN_INLINE void primal_body(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma,
                                T lower, T upper) {
@@ -167,55 +160,44 @@ ADJOIN_INLINE double gap_body(const Parts<const T*>& x, const Parts<Rows<T>>& af
   return total;
 }
 
-// Functions that are compiled for several instruction sets cannot be templates.
-#define ADJOIN_DEFINE_PRIMAL(T, dims)                                                                           \
-  ADJOIN_SIMD void primal_row_##dims(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, \
-                                     T gamma, T lower, T upper) {                                               \
-    primal_body<T, dims>(x, b, p, before, n, gamma, lower, upper);                                              \
-  }
-#define ADJOIN_DEFINE_DUAL(T, dims, parts)                                                                   \
-  ADJOIN_SIMD void dual_row_##dims##_##parts(const Parts<const T*>& x, const Parts<Rows<T>>& after,          \
-                                             const Parts<MutableRows<T>>& p, const Parts<MutableRows<T>>& r, \
-                                             std::int64_t n, T step, T beta) {                               \
-    dual_body<T, dims, parts>(x, after, p, r, n, step, beta);                                                \
-  }                                                                                                          \
-  ADJOIN_SIMD double gap_row_##dims##_##parts(const Parts<const T*>& x, const Parts<Rows<T>>& after,         \
-                                              const Parts<Rows<T>>& p, std::int64_t n) {                     \
-    return p[0][0] == nullptr ? gap_body<T, dims, parts, false>(x, after, p, n)                              \
-                              : gap_body<T, dims, parts, true>(x, after, p, n);                              \
-  }
-#define ADJOIN_DEFINE_ROWS(T) \
-  ADJOIN_DEFINE_PRIMAL(T, 2)  \
-  ADJOIN_DEFINE_PRIMAL(T, 3)  \
-  ADJOIN_DEFINE_DUAL(T, 2, 1) \
-  ADJOIN_DEFINE_DUAL(T, 2, 2) \
-  ADJOIN_DEFINE_DUAL(T, 3, 1) \
-  ADJOIN_DEFINE_DUAL(T, 3, 2)
+template <class T, int dims>
+void primal_of(T* x, const T* b, const Rows<T>& p, const Rows<T>& before, std::int64_t n, T gamma, T lower, T upper) {
+  vectorised<primal_body<T, dims>>(x, b, p, before, n, gamma, lower, upper);
+}
 
-ADJOIN_DEFINE_ROWS(float)
-ADJOIN_DEFINE_ROWS(double)
+template <class T, int dims, int parts>
+void dual_of(const Parts<const T*>& x, const Parts<Rows<T>>& after, const Parts<MutableRows<T>>& p,
+             const Parts<MutableRows<T>>& r, std::int64_t n, T step, T beta) {
+  vectorised<dual_body<T, dims, parts>>(x, after, p, r, n, step, beta);
+}
+
+template <class T, int dims, int parts>
+double gap_of(const Parts<const T*>& x, const Parts<Rows<T>>& after, const Parts<Rows<T>>& p, std::int64_t n) {
+  return p[0][0] == nullptr ? vectorised<gap_body<T, dims, parts, false>>(x, after, p, n)
+                            : vectorised<gap_body<T, dims, parts, true>>(x, after, p, n);
+}
 
 }  // namespace
 
 template <class T>
 PrimalRow<T> primal_row(std::size_t dims) {
-  return dims == 2 ? PrimalRow<T>(primal_row_2) : PrimalRow<T>(primal_row_3);
+  return dims == 2 ? primal_of<T, 2> : primal_of<T, 3>;
 }
 
 template <class T>
 DualRow<T> dual_row(std::size_t dims, std::size_t parts) {
   if (parts == 1) {
-    return dims == 2 ? DualRow<T>(dual_row_2_1) : DualRow<T>(dual_row_3_1);
+    return dims == 2 ? dual_of<T, 2, 1> : dual_of<T, 3, 1>;
   }
-  return dims == 2 ? DualRow<T>(dual_row_2_2) : DualRow<T>(dual_row_3_2);
+  return dims == 2 ? dual_of<T, 2, 2> : dual_of<T, 3, 2>;
 }
 
 template <class T>
 GapRow<T> gap_row(std::size_t dims, std::size_t parts) {
   if (parts == 1) {
-    return dims == 2 ? GapRow<T>(gap_row_2_1) : GapRow<T>(gap_row_3_1);
+    return dims == 2 ? gap_of<T, 2, 1> : gap_of<T, 3, 1>;
   }
-  return dims == 2 ? GapRow<T>(gap_row_2_2) : GapRow<T>(gap_row_3_2);
+  return dims == 2 ? gap_of<T, 2, 2> : gap_of<T, 3, 2>;
 }
 
 #define ADJOIN_INSTANTIATE(T)                             \

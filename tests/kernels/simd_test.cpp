@@ -22,7 +22,7 @@ TEST(Simd, IsTheOneThatIsAskedForOrTheBest) {
   if (asked != nullptr && *asked != '\0') {
     EXPECT_EQ(to_string(instruction_set()), asked);
   }
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#ifdef ADJOIN_HAS_INSTRUCTION_SETS
   else if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) {
     EXPECT_NE(instruction_set(), InstructionSet::plain);
   }

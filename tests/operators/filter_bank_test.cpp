@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/operators/arithmetic.hpp"
 #include "operators/specimens.hpp"
 
 namespace adjoin::filter_bank_test {
@@ -57,7 +58,7 @@ TEST(FilterBank, FusedStackEqualsPlainStack) {
       }
       EXPECT_TRUE(at::allclose(adjoint, plain.A_adjoint(y), tolerance, tolerance));
       EXPECT_TRUE(at::allclose(normal, plain.A_adjoint_A(x), tolerance, tolerance));
-      EXPECT_TRUE(fused.normal_form(x).defined());
+      EXPECT_EQ(fused.normal_form(x).defined(), transform_library() != "ATen");  // where it would be no quicker
     }
   }
 }

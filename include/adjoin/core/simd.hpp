@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#if defined(__x86_64__) && defined(__GNUC__) && (!defined(__clang__) || __clang_major__ >= 18)
 #define ADJOIN_HAS_INSTRUCTION_SETS 1
 #endif
 
@@ -18,12 +18,12 @@
 #define ADJOIN_INLINE inline
 #endif
 
-/// Marks a function whose loops use the widest vectors of the machine, whatever ADJOIN_SIMD asks for.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define ADJOIN_SIMD __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+/// Goes before a loop that writes nothing which it reads in another round. Clang, which warns where such a promise brings
+/// nothing, finds out when it runs.
+#if defined(__GNUC__) && !defined(__clang__)
+#define ADJOIN_INDEPENDENT _Pragma("GCC ivdep")
 #else
-#define ADJOIN_SIMD
+#define ADJOIN_INDEPENDENT
 #endif
 
 namespace adjoin {

@@ -11,7 +11,8 @@ namespace adjoin {
 struct Hdf5Options {
   /// Read by the HDF5 library with all that it can do: external links, external storage and virtual datasets, which
   /// name any file that this process can read, and every filter that is installed. For files that you trust: the
-  /// library may crash or never return on a damaged one.
+  /// library may crash or never return on a damaged one. It is loaded at the first call, by the names that Linux gives
+  /// it or the one that the environment variable ADJOIN_HDF5 says; where there is none, read_hdf5 throws Error.
   bool trusted = false;
 };
 

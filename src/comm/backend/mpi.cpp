@@ -11,6 +11,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "comm/backend/engine_reduce_buffer.hpp"
+#include "comm/backend/mpi_engine.hpp"
 #include "comm/backend/mpi_exchange.hpp"
 #include "comm/backend/mpi_support.hpp"
 #include "comm/backend/mpi_wait.hpp"
@@ -444,7 +445,7 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm comm, const MpiOptions& options) {
+std::unique_ptr<Communicator> mpi::make_communicator(MPI_Comm comm, const MpiOptions& options) {
   check(mpi::is_active(), "make_mpi_communicator: MPI must be initialised and not finalised, in this very process");
   check(comm != MPI_COMM_NULL, "make_mpi_communicator: comm must not be MPI_COMM_NULL");
   check(options.ranks_per_node >= 0, "make_mpi_communicator: ranks_per_node must not be negative, got ",

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/load_symbol.hpp"
+#include "core/load_symbol.hpp"
 
 namespace adjoin::fft {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
-#include "kernels/load_symbol.hpp"
+#include "core/load_symbol.hpp"
 
 namespace adjoin::fft {
 namespace {
