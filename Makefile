@@ -13,7 +13,7 @@ BUILD := build/$(PRESET)
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
 .PHONY: help setup configure build demo test test-whole matrix wheels stubs docs docs-links bench bench-peers format check check-installing tidy \
-  sanitize sanitize-threads fuzz clean
+  sanitize sanitize-threads clang fuzz clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
@@ -100,6 +100,13 @@ sanitize-threads: ## build and test comm, and operators in several threads, unde
 	PMIX_MCA_gds=hash UCX_MEM_EVENTS=no UCX_MEM_MMAP_HOOK_MODE=none setarch -R ctest --preset tsan -R '^comm\.'
 
 CLANG ?= $(shell command -v clang++-19 || command -v clang++)
+clang: setup ## build by Clang without warnings, and run the tests of C++ on one and two ranks
+	$(if $(CLANG),,$(error clang++ is not on the path (Debian: clang-19); or name it: make clang CLANG=...))
+	cmake --preset clang -DCMAKE_CXX_COMPILER=$(CLANG)
+	ninja -C build/clang -j $(JOBS)
+	ctest --preset clang -j $(JOBS) \
+	  -R '^(core|io|models_reference|models|solvers|physics|(kernels|operators)(\..*)?|fuzz\..*|page\.cpp|(comm|distributed|optim)\.[12]ranks)$$'
+
 fuzz: setup ## 100 000 changed files for every loader under AddressSanitizer and UBSan, by libFuzzer where Clang is
 	$(if $(CLANG),cmake --preset fuzz -DCMAKE_CXX_COMPILER=$(CLANG),$(MAKE) configure PRESET=sanitize)
 	ninja -C build/$(if $(CLANG),fuzz,sanitize) -j $(JOBS) fuzzers

