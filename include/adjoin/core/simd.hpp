@@ -18,8 +18,8 @@
 #define ADJOIN_INLINE inline
 #endif
 
-/// Goes before a loop that writes nothing which it reads in another round. Clang, which warns where such a promise brings
-/// nothing, finds out when it runs.
+/// Goes before a loop that writes nothing which it reads in another round. Clang, which warns where such a promise
+/// brings nothing, finds out when it runs.
 #if defined(__GNUC__) && !defined(__clang__)
 #define ADJOIN_INDEPENDENT _Pragma("GCC ivdep")
 #else
