@@ -1,3 +1,4 @@
+// Communicators of MPI and its session, by the table of functions of the backend, linked or loaded.
 #include "adjoin/comm/mpi.hpp"
 
 #include "comm/backend/mpi_engine.hpp"

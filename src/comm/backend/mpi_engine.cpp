@@ -1,3 +1,4 @@
+// The table of what the MPI backend offers, and those of its functions that belong to no communicator.
 #include "comm/backend/mpi_engine.hpp"
 
 #include <mpi.h>

@@ -69,7 +69,7 @@ void each_run(std::span<const View> views, std::int64_t entries_a_view, const F&
 }  // namespace
 
 at::Tensor project(const at::Tensor& x, std::span<const View> views) {
-  std::vector<at::Tensor> parts;
+  std::vector<at::Tensor> sinograms;
   each_run(views, x.numel() * views[0].detectors / std::min(x.size(1), x.size(2)),
            [&](std::size_t first, std::size_t n) {
              const auto run = views.subspan(first, n);
@@ -85,9 +85,9 @@ at::Tensor project(const at::Tensor& x, std::span<const View> views) {
                  gather(tables, lines.expand_as(positions), positions, get([](const View& v) { return 1.0 / v.width; }),
                         static_cast<std::int64_t>(std::ceil(reach)), 1);
              const at::Tensor part = sums * get([](const View& v) { return v.weight; }).squeeze(2).to(x.dtype());
-             parts.push_back(run[0].reversed ? part.flip(2) : part);
+             sinograms.push_back(run[0].reversed ? part.flip(2) : part);
            });
-  return at::cat(parts, 1);
+  return at::cat(sinograms, 1);
 }
 
 at::Tensor backproject(const at::Tensor& y, std::span<const View> views, Size image) {
