@@ -2,12 +2,14 @@
 
 The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distributed stack and ``y`` its measurements, as
 ``data_fidelity`` one for all operators (default :class:`L2`) or a list of one an operator, and options ``max_iter``,
-``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor`` and ``verbose``.
+``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``, ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
 They return an :class:`OptimResult`, whose image has the dtype of ``x0``.
 
 From an ``x0`` that is a :class:`adjoin.ShardedImage` they work on slabs: vector work and memory fall with the ranks, and the
 result's ``x`` is this rank's slab, ``x0.with_local(result.x)`` the image. ``truth`` is then sharded, too, and a monitor sees
-slabs. The problems of a batch stay apart where ``x0`` is cut along another axis than 0.
+slabs. The problems of a batch stay apart where ``x0`` is cut along another axis than 0. From a replicated ``x0`` they do so with
+``layout="sharded"``, and give a replicated image back; "automatic" does where that is likely to be quicker, and the default is
+"replicated", as it always is with a monitor.
 
 Algorithms are not recorded by autograd. An ``x0``, a ``y`` or operators that require gradients or carry a tangent raise
 :class:`adjoin.InvalidArgument`, but under ``torch.no_grad()``; parameters of fidelities and denoisers count as constants.
@@ -122,7 +124,7 @@ def gradient_descent(
     :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """
@@ -146,7 +148,7 @@ def proximal_gradient(
     :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """
@@ -170,7 +172,7 @@ def fista(
     :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """
@@ -194,7 +196,7 @@ def monotone_fista(
     :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """
@@ -218,7 +220,7 @@ def primal_dual(
     :param x0: the start, an image or a sharded one.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """
@@ -244,7 +246,7 @@ def hqs(
     :param gammas: γ, one an iteration.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """
@@ -270,7 +272,7 @@ def admm(
     :param gamma: γ > 0, the strength of the splitting.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """
@@ -299,7 +301,7 @@ def ordered_subsets(
     :param decay: how fast steps shrink from pass to pass.
     :param data_fidelity: one for all operators, by default :class:`L2`, or a list of one an operator.
     :param options: ``max_iter``, ``tol``, ``items``, ``lambda_``, ``step``, ``backtracking``, ``objective``,
-        ``truth``, ``peak``, ``monitor`` and ``verbose``.
+        ``truth``, ``peak``, ``monitor``, ``layout`` and ``verbose``.
     :return: an :class:`OptimResult`.
     :raises adjoin.Error: where NaN comes up, a step is too long, or ranks differ.
     """

@@ -41,6 +41,8 @@ Options to_options(const py::kwargs& kwargs) {
                                 : tensor_of(value.cast<MaybeTensor>());
     } else if (name == "peak") {
       options.optim.peak = value.cast<double>();
+    } else if (name == "layout") {
+      options.optim.layout = image_layout_from_string(value.cast<std::string>());
     } else if (name == "verbose") {
       options.optim.verbose = value.cast<bool>();
     } else if (name == "prox_max_iter") {

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "optim/descent.hpp"
+#include "optim/on_slabs.hpp"
 #include "optim/run.hpp"
 #include "solvers/precision.hpp"
 
@@ -16,7 +16,6 @@ namespace adjoin {
 
 namespace {
 
-constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 // Steps of more than this over the curvature diverge: of gradient and proximal gradient descent, and with momentum.
 constexpr double stable = 2.0;
 constexpr double stable_with_momentum = 4.0 / 3.0;
@@ -74,6 +73,12 @@ void check_numbers(const Reals& objective) {
 }  // namespace
 
 OptimResult gradient_descent(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return gradient_descent(term, g, slab, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   const Algorithm algorithm{.title = "gradient descent", .checks = [&] {
                               check(!options.backtracking || g.explicit_prior(),
                                     "backtracking: needs a prior with a value, got ", g.name());
@@ -121,6 +126,12 @@ OptimResult gradient_descent(const DataTerm& f, const Prior& g, const at::Tensor
 }
 
 OptimResult proximal_gradient(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return proximal_gradient(term, g, slab, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   return run_algorithm({.title = "proximal gradient"}, f, g, x0, options, [&](const Run& run) {
     Descent descent(options, run.products(), run.items(),
                     lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
@@ -162,6 +173,12 @@ OptimResult proximal_gradient(const DataTerm& f, const Prior& g, const at::Tenso
 }
 
 OptimResult fista(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return fista(term, g, slab, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   return run_algorithm({.title = "FISTA"}, f, g, x0, options, [&](const Run& run) {
     Descent descent(options, run.products(), run.items(),
                     lipschitz_if_needed(options, [&] { return f.lipschitz(x0); }));
@@ -195,6 +212,12 @@ OptimResult fista(const DataTerm& f, const Prior& g, const at::Tensor& x0, const
 }
 
 OptimResult monotone_fista(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return monotone_fista(term, g, slab, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   const Algorithm algorithm{.title = "monotone FISTA", .checks = [&] {
                               check(g.explicit_prior(), "monotone_fista: needs a prior with a value, got ", g.name());
                             }};
@@ -259,6 +282,12 @@ OptimResult monotone_fista(const DataTerm& f, const Prior& g, const at::Tensor& 
 
 OptimResult ordered_subsets(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OrderedSubsets& subsets,
                             const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return ordered_subsets(term, g, slab, subsets, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   const Algorithm algorithm{.title = "ordered subsets",
                             .parameters = c10::str("count ", subsets.count, ", decay ", subsets.decay, ", "),
                             .checks = [&] {

@@ -7,10 +7,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "adjoin/core/norms.hpp"
 
 namespace adjoin {
+
+/// Of what is not known.
+inline constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 /// A yes or no an item.
 using Choice = c10::SmallVector<bool, 2>;

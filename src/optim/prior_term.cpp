@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <memory>
 #include <utility>
@@ -16,8 +15,6 @@
 namespace adjoin {
 
 namespace {
-
-constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 // Of some items of a batch, whose slab has them along dimension 0, or of all.
 ShardedImage slab_of_items(const at::Tensor& x, const ImageSpace& all) {

@@ -13,8 +13,6 @@ namespace adjoin {
 
 namespace {
 
-constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-
 std::string describe(const OptimOptions& options, const DataTerm& f, const at::Tensor& x0, const Prior& g) {
   std::ostringstream text;  // all digits, so that unlike numbers have unlike texts
   text << std::setprecision(std::numeric_limits<double>::max_digits10);
@@ -33,6 +31,7 @@ std::string describe(const OptimOptions& options, const DataTerm& f, const at::T
   add("objective", options.objective);
   add("truth", options.truth.has_value());
   add("monitor", static_cast<bool>(options.monitor));
+  add("layout", to_string(options.layout));
   return text.str();
 }
 

@@ -8,6 +8,7 @@
 #include "adjoin/core/errors.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "optim/elementwise.hpp"
+#include "optim/on_slabs.hpp"
 #include "optim/run.hpp"
 
 namespace adjoin {
@@ -49,6 +50,12 @@ double curvature_of_terms(const DataTerm& f, const Products& products, const at:
 
 OptimResult hqs(const DataTerm& f, const Prior& g, const at::Tensor& x0, const std::vector<double>& gammas,
                 const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return hqs(term, g, slab, gammas, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   const Algorithm algorithm{.title = "half-quadratic splitting",
                             .parameters = c10::str("gammas [", c10::Join(", ", gammas), "], "),
                             .checks = [&] {
@@ -69,6 +76,12 @@ OptimResult hqs(const DataTerm& f, const Prior& g, const at::Tensor& x0, const s
 }
 
 OptimResult admm(const DataTerm& f, const Prior& g, const at::Tensor& x0, double gamma, const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return admm(term, g, slab, gamma, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   const Algorithm algorithm{.title = "ADMM", .parameters = c10::str("gamma ", gamma, ", "), .checks = [&] {
                               check_step("admm", "gamma", gamma);
                             }};
@@ -86,6 +99,12 @@ OptimResult admm(const DataTerm& f, const Prior& g, const at::Tensor& x0, double
 }
 
 OptimResult primal_dual(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
+  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
+    return primal_dual(term, g, slab, own);
+  };
+  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+    return *result;
+  }
   return run_algorithm({.title = "primal-dual"}, f, g, x0, options, [&](const Run& run) {
     const double sqnorm = f.sqnorm(x0);
     check(sqnorm > 0.0 && std::isfinite(sqnorm),

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "adjoin/operators/diagonal.hpp"
 #include "adjoin/optim/algorithms.hpp"
 #include "adjoin/optim/total_variation.hpp"
 #include "adjoin/optim/wavelet.hpp"
@@ -200,6 +201,50 @@ TEST_F(OptimSlabs, TotalVariationInAnAlgorithmStartsWhereItEnded) {
   const at::Tensor replicated = fista(data_term(f, y), g, x0, options).x;
   const ShardedImage slab = cut(x0, 2);
   expect_near(whole(fista(slab_data_term(f, y, slab.space), g, slab.local, options).x, slab), replicated, 1e-12);
+}
+
+TEST_F(OptimSlabs, LayoutsGiveOneImage) {
+  const DistributedDataFidelity f(stack, std::make_shared<L2>(0.7));
+  for (const std::int64_t batch : {1, 3}) {
+    const at::Tensor truth = random_image(at::kDouble, 2, batch);
+    const TensorList y = measured(truth);
+    const at::Tensor x0 = random_image(at::kDouble, 3, batch);
+    const DataTerm term = data_term(f, y, {.prox = {.max_iter = 5, .tol = 0.0}});
+    for (const auto& [name, solve] : algorithms()) {
+      OptimOptions options{.max_iter = 4, .tol = 0.0, .lambda = 0.1, .truth = truth};
+      options.step = name == "gradient descent" ? std::optional<double>(0.02) : std::nullopt;
+      const OptimResult replicated = solve(term, L1Prior(), x0, options);
+      options.layout = ImageLayout::sharded;
+      context.communicator().reset_counters();
+      const OptimResult sharded = solve(term, L1Prior(), x0, options);
+      EXPECT_EQ(context.communicator().counters().scatters > 0, context.size() > 1) << name;
+      expect_near(sharded.x, replicated.x, 1e-11, name);
+      EXPECT_NEAR(sharded.history.back().psnr, replicated.history.back().psnr, 1e-6) << name;
+    }
+  }
+}
+
+TEST_F(OptimSlabs, AutomaticLayoutsAreSlabsForLargeImagesThatAPriorLeavesApart) {
+  const DistributedStackedLinearPhysics weights(context, 4, [](std::int64_t index, at::Device, const Params&) {
+    return std::make_shared<Diagonal>(1.0 + static_cast<double>(index));
+  });
+  const DistributedDataFidelity f(weights, std::make_shared<L2>());
+  const auto scatters = [&](std::int64_t size, const Prior& g, bool watched) {
+    const at::Tensor x0 = at::zeros({1, 1, size, size});
+    OptimOptions options{.max_iter = 2, .tol = 0.0, .layout = ImageLayout::automatic};
+    if (watched) {
+      options.monitor = [](const IterationRecord&, const at::Tensor&) { return true; };
+    }
+    context.communicator().reset_counters();
+    (void)proximal_gradient(data_term(f, weights.A(x0 + 1.0)), g, x0, options);
+    return context.communicator().counters().scatters > 0;
+  };
+  const bool among_ranks = context.size() > 1;
+  EXPECT_FALSE(scatters(64, L1Prior(), false));
+  EXPECT_EQ(scatters(600, L1Prior(), false), among_ranks);
+  EXPECT_EQ(scatters(600, TotalVariation({.max_iter = 2}), false), among_ranks);
+  EXPECT_FALSE(scatters(600, WaveletPrior(), false));
+  EXPECT_FALSE(scatters(600, L1Prior(), true));
 }
 
 // A gather of the image and a scatter of the gradient; then one small sum for the stop rule.

@@ -40,6 +40,7 @@ def test_algorithms_equal_those_on_replicated_images(ctx, name):
     result = run(stack, y, optim.L1Prior(), slab, *ALGORITHMS[name], truth=slab, **options)
     assert close(slab.with_local(result.x).gather(), expected.x)
     assert result.history[-1].psnr == pytest.approx(expected.history[-1].psnr, rel=1e-9)
+    assert close(run(stack, y, optim.L1Prior(), x, *ALGORITHMS[name], layout="sharded", **options).x, expected.x)
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1])
@@ -74,6 +75,8 @@ def test_what_is_wrong(ctx):
     wrong = (InvalidArgument, RankFailure)
     with pytest.raises(wrong, match="items"):
         optim.fista(stack, y, optim.L1Prior(), stack.shard_image(x, 0), max_iter=2, items=2)
+    with pytest.raises(wrong, match="layout"):
+        optim.fista(stack, y, optim.L1Prior(), x, layout="elsewhere")
     fidelity = DistributedDataFidelity(ctx, lambda i, device, shared: optim.L2(), 5)
     with pytest.raises(wrong, match="one for all operators"):
         fidelity.grad(flat, y, stack)

@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "adjoin/core/norms.hpp"
 #include "adjoin/core/params.hpp"
@@ -38,6 +40,11 @@ struct DataTerm {
   bool convex = false;
   /// How the images are cut of which the algorithm is given, and finds, this rank's slab; null: it has the whole.
   std::shared_ptr<const ImageSpace> space = {};
+  /// For OptimOptions::layout: how images are cut along an axis, this term on such slabs, and the whole of one. Empty
+  /// where there is one process, or operators are not linear.
+  std::function<std::shared_ptr<const ImageSpace>(at::IntArrayRef sizes, std::optional<std::int64_t> axis)> cut = {};
+  std::function<DataTerm(std::shared_ptr<const ImageSpace> space)> on_slabs = {};
+  std::function<at::Tensor(const ShardedImage& x)> whole = {};
 
   /// How many independent problems images like x0 hold; 1 where empty.
   std::function<std::int64_t(const at::Tensor& x0)> items;
@@ -55,10 +62,14 @@ struct DataTermOptions {
   Params params = {};
 };
 
+template <class Y>
+DataTerm slab_data_term(const DistributedDataFidelity& fidelity, const Y& y, std::shared_ptr<const ImageSpace> space,
+                        const DataTermOptions& options = {});
+
 /// The data term of a StackedDataFidelity or DistributedDataFidelity, which must outlive it, with measurements y.
 template <class Fidelity, class Y>
 DataTerm data_term(const Fidelity& fidelity, const Y& y, const DataTermOptions& options = {}) {
-  return {
+  DataTerm f = {
       .values = [=, &fidelity](const at::Tensor& x,
                                std::int64_t items) { return fidelity.item_values(x, y, items, options.params); },
       .grad = [=, &fidelity](const at::Tensor& x) { return fidelity.grad(x, y, options.params); },
@@ -87,6 +98,18 @@ DataTerm data_term(const Fidelity& fidelity, const Y& y, const DataTermOptions& 
             fidelity.run(what, all_options, work);
           },
       .on_all_ranks = [&fidelity](const std::function<bool()>& question) { return fidelity.on_all_ranks(question); }};
+  if constexpr (std::is_same_v<Fidelity, DistributedDataFidelity>) {
+    if (const DistributedStackedLinearPhysics* const stack = fidelity.linear_stack()) {
+      f.cut = [stack](at::IntArrayRef sizes, std::optional<std::int64_t> axis) {
+        return stack->image_space(sizes, axis);
+      };
+      f.on_slabs = [=, &fidelity](std::shared_ptr<const ImageSpace> space) {
+        return slab_data_term(fidelity, y, std::move(space), options);
+      };
+      f.whole = [stack](const ShardedImage& x) { return stack->gather(x); };
+    }
+  }
+  return f;
 }
 
 /// The data term on sharded images that are cut as `space` says, which a stack or another sharded image gives: an
@@ -94,7 +117,7 @@ DataTerm data_term(const Fidelity& fidelity, const Y& y, const DataTermOptions& 
 /// act on slabs (Prior::prox of a ShardedImage). Each evaluation is one all-gather of an image and one reduce-scatter.
 template <class Y>
 DataTerm slab_data_term(const DistributedDataFidelity& fidelity, const Y& y, std::shared_ptr<const ImageSpace> space,
-                        const DataTermOptions& options = {}) {
+                        const DataTermOptions& options) {
   const auto slab = [space](const at::Tensor& local) { return ShardedImage{local, space}; };
   DataTerm f = data_term(fidelity, y, options);
   f.space = space;

@@ -76,6 +76,8 @@ class DistributedDataFidelity {
   double sqnorm(const ShardedImage& x0, const Params& params = {}) const;
 
   bool is_linear() const { return linear_ != nullptr; }
+  /// The stack, where its operators are linear; else null.
+  const DistributedStackedLinearPhysics* linear_stack() const { return linear_; }
   /// The Lipschitz constant of ∇f, max_i Lip(∇d_i) · ‖A‖², with sqnorm(x0) for ‖A‖²; infinite where a fidelity or a
   /// nonlinear operator has none. `x0` gives shape, dtype and device of the image.
   double lipschitz(const at::Tensor& x0, const Params& params = {}) const;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "adjoin/core/sharded_image.hpp"
 #include "adjoin/solvers/solver.hpp"
 
 namespace adjoin {
@@ -55,6 +56,10 @@ struct OptimOptions {
   std::optional<at::Tensor> truth = {};
   double peak = 1.0;
   OptimMonitor monitor = {};
+  /// How an algorithm whose data term is one over ranks keeps its images, which its caller has replicated: in slabs
+  /// where that is asked for or, automatic, likely to be quicker: images of 1 MiB and more, and a prior that acts on
+  /// slabs. A monitor, which sees whole images, keeps them replicated.
+  ImageLayout layout = ImageLayout::replicated;
   /// Draw a progress bar (on a terminal); among several ranks, set it on one.
   bool verbose = false;
 };

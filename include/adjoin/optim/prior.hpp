@@ -47,6 +47,9 @@ class Prior {
   /// Whether g treats every number by itself and g(x) is the sum over the numbers.
   virtual bool acts_on_numbers() const { return false; }
 
+  /// Whether its prox needs little or nothing of the slabs of other ranks.
+  virtual bool acts_on_slabs() const { return acts_on_numbers(); }
+
   /// The Lipschitz constant of ∇g; infinite where there is none.
   virtual double lipschitz() const { return std::numeric_limits<double>::infinity(); }
 

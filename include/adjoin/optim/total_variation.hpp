@@ -47,6 +47,7 @@ class TotalVariation : public Prior {
   TotalVariation& operator=(const TotalVariation&) = delete;
   std::string name() const override { return "TotalVariation"; }
   Recipe recipe() const override;
+  bool acts_on_slabs() const override { return true; }
 
   /// Of the last prox: how many inner iterations it took (of the item that took most), and the proven bound of the
   /// distance to the exact prox.

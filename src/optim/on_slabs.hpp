@@ -1,0 +1,20 @@
+// Runs of algorithms on slabs for a caller who has replicated images.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/FunctionRef.h>
+
+#include <optional>
+
+#include "adjoin/optim/data_term.hpp"
+#include "adjoin/optim/optimise.hpp"
+#include "adjoin/optim/prior.hpp"
+
+namespace adjoin {
+
+/// What `solve` finds of the problem on slabs, whole again, where the options want slabs; else none.
+std::optional<OptimResult> on_slabs(
+    const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options,
+    c10::function_ref<OptimResult(const DataTerm& f, const at::Tensor& x0, const OptimOptions& options)> solve);
+
+}  // namespace adjoin
