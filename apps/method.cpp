@@ -116,6 +116,7 @@ Solution solve(DistributedContext& context, const Method& method, const Distribu
     result = admm(term, prior, x0, 10.0, options);
   } else {
     if (normal) {
+      term.on_slabs = {};  // which has no part in this gradient
       term.grad = [&stack, adjoint = stack.A_adjoint(y)](const at::Tensor& x) {
         return stack.A_adjoint_A(x) - adjoint;
       };
