@@ -68,6 +68,21 @@ TEST_P(ReduceBuffers, SuccessiveRoundsDoNotMix) {
   }
 }
 
+TEST_P(ReduceBuffers, ReductionsLeaveTheContributionAsItIs) {
+  for (const std::int64_t numel : {3, 9001, 300001}) {
+    const auto buffer = comm->reduce_buffer(numel, at::kDouble, at::kCPU);
+    const at::Tensor mine = sample({numel}, at::kDouble, rank);
+    buffer->input().copy_(mine);
+    at::Tensor output = at::empty({numel}, at::kDouble);
+    for (const ReduceOp op : {ReduceOp::sum, ReduceOp::product, ReduceOp::max}) {
+      buffer->all_reduce(output, op);
+      EXPECT_TRUE(at::equal(buffer->input(), mine)) << numel;
+      static_cast<void>(buffer->all_reduce_shared(op));
+      EXPECT_TRUE(at::equal(buffer->input(), mine)) << numel << ", shared";
+    }
+  }
+}
+
 TEST_P(ReduceBuffers, LargeResultsOfAnyAlignment) {
   const std::int64_t numel = (std::int64_t{4} << 20) + 3;
   const auto buffer = comm->reduce_buffer(numel, at::kFloat, at::kCPU);
