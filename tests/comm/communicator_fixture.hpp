@@ -33,9 +33,9 @@ inline Engine mpi_engine(const std::string& name, const MpiOptions& options = {}
 }
 
 /// That of torch.distributed.
-inline Engine process_group_engine(const std::string& name, Sharing sharing) {
-  return {name, [sharing](std::optional<std::chrono::milliseconds> timeout) {
-            return make_mpi_backed_communicator(MPI_COMM_WORLD, sharing, timeout);
+inline Engine process_group_engine(const std::string& name, Sharing sharing, int ranks_per_node = 0) {
+  return {name, [=](std::optional<std::chrono::milliseconds> timeout) {
+            return make_mpi_backed_communicator(MPI_COMM_WORLD, sharing, timeout, ranks_per_node);
           }};
 }
 
@@ -50,7 +50,8 @@ inline std::vector<Engine> all_engines() {
           mpi_engine("mpi_3_ranks_a_node", {.ranks_per_node = 3}),
           mpi_engine("mpi_1000_elements_a_call", {.ranks_per_node = 2, .max_count = 1000}),
           process_group_engine("process_group", Sharing::off),
-          process_group_engine("process_group_shared_memory", Sharing::automatic)};
+          process_group_engine("process_group_shared_memory", Sharing::automatic),
+          process_group_engine("process_group_2_ranks_a_node", Sharing::automatic, 2)};
 }
 
 class EngineTest : public ::testing::TestWithParam<Engine> {

@@ -155,12 +155,15 @@ ProcessGroupPtr make_smaller_group(MPI_Comm comm, const std::vector<int>& ranks)
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, Sharing sharing,
-                                                           std::optional<std::chrono::milliseconds> timeout) {
+                                                           std::optional<std::chrono::milliseconds> timeout,
+                                                           int ranks_per_node) {
   const auto new_group = [comm](const std::vector<int>& ranks) { return make_smaller_group(comm, ranks); };
   MPI_Comm duplicate = MPI_COMM_NULL;
   MPI_Comm_dup(comm, &duplicate);
-  return make_process_group_communicator(
-      make_group(duplicate), {.shared_memory = {.sharing = sharing}, .timeout = timeout, .new_group = new_group});
+  return make_process_group_communicator(make_group(duplicate), {.shared_memory = {.sharing = sharing},
+                                                                 .timeout = timeout,
+                                                                 .new_group = new_group,
+                                                                 .ranks_per_node = ranks_per_node});
 }
 
 }  // namespace adjoin::test

@@ -15,6 +15,7 @@ namespace adjoin::test {
 
 /// A communicator of the ranks of `comm`, which must outlive it. Its backend waits no longer than `timeout`.
 std::unique_ptr<Communicator> make_mpi_backed_communicator(MPI_Comm comm, Sharing sharing,
-                                                           std::optional<std::chrono::milliseconds> timeout = {});
+                                                           std::optional<std::chrono::milliseconds> timeout = {},
+                                                           int ranks_per_node = 0);
 
 }  // namespace adjoin::test

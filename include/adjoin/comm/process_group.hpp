@@ -1,5 +1,5 @@
-// The engine of torch.distributed: a process group of any backend (Gloo, NCCL, UCC, MPI), and shared memory where all
-// ranks are on one node. Who calls these functions includes <torch/csrc/distributed/c10d/ProcessGroup.hpp> before.
+// The engine of torch.distributed: a process group of any backend (Gloo, NCCL, UCC, MPI), and shared memory among the
+// ranks of a node. Who calls these functions includes <torch/csrc/distributed/c10d/ProcessGroup.hpp> before.
 #pragma once
 
 #include <c10/util/intrusive_ptr.h>
@@ -23,14 +23,20 @@ using ProcessGroupPtr = c10::intrusive_ptr<c10d::ProcessGroup>;
 
 struct ProcessGroupOptions {
   /// Host memory is reduced and gathered through shared memory where all ranks of the group are on one node and can
-  /// share it; otherwise through the group. What is left automatic comes from the environment. The same on every rank.
+  /// share it. Where they are on several, reduce buffers are reduced through the shared memory of each node and by its
+  /// first rank among the nodes, if `new_group` is given; the rest goes through the group. What is left automatic comes
+  /// from the environment. The same on every rank.
   SharedMemoryOptions shared_memory = {};
   /// How long a rank waits for one that does not come, before it throws CommunicationError; none: as many seconds as
   /// ADJOIN_TIMEOUT says in the environment, or as long as in the group's own collectives.
   std::optional<std::chrono::milliseconds> timeout = {};
-  /// Makes the group of those `ranks` (of this group, in this order), which all call it together: what split() needs,
-  /// as torch makes groups in Python only (torch.distributed.new_group with use_local_synchronization).
+  /// Makes the group of those `ranks` (of this group, in this order), which all call it together: what split() and
+  /// several nodes need, as torch makes groups in Python only (torch.distributed.new_group with
+  /// use_local_synchronization).
   std::function<ProcessGroupPtr(const std::vector<int>& ranks)> new_group = {};
+  /// Ranks of a node, in their order; 0: as many as there are. A smaller number makes several nodes of one, which is of
+  /// use in tests.
+  int ranks_per_node = 0;
 };
 
 /// A communicator over `group`, as torch.distributed made it. Collective. The group may be used by others too,

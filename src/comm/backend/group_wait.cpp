@@ -21,13 +21,21 @@ constexpr auto time_between_looks = std::chrono::milliseconds(20);
 }  // namespace
 
 GroupWaiter::GroupWaiter(c10::intrusive_ptr<c10d::ProcessGroup> group, c10::intrusive_ptr<c10d::Store> store,
-                         std::string prefix, std::function<std::string()> doing)
+                         std::string prefix, std::function<std::string()> doing, std::vector<int> ranks)
     : group_(std::move(group)),
       store_(std::move(store)),
       prefix_(std::move(prefix)),
       rank_(group_->getRank()),
       size_(group_->getSize()),
-      doing_(std::move(doing)) {}
+      doing_(std::move(doing)),
+      ranks_(std::move(ranks)) {}
+
+std::vector<int> GroupWaiter::names_of(std::vector<int> ranks) const {
+  for (int& r : ranks) {
+    r = ranks_.empty() ? r : ranks_[static_cast<std::size_t>(r)];
+  }
+  return ranks;
+}
 
 void GroupWaiter::forget_communicator() {
   doing_ = [] { return std::string("a collective that was started before the communicator ended"); };
@@ -58,12 +66,14 @@ void GroupWaiter::fail(std::uint64_t number, const std::string& error) {
       const std::vector<int> ranks = call_the_roll(number);
       if (!ranks.empty()) {
         const bool left = std::ranges::any_of(ranks, [&](int r) { return store_->check({key("left", r)}); });
-        missing = c10::str(": ", ranks_text(ranks), ranks.size() == 1 ? " has" : " have", left ? " left" : " not come");
+        missing = c10::str(": ", ranks_text(names_of(ranks)), ranks.size() == 1 ? " has" : " have",
+                           left ? " left" : " not come");
       }
     }
   } catch (...) {  // NOLINT(bugprone-empty-catch): the store is gone, too
   }
-  over_ = c10::str(ranks_text({rank_}), " waited in ", doing_(), missing, " (torch.distributed: ", error, ")");
+  over_ =
+      c10::str(ranks_text(names_of({rank_})), " waited in ", doing_(), missing, " (torch.distributed: ", error, ")");
   throw CommunicationError(*over_);
 }
 

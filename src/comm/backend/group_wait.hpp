@@ -22,9 +22,10 @@ namespace adjoin {
 /// a started collective uses.
 class GroupWaiter {
  public:
-  /// `store` may be null; then no rank is named. `doing` says what this rank does.
+  /// `store` may be null; then no rank is named. `doing` says what this rank does, `ranks` how those of the group are
+  /// called: by their places in it where none are given.
   GroupWaiter(c10::intrusive_ptr<c10d::ProcessGroup> group, c10::intrusive_ptr<c10d::Store> store, std::string prefix,
-              std::function<std::string()> doing);
+              std::function<std::string()> doing, std::vector<int> ranks = {});
 
   /// Counts a collective that is about to be started, in the order of all ranks. Throws CommunicationError when there
   /// are no more.
@@ -52,6 +53,7 @@ class GroupWaiter {
   [[noreturn]] void fail(std::uint64_t number, const std::string& error);
   /// The ranks that are missing, after the others have had time to answer; empty when that cannot be told.
   std::vector<int> call_the_roll(std::uint64_t number);
+  std::vector<int> names_of(std::vector<int> ranks) const;
   std::string key(const char* what, int rank) const;
 
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
@@ -60,6 +62,7 @@ class GroupWaiter {
   int rank_;
   int size_;
   std::function<std::string()> doing_;
+  std::vector<int> ranks_;
   std::uint64_t started_ = 0;
   std::optional<std::string> over_;
 };

@@ -1,5 +1,4 @@
-// The communicator over MPI: shared memory within nodes, MPI between them, waits that end. In one file, since each
-// method is a few lines over the same members.
+// The communicator over MPI: which collectives go through shared memory, and which through messages.
 #include "adjoin/comm/mpi.hpp"
 
 #include <ATen/ATen.h>
@@ -11,8 +10,8 @@
 
 #include "adjoin/core/errors.hpp"
 #include "comm/backend/engine_reduce_buffer.hpp"
+#include "comm/backend/mpi_collectives.hpp"
 #include "comm/backend/mpi_engine.hpp"
-#include "comm/backend/mpi_exchange.hpp"
 #include "comm/backend/mpi_support.hpp"
 #include "comm/backend/mpi_wait.hpp"
 #include "comm/backend/private_reduce_buffer.hpp"
@@ -31,26 +30,9 @@ namespace {
 using mpi::check_code;
 using mpi::OwnedComm;
 
-/// Up to this size of a host array, and of each rank's part, MPI's non-blocking reduction is as quick as messages
-/// between all pairs.
-constexpr std::size_t small_reduction_bytes = std::size_t{32} << 10;
-constexpr std::size_t small_part_bytes = std::size_t{4} << 10;
-
 /// Where a node waits for its first rank, which waits for those of other nodes, that one is to give up first: it knows
 /// which.
 constexpr auto time_of_first_rank = std::chrono::seconds(3);
-
-/// Calls `transfer(begin, count)` for consecutive pieces of `numel` elements, of at most `limit` each.
-template <class Transfer>
-void in_pieces(std::int64_t numel, std::int64_t limit, const Transfer& transfer) {
-  for (std::int64_t begin = 0; begin < numel; begin += limit) {
-    transfer(begin, static_cast<int>(std::min(limit, numel - begin)));
-  }
-}
-
-std::byte* element(const at::Tensor& tensor, std::int64_t index) {
-  return static_cast<std::byte*>(tensor.mutable_data_ptr()) + static_cast<std::size_t>(index) * tensor.element_size();
-}
 
 class MpiCommunicator : public Communicator {
  public:
@@ -67,7 +49,7 @@ class MpiCommunicator : public Communicator {
     check_code(MPI_Allreduce(MPI_IN_PLACE, &nodes_, 1, MPI_INT, MPI_SUM, comm_.get()), "MPI_Allreduce");
     waiter_ =
         std::make_shared<mpi::Waiter>(comm_, *options.timeout, doing_, [](int r) { return c10::str("rank ", r); });
-    reductions_ = std::make_unique<mpi::PairwiseReductions>(waiter_);
+    collectives_ = std::make_unique<mpi::Collectives>(comm_.get(), waiter_, options.max_count);
     if (options.shared_memory.sharing != Sharing::off && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
       share_memory();
@@ -80,7 +62,7 @@ class MpiCommunicator : public Communicator {
           leaders_, *options.timeout, doing_, [ranks = leaders_.all_gather(rank_)](int r) {
             return c10::str("rank ", ranks[static_cast<std::size_t>(r)], " or another rank of its node");
           });
-      leader_reductions_ = std::make_unique<mpi::PairwiseReductions>(leader_waiter_);
+      leader_collectives_ = std::make_unique<mpi::Collectives>(leaders_.get(), leader_waiter_, options.max_count);
     }
     if (shares_memory()) {
       compare_calls_in(transfers_->group());
@@ -115,35 +97,6 @@ class MpiCommunicator : public Communicator {
                     nodes_ == 1 ? " node" : " nodes", transfers_ ? ", " + transfers_->description() : "");
   }
 
-  /// Of the communicator, for reductions across it.
-  struct Members {
-    MPI_Comm comm;
-    const std::shared_ptr<mpi::Waiter>& waiter;
-    const std::unique_ptr<mpi::PairwiseReductions>& reductions;
-  };
-  Members all() const { return {comm_.get(), waiter_, reductions_}; }
-  Members leaders() const { return {leaders_.get(), leader_waiter_, leader_reductions_}; }
-
-  bool is_small(const at::Tensor& tensor) const {
-    return tensor.nbytes() <= std::max(small_reduction_bytes, small_part_bytes * static_cast<std::size_t>(size_));
-  }
-
-  /// `output` ← reduction over the `members` of `input`, which may be `output` itself.
-  void reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op, Members members) const {
-    if (is_small(output)) {
-      start_reduction(input, output, op, members).wait();
-      return;
-    }
-    if (output.is_cpu()) {
-      members.reductions->all_reduce(input, output, op);
-      return;
-    }
-    members.waiter->meet();
-    for_reduction(input, output, op, [&](const void* from, void* to, int count, MPI_Datatype type, MPI_Op operation) {
-      check_code(MPI_Allreduce(from, to, count, type, operation, members.comm), "MPI_Allreduce");
-    });
-  }
-
  protected:
   bool reaches(at::Device device) const override { return device.is_cpu() || (device.is_cuda() && cuda_aware_); }
 
@@ -153,7 +106,7 @@ class MpiCommunicator : public Communicator {
                              static_cast<std::size_t>(tensor.numel()));
     } else {
       meet();
-      reduce(tensor, tensor, op, all());
+      collectives_->all_reduce(tensor, tensor, op);
     }
   }
 
@@ -163,21 +116,23 @@ class MpiCommunicator : public Communicator {
     } else {
       at::Tensor owned = at::empty({static_cast<std::int64_t>(values.size())}, at::kDouble);
       std::ranges::copy(values, owned.mutable_data_ptr<double>());
-      reduce(owned, owned, op, all());
+      collectives_->all_reduce(owned, owned, op);
       std::copy_n(owned.const_data_ptr<double>(), values.size(), values.begin());
     }
   }
 
   Pending start_all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
-    return start_reduction(tensor, tensor, op, all());
+    return collectives_->start_all_reduce(tensor, tensor, op);
   }
 
-  Pending announce_impl(at::Tensor& values) override {
-    return start_reduction(values, values, ReduceOp::max, {waiter_->comm(), waiter_, reductions_});
-  }
+  Pending announce_impl(at::Tensor& values) override { return collectives_->announce(values); }
 
   void tell_that_this_rank_leaves() override {
-    waiter_->tell_that_this_rank_leaves();
+    for (const std::shared_ptr<mpi::Waiter>& waiter : {waiter_, leader_waiter_}) {
+      if (waiter) {
+        waiter->tell_that_this_rank_leaves();
+      }
+    }
     if (transfers_) {
       transfers_->group().leave();
     }
@@ -193,25 +148,7 @@ class MpiCommunicator : public Communicator {
   }
 
   Pending start_all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
-    auto work = std::make_unique<mpi::Work>(waiter_, buffer);
-    if (buffer.numel() > options_.max_count) {
-      std::int64_t begin = 0;
-      for (int root = 0; root < size_; ++root) {
-        const std::int64_t numel = counts[static_cast<std::size_t>(root)];
-        add_broadcast(*work, buffer, begin, numel, root);
-        begin += numel;
-      }
-      return Pending(std::move(work));
-    }
-    for (const std::int64_t count : counts) {
-      work->offsets.push_back(work->counts.empty() ? 0 : work->offsets.back() + work->counts.back());
-      work->counts.push_back(static_cast<int>(count));
-    }
-    work->check_start(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, buffer.mutable_data_ptr(),
-                                      work->counts.data(), work->offsets.data(),
-                                      mpi::transport_type(buffer.scalar_type()), comm_.get(), work->new_request()),
-                      "MPI_Iallgatherv");
-    return Pending(std::move(work));
+    return collectives_->start_all_gather_v(buffer, counts);
   }
 
   void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts,
@@ -220,7 +157,7 @@ class MpiCommunicator : public Communicator {
       transfers_->reduce_scatter(input.scalar_type(), op, input.const_data_ptr(), output.mutable_data_ptr(), counts);
     } else {
       meet();
-      scatter(input, output, counts, op, {});
+      collectives_->scatter(input, output, counts, op);
     }
   }
 
@@ -234,9 +171,7 @@ class MpiCommunicator : public Communicator {
   }
 
   Pending start_broadcast_impl(at::Tensor& tensor, int root) override {
-    auto work = std::make_unique<mpi::Work>(waiter_, tensor);
-    add_broadcast(*work, tensor, 0, tensor.numel(), root);
-    return Pending(std::move(work));
+    return collectives_->start_broadcast(tensor, root);
   }
 
   void barrier_impl() override {
@@ -251,15 +186,15 @@ class MpiCommunicator : public Communicator {
   void send_impl(const at::Tensor& tensor, int to, int tag) override {
     at::Tensor own = tensor.clone();
     MPI_Request request = MPI_REQUEST_NULL;
-    check_code(MPI_Isend(element(own, 0), mpi_count(own), mpi::transport_type(own.scalar_type()), to, tag, comm_.get(),
-                         &request),
+    check_code(MPI_Isend(own.const_data_ptr(), mpi_count(own), mpi::transport_type(own.scalar_type()), to, tag,
+                         comm_.get(), &request),
                "MPI_Isend");
     wait_for_peer(request, own, to);
   }
 
   int recv_impl(at::Tensor& tensor, int from, int tag) override {
     MPI_Request request = MPI_REQUEST_NULL;
-    check_code(MPI_Irecv(element(tensor, 0), mpi_count(tensor), mpi::transport_type(tensor.scalar_type()),
+    check_code(MPI_Irecv(tensor.mutable_data_ptr(), mpi_count(tensor), mpi::transport_type(tensor.scalar_type()),
                          from < 0 ? MPI_ANY_SOURCE : from, tag, comm_.get(), &request),
                "MPI_Irecv");
     return wait_for_peer(request, tensor, from);
@@ -277,75 +212,6 @@ class MpiCommunicator : public Communicator {
   }
 
  private:
-  /// Calls `reduce(from, to, count, type, operation)` for the pieces of a reduction.
-  template <class Reduce>
-  void for_reduction(const at::Tensor& input, at::Tensor& output, ReduceOp op, const Reduce& reduce) const {
-    const MPI_Datatype type = mpi::reduction_type(output.scalar_type());
-    const MPI_Op operation = mpi::operation(output.scalar_type(), op);
-    const bool in_place = input.is_same(output);
-    in_pieces(output.numel(), options_.max_count, [&](std::int64_t begin, int count) {
-      reduce(in_place ? MPI_IN_PLACE : element(input, begin), element(output, begin), count, type, operation);
-    });
-  }
-
-  Pending start_reduction(const at::Tensor& input, at::Tensor& output, ReduceOp op, Members members) const {
-    auto work = std::make_unique<mpi::Work>(members.waiter, input, output);
-    for_reduction(input, output, op, [&](const void* from, void* to, int count, MPI_Datatype type, MPI_Op operation) {
-      work->check_start(MPI_Iallreduce(from, to, count, type, operation, members.comm, work->new_request()),
-                        "MPI_Iallreduce");
-    });
-    return Pending(std::move(work));
-  }
-
-  /// `output` ← this rank's part of the reduction of `input`; a defined `tail` is added up in place.
-  void scatter(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts, ReduceOp op,
-               at::Tensor tail) const {
-    const bool has_tail = tail.defined() && tail.numel() > 0;
-    Pending tail_sum = has_tail ? start_reduction(tail, tail, ReduceOp::sum, all()) : Pending();
-    if (is_small(input) && input.numel() <= options_.max_count) {
-      mpi::Work work(waiter_, input, output);
-      work.counts.assign(counts.begin(), counts.end());
-      work.check_start(MPI_Ireduce_scatter(input.const_data_ptr(), output.mutable_data_ptr(), work.counts.data(),
-                                           mpi::reduction_type(input.scalar_type()),
-                                           mpi::operation(input.scalar_type(), op), comm_.get(), work.new_request()),
-                       "MPI_Ireduce_scatter");
-      work.wait();
-    } else if (input.is_cpu()) {
-      reductions_->reduce_scatter(input, output, counts, op);
-    } else {
-      scatter_on_device(input, output, counts, op);
-    }
-    tail_sum.wait();
-  }
-
-  /// By reductions to one rank after the other, which can be waited for with an end.
-  void scatter_on_device(const at::Tensor& input, const at::Tensor& output, const std::vector<std::int64_t>& counts,
-                         ReduceOp op) const {
-    const MPI_Datatype type = mpi::reduction_type(input.scalar_type());
-    const MPI_Op operation = mpi::operation(input.scalar_type(), op);
-    mpi::Work work(waiter_, input, output);
-    std::int64_t first = 0;
-    for (int root = 0; root < size_; ++root) {
-      const std::int64_t numel = counts[static_cast<std::size_t>(root)];
-      in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
-        work.check_start(MPI_Ireduce(element(input, first + begin), root == rank_ ? element(output, begin) : nullptr,
-                                     count, type, operation, root, comm_.get(), work.new_request()),
-                         "MPI_Ireduce");
-      });
-      first += numel;
-    }
-    work.wait();
-  }
-
-  void add_broadcast(mpi::Work& work, const at::Tensor& tensor, std::int64_t offset, std::int64_t numel,
-                     int root) const {
-    in_pieces(numel, options_.max_count, [&](std::int64_t begin, int count) {
-      work.check_start(MPI_Ibcast(element(tensor, offset + begin), count, mpi::transport_type(tensor.scalar_type()),
-                                  root, comm_.get(), work.new_request()),
-                       "MPI_Ibcast");
-    });
-  }
-
   int mpi_count(const at::Tensor& tensor) const {
     check(tensor.numel() <= options_.max_count, "send and recv: tensor must have at most ", options_.max_count,
           " elements, got ", tensor.numel());
@@ -392,8 +258,8 @@ class MpiCommunicator : public Communicator {
   std::function<std::string()> doing_ = [this] { return doing(); };
   std::shared_ptr<mpi::Waiter> waiter_;
   std::shared_ptr<mpi::Waiter> leader_waiter_;
-  std::unique_ptr<mpi::PairwiseReductions> reductions_;
-  std::unique_ptr<mpi::PairwiseReductions> leader_reductions_;
+  std::unique_ptr<mpi::Collectives> collectives_;
+  std::unique_ptr<mpi::Collectives> leader_collectives_;
   /// Null where host memory goes through MPI.
   std::unique_ptr<NodeTransfers> transfers_;
   int rank_ = 0;
@@ -409,24 +275,30 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
   if (size_ == 1) {
     return std::make_unique<PrivateReduceBuffer>(*this, numel, dtype, device);
   }
+  const auto start_tail = [this](at::Tensor& tail) {
+    return tail.numel() > 0 ? collectives_->start_all_reduce(tail, tail, ReduceOp::sum) : Pending();
+  };
   const EngineCollectives by_mpi = {
       .reduce =
           [this](const at::Tensor& input, at::Tensor& output, ReduceOp op) {
             meet();
             synchronize_stream(input.device());
-            reduce(input, output, op, all());
+            collectives_->all_reduce(input, output, op);
           },
       .scatter =
-          [this](const at::Tensor& input, at::Tensor& part, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
+          [this, start_tail](const at::Tensor& input, at::Tensor& part, const std::vector<std::int64_t>& counts,
+                             at::Tensor& tail) {
             meet();
             synchronize_stream(input.device());
-            scatter(input, part, counts, ReduceOp::sum, tail);
+            Pending tail_sum = start_tail(tail);
+            collectives_->scatter(input, part, counts, ReduceOp::sum);
+            tail_sum.wait();
           },
       .gather =
-          [this](at::Tensor& gathered, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
+          [this, start_tail](at::Tensor& gathered, const std::vector<std::int64_t>& counts, at::Tensor& tail) {
             meet();
             synchronize_stream(gathered.device());
-            Pending tail_sum = tail.numel() > 0 ? start_reduction(tail, tail, ReduceOp::sum, all()) : Pending();
+            Pending tail_sum = start_tail(tail);
             start_all_gather_v_impl(gathered, counts).wait();
             tail_sum.wait();
           }};
@@ -436,7 +308,7 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
   if (transfers_) {
     AcrossNodes across_nodes;
     if (nodes_ > 1) {
-      across_nodes = [this](at::Tensor& values, ReduceOp op) { reduce(values, values, op, leaders()); };
+      across_nodes = [this](at::Tensor& values, ReduceOp op) { leader_collectives_->all_reduce(values, values, op); };
     }
     return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes, numel, dtype);
   }

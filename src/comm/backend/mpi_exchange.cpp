@@ -23,12 +23,12 @@ constexpr std::int64_t least_bytes_of_piece = std::int64_t{16} << 10;
 constexpr std::int64_t most_bytes_of_message = std::int64_t{1} << 30;
 constexpr int tag = 78;
 
-const std::byte* element(const at::Tensor& tensor, std::int64_t index) {
+const std::byte* bytes_at(const at::Tensor& tensor, std::int64_t index) {
   return static_cast<const std::byte*>(tensor.const_data_ptr()) +
          index * static_cast<std::int64_t>(tensor.element_size());
 }
 
-std::byte* mutable_element(const at::Tensor& tensor, std::int64_t index) {
+std::byte* mutable_bytes_at(const at::Tensor& tensor, std::int64_t index) {
   return static_cast<std::byte*>(tensor.mutable_data_ptr()) + index * static_cast<std::int64_t>(tensor.element_size());
 }
 
@@ -91,7 +91,7 @@ PairwiseReductions::Step PairwiseReductions::start_step(const at::Tensor& input,
             .length = length_of_piece(of(rank_, counts), piece, index),
             .sources = std::vector<const void*>(static_cast<std::size_t>(size_))};
   auto* const room = static_cast<std::byte*>(received_.mutable_data_ptr());
-  step.sources[static_cast<std::size_t>(rank_)] = element(input, of(rank_, begins) + step.begin);
+  step.sources[static_cast<std::size_t>(rank_)] = bytes_at(input, of(rank_, begins) + step.begin);
   for (int distance = 1; distance < size_; ++distance) {
     const int from = (rank_ - distance + size_) % size_;
     if (step.length > 0) {
@@ -105,7 +105,7 @@ PairwiseReductions::Step PairwiseReductions::start_step(const at::Tensor& input,
     const int to = (rank_ + distance) % size_;
     const std::int64_t length = length_of_piece(of(to, counts), piece, index);
     if (length > 0) {
-      send(*step.work, element(input, of(to, begins) + step.begin), length * item, to, waiter_->comm());
+      send(*step.work, bytes_at(input, of(to, begins) + step.begin), length * item, to, waiter_->comm());
     }
   }
   return step;
@@ -120,7 +120,7 @@ void PairwiseReductions::reduce_scatter(const at::Tensor& input, at::Tensor& out
     Step step = std::exchange(next, index + 1 < steps ? start_step(input, output, counts, index + 1) : Step{});
     step.work->wait();
     if (step.length > 0) {
-      reduce_arrays(input.scalar_type(), op, mutable_element(output, step.begin), step.sources,
+      reduce_arrays(input.scalar_type(), op, mutable_bytes_at(output, step.begin), step.sources,
                     static_cast<std::size_t>(step.length));
     }
   }
@@ -141,7 +141,7 @@ void PairwiseReductions::all_reduce(const at::Tensor& input, at::Tensor& output,
   const std::int64_t most = most_bytes_of_message / item;
   const auto in_messages = [&](int r, const auto& transfer) {
     for (std::int64_t begin = 0; begin < of(r, counts); begin += most) {
-      transfer(mutable_element(all, of(r, begins) + begin), std::min(most, of(r, counts) - begin) * item);
+      transfer(mutable_bytes_at(all, of(r, begins) + begin), std::min(most, of(r, counts) - begin) * item);
     }
   };
   for (int distance = 1; distance < size_; ++distance) {

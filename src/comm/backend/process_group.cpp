@@ -29,6 +29,15 @@ namespace {
 
 constexpr const char* maker = "make_process_group_communicator";
 
+/// The first rank of a node waits for those of other nodes, and is to give up before the ranks that wait for it do.
+constexpr auto time_of_first_rank = std::chrono::seconds(3);
+
+/// Some of the ranks of a communicator, as a group of their own.
+struct Subgroup {
+  std::shared_ptr<GroupWaiter> waiter;
+  GroupCollectives collectives;
+};
+
 class ProcessGroupCommunicator : public Communicator {
  public:
   ProcessGroupCommunicator(ProcessGroupPtr group, ProcessGroupOptions options, const Settings& settings = {})
@@ -45,15 +54,15 @@ class ProcessGroupCommunicator : public Communicator {
     }
     compare_calls_by_announcements();
     check_settings(maker, all_gather_bytes(to_message(settings)));
-    const std::vector<std::string> names = all_gather_bytes(node_name());
-    const std::string& mine = names[static_cast<std::size_t>(rank_)];
-    local_size_ = static_cast<int>(std::ranges::count(names, mine));
-    local_rank_ = static_cast<int>(std::count(names.begin(), names.begin() + rank_, mine));
-    if (options_.shared_memory.sharing != Sharing::off && local_size_ == size_) {
+    find_nodes();
+    if (options_.shared_memory.sharing != Sharing::off && num_nodes() < size_ &&
+        (num_nodes() == 1 || options_.new_group)) {
       share_memory();
     }
-    if (transfers_) {
+    if (shares_memory()) {
       compare_calls_in(transfers_->group());
+    } else if (transfers_) {
+      compare_calls_by_announcements(&transfers_->group());
     }
     reset_counters();
   }
@@ -61,6 +70,11 @@ class ProcessGroupCommunicator : public Communicator {
   ~ProcessGroupCommunicator() override {
     leave(std::uncaught_exceptions() > 0);
     waiter_->forget_communicator();
+    for (const auto& subgroup : {node_group_, leaders_}) {
+      if (subgroup) {
+        subgroup->waiter->forget_communicator();
+      }
+    }
   }
 
   int rank() const override { return rank_; }
@@ -69,7 +83,8 @@ class ProcessGroupCommunicator : public Communicator {
   int local_size() const override { return local_size_; }
 
   std::string description() const override {
-    return c10::str("torch.distributed (", group_->getBackendName(), "), ", size_, size_ == 1 ? " rank" : " ranks",
+    return c10::str("torch.distributed (", group_->getBackendName(), "), ", size_, size_ == 1 ? " rank, " : " ranks, ",
+                    num_nodes(), num_nodes() == 1 ? " node" : " nodes",
                     transfers_ ? ", " + transfers_->description() : "");
   }
 
@@ -107,7 +122,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void all_reduce_impl(at::Tensor& tensor, ReduceOp op) override {
-    if (transfers_ && tensor.is_cpu()) {
+    if (shares_memory() && tensor.is_cpu()) {
       transfers_->all_reduce(tensor.scalar_type(), op, tensor.const_data_ptr(), tensor.mutable_data_ptr(),
                              static_cast<std::size_t>(tensor.numel()));
     } else {
@@ -117,7 +132,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void all_reduce_values_impl(std::span<double> values, ReduceOp op) override {
-    if (transfers_) {
+    if (shares_memory()) {
       transfers_->all_reduce(at::kDouble, op, values.data(), values.data(), values.size());
     } else {
       at::Tensor owned = at::empty({static_cast<std::int64_t>(values.size())}, at::kDouble);
@@ -132,7 +147,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void all_gather_v_impl(at::Tensor& buffer, const std::vector<std::int64_t>& counts) override {
-    if (transfers_ && buffer.is_cpu()) {
+    if (shares_memory() && buffer.is_cpu()) {
       transfers_->all_gather(buffer, counts);
     } else {
       meet();
@@ -146,7 +161,7 @@ class ProcessGroupCommunicator : public Communicator {
 
   void reduce_scatter_impl(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts,
                            ReduceOp op) override {
-    if (transfers_ && input.is_cpu()) {
+    if (shares_memory() && input.is_cpu()) {
       transfers_->reduce_scatter(input.scalar_type(), op, input.const_data_ptr(), output.mutable_data_ptr(), counts);
     } else {
       meet();
@@ -155,7 +170,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void broadcast_impl(at::Tensor& tensor, int root) override {
-    if (transfers_ && tensor.is_cpu()) {
+    if (shares_memory() && tensor.is_cpu()) {
       transfers_->broadcast(tensor, root);
     } else {
       meet();
@@ -168,7 +183,7 @@ class ProcessGroupCommunicator : public Communicator {
   }
 
   void barrier_impl() override {
-    if (transfers_) {
+    if (shares_memory()) {
       meet();
       return;
     }
@@ -181,29 +196,82 @@ class ProcessGroupCommunicator : public Communicator {
                                                    at::Device device) override;
 
   void provide_gather(const std::vector<std::int64_t>& counts) override {
-    if (!transfers_) {
+    if (!shares_memory()) {
       collectives_.provide_gather(counts);
     }
   }
 
   at::Tensor visible_impl(std::int64_t numel, at::ScalarType dtype) override {
-    return transfers_ ? transfers_->visible(numel, dtype) : at::Tensor();
+    return shares_memory() ? transfers_->visible(numel, dtype) : at::Tensor();
   }
 
  private:
-  /// Sets up shared memory, or leaves all as it is where the ranks cannot see each other's.
+  int num_nodes() const { return std::max<int>(1, static_cast<int>(nodes_.size())); }
+  /// Whether all ranks share a node's memory, and are to use it.
+  bool shares_memory() const { return transfers_ && num_nodes() == 1; }
+
+  /// Which ranks are on which node. Collective.
+  void find_nodes() {
+    const int length = options_.ranks_per_node;
+    const std::vector<std::string> names =
+        all_gather_bytes(length > 0 ? c10::str(node_name(), ' ', rank_ / length) : node_name());
+    for (int r = 0; r < size_; ++r) {
+      const auto on_one_node = [&](const std::vector<int>& ranks) {
+        return names[static_cast<std::size_t>(ranks.front())] == names[static_cast<std::size_t>(r)];
+      };
+      auto node = std::ranges::find_if(nodes_, on_one_node);
+      if (node == nodes_.end()) {
+        node = nodes_.insert(node, std::vector<int>());
+      }
+      if (r == rank_) {
+        own_node_ = static_cast<std::size_t>(node - nodes_.begin());
+        local_rank_ = static_cast<int>(node->size());
+      }
+      node->push_back(r);
+    }
+    local_size_ = static_cast<int>(nodes_[own_node_].size());
+  }
+
+  /// Of `ranks`, which all come here.
+  std::shared_ptr<Subgroup> subgroup(const std::vector<int>& ranks) const {
+    const ProcessGroupPtr group = options_.new_group(ranks);
+    auto waiter = std::make_shared<GroupWaiter>(
+        group, store_of(*group), next_name(group->getGroupName()), [this] { return doing(); }, ranks);
+    return std::make_shared<Subgroup>(waiter, GroupCollectives(group, waiter, options_.timeout));
+  }
+
+  /// Sets up shared memory among the ranks of a node, and a group of the nodes' first ranks where there are several, or
+  /// leaves all as it is where the ranks of a node cannot see each other's.
   void share_memory() {
+    const std::vector<int>& ranks = nodes_[own_node_];
+    if (num_nodes() > 1) {
+      node_group_ = local_size_ > 1 ? subgroup(ranks) : nullptr;
+      leaders_ = local_rank_ == 0 ? subgroup(first_ranks()) : nullptr;
+    }
     auto all_gather = [this](const at::Tensor& mine) {
-      at::Tensor all = at::empty({size_, mine.numel()}, mine.options());
-      all[rank_].copy_(mine);
-      start_all_gather_v_impl(all, std::vector<std::int64_t>(static_cast<std::size_t>(size_), mine.numel())).wait();
+      at::Tensor all = at::empty({local_size_, mine.numel()}, mine.options());
+      all[local_rank_].copy_(mine);
+      if (local_size_ > 1) {
+        GroupCollectives& group = node_group_ ? node_group_->collectives : collectives_;
+        group.start_all_gather_v(all, std::vector(static_cast<std::size_t>(local_size_), mine.numel())).wait();
+      }
       return all;
     };
-    std::vector<int> ranks(static_cast<std::size_t>(size_));
-    std::iota(ranks.begin(), ranks.end(), 0);
+    const auto patience = timeout() + (num_nodes() > 1 ? time_of_first_rank : std::chrono::seconds(0));
     transfers_ = NodeTransfers::make(
-        NodeGroup::make(std::make_unique<Node>(rank_, size_, std::move(all_gather)), std::move(ranks), timeout()),
+        NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)), ranks, patience),
         options_.shared_memory);
+    at::Tensor shared_everywhere = at::tensor({transfers_ ? 1.0 : 0.0}, at::kDouble);
+    start_all_reduce_impl(shared_everywhere, ReduceOp::min).wait();
+    if (shared_everywhere.item<double>() == 0.0) {
+      transfers_.reset();
+    }
+  }
+
+  std::vector<int> first_ranks() const {
+    std::vector<int> ranks;
+    std::ranges::transform(nodes_, std::back_inserter(ranks), [](const auto& node) { return node.front(); });
+    return ranks;
   }
 
   std::chrono::milliseconds timeout() const {
@@ -220,6 +288,12 @@ class ProcessGroupCommunicator : public Communicator {
   GroupCollectives collectives_;
   int local_rank_ = 0;
   int local_size_ = 1;
+  /// The ranks of each node.
+  std::vector<std::vector<int>> nodes_;
+  std::size_t own_node_ = 0;
+  /// Where there are several nodes, the ranks of this one, and the nodes' first ranks; null on ranks that are in none.
+  std::shared_ptr<Subgroup> node_group_;
+  std::shared_ptr<Subgroup> leaders_;
   /// Null where host memory goes through the group.
   std::unique_ptr<NodeTransfers> transfers_;
 };
@@ -265,7 +339,13 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
     return std::make_unique<EngineReduceBuffer>(*this, engine, numel, dtype, device);
   }
   if (transfers_) {
-    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, AcrossNodes(), numel, dtype);
+    AcrossNodes across_nodes;
+    if (num_nodes() > 1) {
+      across_nodes = [this](at::Tensor& values, ReduceOp op) {
+        leaders_->collectives.start_all_reduce(values, op).wait();
+      };
+    }
+    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes, numel, dtype);
   }
   return make_host_reduce_buffer<EngineReduceBuffer>(device, *this, engine, numel, dtype, at::kCPU);
 }
@@ -275,6 +355,8 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
 std::unique_ptr<Communicator> make_process_group_communicator(ProcessGroupPtr group,
                                                               const ProcessGroupOptions& options) {
   check(group.defined(), "make_process_group_communicator: group must not be null");
+  check(options.ranks_per_node >= 0, "make_process_group_communicator: ranks_per_node must not be negative, got ",
+        options.ranks_per_node);
   const Settings settings = chosen_settings(maker, options.shared_memory, options.timeout);
   ProcessGroupOptions with_defaults = options;
   with_defaults.shared_memory = settings.shared_memory;
