@@ -44,7 +44,7 @@ def complete(wheel, folder):
         (licences,) = root.glob("*.dist-info/licenses")
         for library in sorted(root.glob("adjoin.libs/*")):
             (licences / f"{library.name}.txt").write_bytes(licence_of(library.name))
-        run("patchelf", "--set-rpath", "$ORIGIN:$ORIGIN/../torch/lib:$ORIGIN/../../..", root / "adjoin/libadjoin_mpi.so")
+        run("patchelf", "--set-rpath", "$ORIGIN:$ORIGIN/../torch/lib:$ORIGIN/../../..", root / "adjoin/libadjoin_mpi.so.0")
         run(sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, root)
 
 

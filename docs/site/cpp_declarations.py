@@ -69,8 +69,7 @@ def _members(scope, compounds) -> list[Declaration]:
     found = []
     for member in scope.iter("memberdef"):
         overrides = re.search(r"\b(override|final)\b", member.findtext("argsstring") or "")
-        is_using = member.get("kind") == "function" and not member.findtext("argsstring")  # of a base class, listed there
-        hidden = member.get("prot") == "private" or (member.get("prot") == "protected" and overrides) or is_using
+        hidden = member.get("prot") == "private" or (member.get("prot") == "protected" and overrides) or _is_using(member)
         if not hidden and member.get("kind") in ("function", "variable", "typedef", "enum"):
             if not member.findtext("name").startswith(("~", "@")):
                 found.append(_declaration(member))
@@ -81,6 +80,13 @@ def _members(scope, compounds) -> list[Declaration]:
             declared.members = _members(compound, compounds)
             found.append(declared)
     return found
+
+
+def _is_using(member) -> bool:
+    """Whether it is a function that `using Base::name;` takes from a base class, where it is listed."""
+    definition, name = member.findtext("definition") or "", member.findtext("qualifiedname") or ""
+    is_elsewhere = "<" not in definition and not definition.endswith(name)
+    return member.get("kind") == "function" and (is_elsewhere or not member.findtext("argsstring"))
 
 
 def _declaration(element) -> Declaration:

@@ -1,4 +1,4 @@
-// The MPI backend, libadjoin_mpi.so beside this module, which is loaded when MPI is first asked for: elsewhere, as
+// The MPI backend, libadjoin_mpi.so.0 beside this module, which is loaded when MPI is first asked for: elsewhere, as
 // under torchrun, there need be no MPI.
 #include <dlfcn.h>
 #include <link.h>
@@ -32,7 +32,7 @@ const MpiEngine* load() {
   }
   Dl_info here;
   dladdr(reinterpret_cast<void*>(&adjoin_mpi_engine), &here);
-  const auto path = std::filesystem::path(here.dli_fname).parent_path() / "libadjoin_mpi.so";
+  const auto path = std::filesystem::path(here.dli_fname).parent_path() / "libadjoin_mpi.so.0";
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   const MpiEngine* (*engine)() = nullptr;
   if (library == nullptr || !load_symbol(library, "adjoin_mpi_engine", engine)) {
