@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+from violations import report
+
 FOLDERS = ["src", "include", "python", "apps", "benchmarks", "examples", "tests"]
 LIBRARY = ("src/", "include/", "python/")
 MOST_LINES = 400
@@ -61,14 +63,5 @@ def violations(root):
             yield f"{here}: has {length} lines; more than {MOST_LINES} need a reason, 'In one file …', in its first comment"
 
 
-def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
-    found = list(violations(root))
-    for message in found:
-        print(message)
-    print(f"first comments: {len(found)} violations")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report("first comments", violations))

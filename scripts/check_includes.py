@@ -4,6 +4,8 @@ import pathlib
 import re
 import sys
 
+from violations import report
+
 # What each room may include besides itself.
 MAY_USE = {
     "core": set(),
@@ -53,14 +55,5 @@ def violations(root):
                     yield f"{here}: {name} does not exist"
 
 
-def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
-    found = list(violations(root))
-    for message in found:
-        print(message)
-    print(f"include graph: {len(found)} violations")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report("include graph", violations))

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <span>
+#include <vector>
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/vector_space.hpp"
@@ -215,6 +216,12 @@ std::vector<Scalars> dots(std::initializer_list<VectorPair<ShardedTensorList>> p
     results.push_back(std::move(result));
   }
   return results;
+}
+
+void ScalarSum::sum_real(std::span<double> values) {
+  std::vector<Complex> all(values.begin(), values.end());
+  sum(all);
+  std::ranges::transform(all, values.begin(), [](const Complex& value) { return value.real(); });
 }
 
 }  // namespace adjoin

@@ -73,10 +73,7 @@ void check_numbers(const Reals& objective) {
 }  // namespace
 
 OptimResult gradient_descent(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return gradient_descent(term, g, slab, own);
-  };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, gradient_descent)) {
     return *result;
   }
   const Algorithm algorithm{.title = "gradient descent", .checks = [&] {
@@ -126,10 +123,7 @@ OptimResult gradient_descent(const DataTerm& f, const Prior& g, const at::Tensor
 }
 
 OptimResult proximal_gradient(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return proximal_gradient(term, g, slab, own);
-  };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, proximal_gradient)) {
     return *result;
   }
   return run_algorithm({.title = "proximal gradient"}, f, g, x0, options, [&](const Run& run) {
@@ -173,10 +167,7 @@ OptimResult proximal_gradient(const DataTerm& f, const Prior& g, const at::Tenso
 }
 
 OptimResult fista(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return fista(term, g, slab, own);
-  };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, fista)) {
     return *result;
   }
   return run_algorithm({.title = "FISTA"}, f, g, x0, options, [&](const Run& run) {
@@ -212,10 +203,7 @@ OptimResult fista(const DataTerm& f, const Prior& g, const at::Tensor& x0, const
 }
 
 OptimResult monotone_fista(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return monotone_fista(term, g, slab, own);
-  };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, monotone_fista)) {
     return *result;
   }
   const Algorithm algorithm{.title = "monotone FISTA", .checks = [&] {
@@ -282,10 +270,10 @@ OptimResult monotone_fista(const DataTerm& f, const Prior& g, const at::Tensor& 
 
 OptimResult ordered_subsets(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OrderedSubsets& subsets,
                             const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return ordered_subsets(term, g, slab, subsets, own);
+  const auto solve = [&](const DataTerm& term, const Prior& prior, const at::Tensor& slab, const OptimOptions& own) {
+    return ordered_subsets(term, prior, slab, subsets, own);
   };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, solve)) {
     return *result;
   }
   const Algorithm algorithm{.title = "ordered subsets",

@@ -33,9 +33,8 @@ std::optional<std::int64_t> axis_for(const Prior& g, const at::Tensor& x0) {
 
 }  // namespace
 
-std::optional<OptimResult> on_slabs(
-    const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options,
-    c10::function_ref<OptimResult(const DataTerm& f, const at::Tensor& x0, const OptimOptions& options)> solve) {
+std::optional<OptimResult> on_slabs(const DataTerm& f, const Prior& g, const at::Tensor& x0,
+                                    const OptimOptions& options, SolveProblem solve) {
   if (!wants_slabs(f, g, x0, options)) {
     return std::nullopt;
   }
@@ -48,7 +47,7 @@ std::optional<OptimResult> on_slabs(
   if (options.truth) {
     own.truth = slab_of(*options.truth, space).local;
   }
-  OptimResult result = solve(f.on_slabs(space), slab_of(x0.detach(), space).local, own);
+  OptimResult result = solve(f.on_slabs(space), g, slab_of(x0.detach(), space).local, own);
   result.x = f.whole({result.x, space});
   return result;
 }

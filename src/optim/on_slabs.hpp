@@ -12,9 +12,11 @@
 
 namespace adjoin {
 
+using SolveProblem = c10::function_ref<OptimResult(const DataTerm& f, const Prior& g, const at::Tensor& x0,
+                                                   const OptimOptions& options)>;
+
 /// What `solve` finds of the problem on slabs, whole again, where the options want slabs; else none.
-std::optional<OptimResult> on_slabs(
-    const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options,
-    c10::function_ref<OptimResult(const DataTerm& f, const at::Tensor& x0, const OptimOptions& options)> solve);
+std::optional<OptimResult> on_slabs(const DataTerm& f, const Prior& g, const at::Tensor& x0,
+                                    const OptimOptions& options, SolveProblem solve);
 
 }  // namespace adjoin

@@ -4,9 +4,6 @@
 #include <ATen/ATen.h>
 #include <c10/util/complex.h>
 
-#include <cmath>
-#include <limits>
-
 #include "adjoin/core/psnr.hpp"
 
 namespace adjoin {
@@ -42,18 +39,7 @@ double Products::psnr(const at::Tensor& x, const at::Tensor& truth, double peak)
     return adjoin::psnr(x, truth, peak);
   }
   const double distance = norm(x - truth);
-  return distance == 0.0 ? std::numeric_limits<double>::infinity()
-                         : 20.0 * std::log10(peak * std::sqrt(static_cast<double>(space_->numel())) / distance);
-}
-
-void Products::add_up(Reals& values) const {
-  if (space_ && space_->reducer) {
-    std::vector<c10::complex<double>> all(values.begin(), values.end());
-    space_->reducer->sum(all);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      values[i] = all[i].real();
-    }
-  }
+  return psnr_of(distance * distance / static_cast<double>(space_->numel()), peak);
 }
 
 }  // namespace adjoin

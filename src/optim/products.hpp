@@ -28,8 +28,6 @@ class Products {
   std::vector<Scalars> dots(std::initializer_list<VectorPair<at::Tensor>> pairs, std::int64_t items) const;
   /// The peak signal-to-noise ratio in decibels.
   double psnr(const at::Tensor& x, const at::Tensor& truth, double peak) const;
-  /// Replaces values of slabs by their sums over the ranks.
-  void add_up(Reals& values) const;
 
  private:
   std::shared_ptr<const ImageSpace> space_;

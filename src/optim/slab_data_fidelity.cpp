@@ -86,9 +86,8 @@ ItemValues DistributedDataFidelity::item_values_and_grad(const ShardedImage& x, 
 
 // f's values, of which `own` are this rank's terms.
 Reals DistributedDataFidelity::added_up(Reals own) const {
-  std::vector<c10::complex<double>> sums(own.begin(), own.end());
-  exchange_->sum(sums);
-  std::ranges::transform(sums, own.begin(), [&](const c10::complex<double>& sum) { return scale() * sum.real(); });
+  exchange_->sum_real(own);
+  std::ranges::transform(own, own.begin(), [&](double sum) { return scale() * sum; });
   return own;
 }
 

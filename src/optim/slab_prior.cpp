@@ -3,9 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/complex.h>
 
-#include <array>
 #include <exception>
 #include <utility>
 
@@ -77,11 +75,11 @@ at::Tensor Prior::fn(const ShardedImage& x) const {
   if (!acts_on_numbers()) {
     return fn_of_slab(x);
   }
-  std::array<c10::complex<double>, 1> sum = {fn(x.local).item<double>()};
+  auto sum = fn(x.local).item<double>();
   if (x.space->reducer) {
-    x.space->reducer->sum(sum);
+    x.space->reducer->sum_real({&sum, 1});
   }
-  return at::full({}, sum[0].real(), x.local.options().dtype(at::kDouble));
+  return at::full({}, sum, x.local.options().dtype(at::kDouble));
 }
 
 ShardedImage Prior::grad(const ShardedImage& x) const {

@@ -50,10 +50,10 @@ double curvature_of_terms(const DataTerm& f, const Products& products, const at:
 
 OptimResult hqs(const DataTerm& f, const Prior& g, const at::Tensor& x0, const std::vector<double>& gammas,
                 const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return hqs(term, g, slab, gammas, own);
+  const auto solve = [&](const DataTerm& term, const Prior& prior, const at::Tensor& slab, const OptimOptions& own) {
+    return hqs(term, prior, slab, gammas, own);
   };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, solve)) {
     return *result;
   }
   const Algorithm algorithm{.title = "half-quadratic splitting",
@@ -76,10 +76,10 @@ OptimResult hqs(const DataTerm& f, const Prior& g, const at::Tensor& x0, const s
 }
 
 OptimResult admm(const DataTerm& f, const Prior& g, const at::Tensor& x0, double gamma, const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return admm(term, g, slab, gamma, own);
+  const auto solve = [&](const DataTerm& term, const Prior& prior, const at::Tensor& slab, const OptimOptions& own) {
+    return admm(term, prior, slab, gamma, own);
   };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, solve)) {
     return *result;
   }
   const Algorithm algorithm{.title = "ADMM", .parameters = c10::str("gamma ", gamma, ", "), .checks = [&] {
@@ -99,10 +99,7 @@ OptimResult admm(const DataTerm& f, const Prior& g, const at::Tensor& x0, double
 }
 
 OptimResult primal_dual(const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& options) {
-  const auto on_own_slab = [&](const DataTerm& term, const at::Tensor& slab, const OptimOptions& own) {
-    return primal_dual(term, g, slab, own);
-  };
-  if (const auto result = on_slabs(f, g, x0, options, on_own_slab)) {
+  if (const auto result = on_slabs(f, g, x0, options, primal_dual)) {
     return *result;
   }
   return run_algorithm({.title = "primal-dual"}, f, g, x0, options, [&](const Run& run) {

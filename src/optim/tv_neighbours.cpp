@@ -2,7 +2,6 @@
 #include "optim/tv_neighbours.hpp"
 
 #include <ATen/ATen.h>
-#include <c10/util/complex.h>
 
 #include <algorithm>
 #include <cmath>
@@ -110,11 +109,7 @@ void SlabNeighbours::fill(at::Tensor& dual) const {
   }
 }
 
-void SlabNeighbours::sum(Reals& values) const {
-  std::vector<c10::complex<double>> all(values.begin(), values.end());
-  exchange_.sum(all);
-  std::ranges::transform(all, values.begin(), [](const c10::complex<double>& value) { return value.real(); });
-}
+void SlabNeighbours::sum(Reals& values) const { exchange_.sum_real(values); }
 
 Reals SlabNeighbours::norms(const at::Tensor& x, std::int64_t items) const {
   const Reals own_norms = norms_of(cuts_planes_ ? reduced(x) : x, items);

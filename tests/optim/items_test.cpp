@@ -12,23 +12,6 @@ namespace {
 
 constexpr std::int64_t n = 5;
 
-using Algorithm = std::function<OptimResult(const DataTerm&, const Prior&, const at::Tensor&, const OptimOptions&)>;
-
-std::map<std::string, Algorithm> algorithms() {
-  return {{"gradient descent", &gradient_descent},
-          {"proximal gradient", &proximal_gradient},
-          {"FISTA", &fista},
-          {"monotone FISTA", &monotone_fista},
-          {"primal-dual", &primal_dual},
-          {"HQS", [](const DataTerm& f, const Prior& g, const at::Tensor& x0,
-                     const OptimOptions& o) { return hqs(f, g, x0, {2.0, 0.5}, o); }},
-          {"ADMM", [](const DataTerm& f, const Prior& g, const at::Tensor& x0,
-                      const OptimOptions& o) { return admm(f, g, x0, 0.5, o); }},
-          {"ordered subsets", [](const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& o) {
-             return ordered_subsets(f, g, x0, {.count = 2}, o);
-           }}};
-}
-
 class Items : public testing::TestWithParam<at::ScalarType> {
  protected:
   const at::ScalarType dtype = GetParam();
@@ -59,7 +42,7 @@ TEST_P(Items, ComeOutAsTheyDoAlone) {
   const std::vector<at::Tensor> each = images();
   const at::Tensor batch = at::cat(each);
   const TensorList y = measured(batch);
-  for (const auto& [name, run] : algorithms()) {
+  for (const auto& [name, run] : algorithms({2.0, 0.5})) {
     for (const bool backtracking : {false, true}) {
       if (backtracking && (name == "HQS" || name == "ADMM" || name == "primal-dual" || name == "ordered subsets")) {
         continue;

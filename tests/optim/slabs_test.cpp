@@ -16,23 +16,6 @@ namespace {
 
 constexpr std::int64_t n = 5;
 using Axis = std::optional<std::int64_t>;
-using Algorithm = std::function<OptimResult(const DataTerm&, const Prior&, const at::Tensor&, const OptimOptions&)>;
-
-std::map<std::string, Algorithm> algorithms() {
-  return {{"gradient descent", &gradient_descent},
-          {"proximal gradient", &proximal_gradient},
-          {"FISTA", &fista},
-          {"monotone FISTA", &monotone_fista},
-          {"primal-dual", &primal_dual},
-          {"HQS", [](const DataTerm& f, const Prior& g, const at::Tensor& x0,
-                     const OptimOptions& o) { return hqs(f, g, x0, {0.5, 0.2}, o); }},
-          {"ADMM", [](const DataTerm& f, const Prior& g, const at::Tensor& x0,
-                      const OptimOptions& o) { return admm(f, g, x0, 0.5, o); }},
-          {"ordered subsets", [](const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& o) {
-             return ordered_subsets(f, g, x0, {.count = 2}, o);
-           }}};
-}
-
 std::map<std::string, std::shared_ptr<const Prior>> priors() {
   return {{"zero", std::make_shared<ZeroPrior>()},
           {"Tikhonov", std::make_shared<Tikhonov>()},
@@ -163,7 +146,7 @@ TEST_F(OptimSlabs, AlgorithmsEqualThoseOnReplicatedImages) {
       TensorList y = own.A(truth);
       const at::Tensor x0 = random_image(dtype, 3, batch);
       const DataTermOptions inner{.prox = {.max_iter = 8, .tol = 0.0}};
-      for (const auto& [name, solve] : algorithms()) {
+      for (const auto& [name, solve] : algorithms({0.5, 0.2})) {
         for (const bool backtracking : {false, true}) {
           const bool has_steps = name != "HQS" && name != "ADMM" && name != "primal-dual" && name != "ordered subsets";
           if (backtracking && !has_steps) {
@@ -210,7 +193,7 @@ TEST_F(OptimSlabs, LayoutsGiveOneImage) {
     const TensorList y = measured(truth);
     const at::Tensor x0 = random_image(at::kDouble, 3, batch);
     const DataTerm term = data_term(f, y, {.prox = {.max_iter = 5, .tol = 0.0}});
-    for (const auto& [name, solve] : algorithms()) {
+    for (const auto& [name, solve] : algorithms({0.5, 0.2})) {
       OptimOptions options{.max_iter = 4, .tol = 0.0, .lambda = 0.1, .truth = truth};
       options.step = name == "gradient descent" ? std::optional<double>(0.02) : std::nullopt;
       const OptimResult replicated = solve(term, L1Prior(), x0, options);

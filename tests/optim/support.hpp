@@ -1,11 +1,35 @@
-// The small stacks of the distributed room's tests, and what a prox is.
+// The small stacks of the distributed room's tests, all algorithms, and what a prox is.
 #pragma once
 
 #include <torch/csrc/autograd/autograd.h>
 
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "adjoin/optim/algorithms.hpp"
 #include "distributed/support.hpp"
 
 namespace adjoin::test {
+
+using Algorithm = std::function<OptimResult(const DataTerm&, const Prior&, const at::Tensor&, const OptimOptions&)>;
+
+/// Every algorithm by its name, half-quadratic splitting with these gammas.
+inline std::map<std::string, Algorithm> algorithms(const std::vector<double>& gammas) {
+  return {{"gradient descent", &gradient_descent},
+          {"proximal gradient", &proximal_gradient},
+          {"FISTA", &fista},
+          {"monotone FISTA", &monotone_fista},
+          {"primal-dual", &primal_dual},
+          {"HQS", [gammas](const DataTerm& f, const Prior& g, const at::Tensor& x0,
+                           const OptimOptions& o) { return hqs(f, g, x0, gammas, o); }},
+          {"ADMM", [](const DataTerm& f, const Prior& g, const at::Tensor& x0,
+                      const OptimOptions& o) { return admm(f, g, x0, 0.5, o); }},
+          {"ordered subsets", [](const DataTerm& f, const Prior& g, const at::Tensor& x0, const OptimOptions& o) {
+             return ordered_subsets(f, g, x0, {.count = 2}, o);
+           }}};
+}
 
 /// p = prox_{γ f}(u) for convex f if and only if J(v) ≥ J(p) + 1/2 ‖v − p‖² for every v, with
 /// J(v) = γ f(v) + 1/2 ‖v − u‖². Tried around p, at all scales, and at u.

@@ -20,6 +20,8 @@ class ScalarSum {
   virtual ~ScalarSum() = default;
   /// Replaces every value by its sum over the ranks. Every rank must call it with equally many values.
   virtual void sum(std::span<c10::complex<double>> values) = 0;
+  /// Replaces real values by their sums, likewise.
+  void sum_real(std::span<double> values);
 };
 
 /// The space of the measurements of a stack: how they are spread over ranks, and their inner product,

@@ -145,9 +145,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   ShardedImage own_slab(const char* argument, const ShardedImage& x) const;
 
   using DistributedStackedPhysics::A;
-  /// @cond
   using DistributedStackedPhysics::A_sharded;
-  /// @endcond
   TensorList A(const ShardedImage& x, const CallOptions& options = {}) const;
   ShardedTensorList A_sharded(const ShardedImage& x, const Params& params = {}) const;
   /// A_adjoint as a sharded image, cut as image_space says.

@@ -30,10 +30,6 @@ namespace {
 using mpi::check_code;
 using mpi::OwnedComm;
 
-/// Where a node waits for its first rank, which waits for those of other nodes, that one is to give up first: it knows
-/// which.
-constexpr auto time_of_first_rank = std::chrono::seconds(3);
-
 class MpiCommunicator : public Communicator {
  public:
   MpiCommunicator(OwnedComm comm, const MpiOptions& options)
@@ -240,11 +236,8 @@ class MpiCommunicator : public Communicator {
                  "MPI_Allgather");
       return all;
     };
-    const auto timeout = *options_.timeout + (nodes_ > 1 ? time_of_first_rank : std::chrono::seconds(0));
-    transfers_ =
-        NodeTransfers::make(NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)),
-                                            node_.all_gather(rank_), timeout),
-                            options_.shared_memory);
+    transfers_ = NodeTransfers::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)),
+                                     node_.all_gather(rank_), *options_.timeout, nodes_, options_.shared_memory);
   }
 
   /// Whether all ranks share a node's memory, and are to use it.

@@ -29,9 +29,6 @@ namespace {
 
 constexpr const char* maker = "make_process_group_communicator";
 
-/// The first rank of a node waits for those of other nodes, and is to give up before the ranks that wait for it do.
-constexpr auto time_of_first_rank = std::chrono::seconds(3);
-
 /// Some of the ranks of a communicator, as a group of their own.
 struct Subgroup {
   std::shared_ptr<GroupWaiter> waiter;
@@ -257,10 +254,8 @@ class ProcessGroupCommunicator : public Communicator {
       }
       return all;
     };
-    const auto patience = timeout() + (num_nodes() > 1 ? time_of_first_rank : std::chrono::seconds(0));
-    transfers_ = NodeTransfers::make(
-        NodeGroup::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)), ranks, patience),
-        options_.shared_memory);
+    transfers_ = NodeTransfers::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)), ranks,
+                                     timeout(), num_nodes(), options_.shared_memory);
     at::Tensor shared_everywhere = at::tensor({transfers_ ? 1.0 : 0.0}, at::kDouble);
     start_all_reduce_impl(shared_everywhere, ReduceOp::min).wait();
     if (shared_everywhere.item<double>() == 0.0) {

@@ -46,8 +46,14 @@ at::Tensor tensor_in(const std::shared_ptr<SharedWindow>& window, int rank, std:
   return at::from_blob(window->segment(rank), {numel}, [window](void*) {}, dtype);
 }
 
-std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<NodeGroup> group,
+std::unique_ptr<NodeTransfers> NodeTransfers::make(std::unique_ptr<Node> node, std::vector<int> ranks,
+                                                   std::chrono::milliseconds timeout, int nodes,
                                                    const SharedMemoryOptions& options) {
+  // Where a node waits for its first rank, which waits for those of other nodes, that one is to give up first: it knows
+  // which.
+  constexpr auto time_of_first_rank = std::chrono::seconds(3);
+  const std::chrono::milliseconds patience = nodes > 1 ? timeout + time_of_first_rank : timeout;
+  std::unique_ptr<NodeGroup> group = NodeGroup::make(std::move(node), std::move(ranks), patience);
   std::shared_ptr<SharedWindow> window = group ? group->acquire(2 * piece_bytes) : nullptr;
   return window ? std::unique_ptr<NodeTransfers>(new NodeTransfers(std::move(group), std::move(window), options))
                 : nullptr;

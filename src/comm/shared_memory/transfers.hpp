@@ -28,8 +28,11 @@ constexpr std::size_t private_bytes = std::size_t{256} << 10;
 /// finished reading the one before. The window so stays small, and the pieces mostly in the caches.
 class NodeTransfers {
  public:
-  /// Null on every rank when `group` is or when there is no memory. Collective.
-  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<NodeGroup> group, const SharedMemoryOptions& options);
+  /// Of the ranks of one of `nodes` nodes, called `ranks` in messages, that wait for each other as long as `timeout`
+  /// says. Null on every rank where they cannot see each other's memory, or there is none. Collective.
+  static std::unique_ptr<NodeTransfers> make(std::unique_ptr<Node> node, std::vector<int> ranks,
+                                             std::chrono::milliseconds timeout, int nodes,
+                                             const SharedMemoryOptions& options);
 
   /// "shared memory (automatic: in_place; stores cached)": the settings and, where they are automatic, what has been
   /// chosen so far.
