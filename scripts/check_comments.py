@@ -2,7 +2,6 @@
 """Checks that every source and header begins with a comment, or docstring, that says its idea in a sentence, and that none of
 the library is longer than 400 lines, unless that comment says why. Prints every file that does not; exits 1 if any."""
 import ast
-import pathlib
 import re
 import subprocess
 import sys

@@ -18,6 +18,7 @@ namespace {
 int broadcasts_before_failure = -1;
 bool reductions_fail = false;
 bool messages_fail = false;
+bool gathers_fail = false;
 std::optional<int> granted_level;
 
 }  // namespace
@@ -32,6 +33,12 @@ extern "C" int MPI_Ibcast(void* buffer, int count, MPI_Datatype type, int root, 
 extern "C" int MPI_Iallreduce(const void* from, void* to, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm,
                               MPI_Request* request) {
   return reductions_fail ? MPI_ERR_NO_MEM : PMPI_Iallreduce(from, to, count, type, op, comm, request);
+}
+
+extern "C" int MPI_Iallgatherv(const void* from, int count, MPI_Datatype type, void* to, const int counts[],
+                               const int offsets[], MPI_Datatype received, MPI_Comm comm, MPI_Request* request) {
+  return gathers_fail ? MPI_ERR_NO_MEM
+                      : PMPI_Iallgatherv(from, count, type, to, counts, offsets, received, comm, request);
 }
 
 // A message that says that this rank has failed gets through.
@@ -80,7 +87,7 @@ TEST(FailingMpi, WhatWasStartedIsFinishedBeforeItsMemoryGoes) {
 
 // MPI has failed on one rank: the others are told at once, wait for nobody, and the group is at its end on all of them.
 TEST(FailingMpi, WhoWaitsForARankOnWhichMpiFailsIsTold) {
-  for (bool* const fails : {&reductions_fail, &messages_fail}) {
+  for (bool* const fails : {&reductions_fail, &messages_fail, &gathers_fail}) {
     for (const int nodes_of : {0, 1}) {
       const auto comm = make_mpi_communicator(
           MPI_COMM_WORLD, {.shared_memory = {.sharing = nodes_of == 0 ? Sharing::off : Sharing::automatic},
@@ -96,7 +103,11 @@ TEST(FailingMpi, WhoWaitsForARankOnWhichMpiFailsIsTold) {
       const auto start = std::chrono::steady_clock::now();
       *fails = comm->rank() == last;
       try {
-        comm->all_reduce(fails == &reductions_fail ? small : large);
+        if (fails == &gathers_fail) {
+          comm->all_gather_v(small, std::vector<std::int64_t>(static_cast<std::size_t>(comm->size()), 10));
+        } else {
+          comm->all_reduce(fails == &reductions_fail ? small : large);
+        }
         ADD_FAILURE() << "no error on rank " << comm->rank();
       } catch (const CommunicationError& error) {
         const std::string text = error.what();
