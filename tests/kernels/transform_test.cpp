@@ -4,14 +4,18 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <c10/util/StringUtil.h>
+
 #include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "adjoin/core/simd.hpp"
 #include "kernels/fft/fftw.hpp"
 #include "kernels/fft/library.hpp"
 #include "kernels/fft/mkl.hpp"
 #include "kernels/fft/sizes.hpp"
+#include "kernels/fft/wide.hpp"
 
 namespace adjoin::fft {
 namespace {
@@ -76,13 +80,26 @@ TEST(Transform, OfComplexRowsInPlace) {
   }
 }
 
+Plan plan_of_column(std::int64_t n) {
+  const auto dtype = at::kComplexFloat;
+  const std::int64_t columns = columns_in_block(dtype);
+  return {.axes = {{n, columns, columns}}, .dtype = dtype, .count = columns};
+}
+
 // As Transform::make_columns plans them: along all axes but the last, for the columns of a block.
 TEST(Transform, OfColumnsLeavesTheOthersAlone) {
-  for (const auto& [name, make] : makers()) {
+  auto all = makers();
+  if (make_wide(plan_of_column(8)) != nullptr) {
+    all.emplace_back("adjoin", &make_wide);
+  }
+  for (const auto& [name, make] : all) {
     for (const auto dtype : {at::kComplexFloat, at::kComplexDouble}) {
       const std::int64_t columns = columns_in_block(dtype);
-      for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{9}, {12}, {4, 10}}) {
-        SCOPED_TRACE(name);
+      for (const auto& sizes : std::vector<std::vector<std::int64_t>>{
+               {1},   {2},   {3},   {4},    {5},    {7},    {8},    {9},     {11},    {12},
+               {13},  {16},  {30},  {32},   {64},   {77},   {96},   {128},   {143},   {210},
+               {256}, {375}, {512}, {1024}, {2048}, {2310}, {1, 6}, {4, 10}, {16, 1}, {9, 64}}) {
+        SCOPED_TRACE(name + c10::str(" of ", sizes));
         std::vector<std::int64_t> shape = sizes;
         const std::int64_t row = padded_row(columns + 3, dtype);
         shape.push_back(row);
@@ -108,6 +125,17 @@ TEST(Transform, OfColumnsLeavesTheOthersAlone) {
       }
     }
   }
+}
+
+TEST(Transform, OfColumnsByOurOwnPassesIsOfSizesWithoutLargePrimesAndWithWideVectors) {
+  const bool wide = instruction_set() == InstructionSet::avx512;
+  EXPECT_EQ(make_wide(plan_of_column(13)) != nullptr, wide);
+  EXPECT_EQ(make_wide(plan_of_column(17)), nullptr);
+  Plan real = plan_of_column(8);
+  real.dtype = at::kFloat;
+  EXPECT_EQ(make_wide(real), nullptr);
+  const char* asked = std::getenv("ADJOIN_FFT");
+  EXPECT_EQ(uses_wide_transforms(), wide && (asked == nullptr || *asked == '\0') && library() != Library::torch);
 }
 
 TEST(TransformLibrary, IsTheOneThatIsAskedForOrTheFirstThatServes) {

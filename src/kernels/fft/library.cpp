@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "adjoin/core/simd.hpp"
 #include "kernels/fft/fftw.hpp"
 #include "kernels/fft/mkl.hpp"
 
@@ -69,8 +70,14 @@ bool computes(std::shared_ptr<const Transform> (*make)(const Plan&)) {
   return true;
 }
 
+/// The name that the environment asks for, or none.
+std::string_view asked_for() {
+  const char* name = std::getenv("ADJOIN_FFT");
+  return name == nullptr ? "" : name;
+}
+
 Library chosen() {
-  if (const char* name = std::getenv("ADJOIN_FFT"); name != nullptr && *name != '\0') {
+  if (const std::string_view name = asked_for(); !name.empty()) {
     for (std::size_t i = 0; i < names.size(); ++i) {
       if (names[i] == name) {
         const auto wanted = static_cast<Library>(i);
@@ -90,6 +97,12 @@ Library chosen() {
 Library library() {
   static const Library library = chosen();
   return library;
+}
+
+bool uses_wide_transforms() {
+  static const bool wide =
+      library() != Library::torch && instruction_set() == InstructionSet::avx512 && asked_for().empty();
+  return wide;
 }
 
 std::string_view to_string(Library library) {

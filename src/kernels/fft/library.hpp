@@ -18,6 +18,10 @@ enum class Library : std::uint8_t {
 Library library();
 std::string_view to_string(Library library);
 
+/// Whether adjoin's own passes (wide.hpp) do what they can, and the library the rest: on machines with AVX-512, unless
+/// ADJOIN_FFT names a library.
+bool uses_wide_transforms();
+
 /// Whether it is there and computes a few small transforms rightly.
 bool serves(Library library);
 

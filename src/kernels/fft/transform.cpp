@@ -5,6 +5,7 @@
 #include "kernels/fft/library.hpp"
 #include "kernels/fft/mkl.hpp"
 #include "kernels/fft/sizes.hpp"
+#include "kernels/fft/wide.hpp"
 
 namespace adjoin::fft {
 namespace {
@@ -46,7 +47,9 @@ std::shared_ptr<const Transform> Transform::make_columns(at::IntArrayRef sizes, 
   const std::int64_t row = padded_row(sizes.back(), dtype);
   auto axes = axes_of(sizes, row, row);
   axes.pop_back();
-  return make_with_library({.axes = axes, .dtype = dtype, .count = columns_in_block(dtype)});
+  const Plan plan{.axes = axes, .dtype = dtype, .count = columns_in_block(dtype)};
+  const auto wide = uses_wide_transforms() ? make_wide(plan) : nullptr;
+  return wide != nullptr ? wide : make_with_library(plan);
 }
 
 }  // namespace adjoin::fft
