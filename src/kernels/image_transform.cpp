@@ -18,9 +18,9 @@ std::shared_ptr<const ImageTransform> ImageTransform::make(at::IntArrayRef sizes
   result->columns_in_blocks_ = (result->bins_ + columns - 1) / columns * columns;
   std::vector<std::int64_t> spectrum = sizes.vec();
   spectrum.back() = result->bins_;
-  result->along_row_ = Transform::make(sizes.slice(sizes.size() - 1), dtype);
+  result->along_rows_ = RowTransform::make(sizes.back(), dtype);
   result->along_columns_ = Transform::make_columns(spectrum, at::toComplexType(dtype));
-  return result->along_row_ != nullptr && result->along_columns_ != nullptr ? result : nullptr;
+  return result->along_rows_ != nullptr && result->along_columns_ != nullptr ? result : nullptr;
 }
 
 at::Tensor ImageTransform::in_blocks(const at::Tensor& factors) const {

@@ -10,10 +10,12 @@
 #include <c10/util/ArrayRef.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 
 #include "kernels/complex_kernels.hpp"
+#include "kernels/fft/rows.hpp"
 #include "kernels/fft/sizes.hpp"
 #include "kernels/fft/transform.hpp"
 
@@ -38,8 +40,8 @@ class ImageTransform {
   /// Of a spectrum's factors in blocks.
   std::int64_t numel_in_blocks() const { return rows_ * columns_in_blocks_; }
 
-  /// Between a row of an image, which is contiguous, and one of the spectrum; in place where images are complex.
-  const Transform& along_row() const { return *along_row_; }
+  /// Between rows of an image, each contiguous, and rows of the spectrum; in place where images are complex.
+  const RowTransform& along_rows() const { return *along_rows_; }
   /// Of a block of columns of the spectrum, in place.
   const Transform& along_columns() const { return *along_columns_; }
 
@@ -50,7 +52,7 @@ class ImageTransform {
   std::int64_t row_length_ = 0;
   std::int64_t axes_ = 0;
   std::int64_t columns_in_blocks_ = 0;  // of all blocks together
-  std::shared_ptr<const Transform> along_row_;
+  std::shared_ptr<const RowTransform> along_rows_;
   std::shared_ptr<const Transform> along_columns_;
 };
 
@@ -60,7 +62,8 @@ template <class T>
 class Spectrum {
  public:
   explicit Spectrum(const ImageTransform& transform)
-      : rows_(transform.rows()),
+      : along_rows_(transform.along_rows()),
+        rows_(transform.rows()),
         bins_(transform.bins()),
         row_length_(transform.row_length()),
         memory_(at::empty({2 * rows_ * row_length_}, at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {
@@ -81,6 +84,45 @@ class Spectrum {
       }
     });
   }
+  /// Calls body(first, count) for as many neighbouring rows as are transformed at once, until all are done, on as many
+  /// threads as there are.
+  template <class Body>
+  void for_rows_at_once(const Body& body) const {
+    const std::int64_t at_once = along_rows_.at_once();
+    const std::int64_t groups = (rows_ + at_once - 1) / at_once;
+    at::parallel_for(0, groups, 1 + least_numbers / (at_once * row_length_), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t g = begin; g < end; ++g) {
+        body(g * at_once, static_cast<int>(std::min(at_once, rows_ - g * at_once)));
+      }
+    });
+  }
+  /// The transforms along the rows of a complex image, each after prepare(r, the row) has written it.
+  template <class Prepare>
+  void forward_rows(const Prepare& prepare) const {
+    for_rows_at_once([&](std::int64_t first, int count) { forward_rows(first, count, prepare); });
+  }
+  /// The reverse, each before finish(r, the row) reads it.
+  template <class Finish>
+  void backward_rows(const Finish& finish) const {
+    for_rows_at_once([&](std::int64_t first, int count) { backward_rows(first, count, finish); });
+  }
+  /// Of some rows that are transformed at once.
+  template <class Prepare>
+  void forward_rows(std::int64_t first, int count, const Prepare& prepare) const {
+    const auto rows = rows_from(first, count);
+    for (int k = 0; k < count; ++k) {
+      prepare(first + k, row(first + k));
+    }
+    along_rows_.forward(rows.data(), rows.data(), count);
+  }
+  template <class Finish>
+  void backward_rows(std::int64_t first, int count, const Finish& finish) const {
+    const auto rows = rows_from(first, count);
+    along_rows_.backward(rows.data(), rows.data(), count);
+    for (int k = 0; k < count; ++k) {
+      finish(first + k, row(first + k));
+    }
+  }
   /// Calls body(offset, the block) for each block of columns, `offset` the columns before it: its factors in blocks
   /// begin at number offset · rows. On as many threads as there are.
   template <class Body>
@@ -98,6 +140,15 @@ class Spectrum {
   /// What a thread is worth while for.
   static constexpr std::int64_t least_numbers = 8192;
 
+  std::array<void*, RowTransform::most> rows_from(std::int64_t first, int count) const {
+    std::array<void*, RowTransform::most> rows = {};
+    for (int k = 0; k < count; ++k) {
+      rows[static_cast<std::size_t>(k)] = row(first + k);
+    }
+    return rows;
+  }
+
+  const RowTransform& along_rows_;
   std::int64_t rows_;
   std::int64_t bins_;
   std::int64_t row_length_;

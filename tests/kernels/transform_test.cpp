@@ -16,11 +16,10 @@
 #include "kernels/fft/mkl.hpp"
 #include "kernels/fft/sizes.hpp"
 #include "kernels/fft/wide.hpp"
+#include "kernels/transforms.hpp"
 
 namespace adjoin::fft {
 namespace {
-
-constexpr std::int64_t unnormalised = 0;
 
 using Make = std::shared_ptr<const Transform> (*)(const Plan&);
 
@@ -33,12 +32,6 @@ std::vector<std::pair<std::string, Make>> makers() {
     result.emplace_back("fftw", &make_with_fftw);
   }
   return result;
-}
-
-double tolerance_of(at::ScalarType dtype) { return at::toRealValueType(dtype) == at::kFloat ? 1e-5 : 1e-13; }
-
-double relative_difference(const at::Tensor& a, const at::Tensor& b) {
-  return ((a - b).abs().max() / b.abs().max()).item<double>();
 }
 
 TEST(Transform, OfRealRowsThereAndBack) {

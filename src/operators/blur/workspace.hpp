@@ -6,6 +6,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "kernels/complex_kernels.hpp"
@@ -24,49 +25,65 @@ class Workspace {
 
   explicit Workspace(const Grid& grid)
       : grid_(grid),
-        row_(at::empty({at::get_num_threads() * grid.size.back()},
-                       at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
+        rows_(at::empty({at::get_num_threads() * transform().along_rows().at_once() * grid.size.back()},
+                        at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
 
   Spectrum spectrum() const { return Spectrum(transform()); }
 
   /// The transforms along the rows of the grid: those of the image that is at the window, zeros elsewhere.
   void load(const T* image, const Window& window, const Spectrum& spectrum) {
     const std::int64_t width = window.size.back() * grid_.step();
-    spectrum.for_each_row([&](std::int64_t r, T* row) {
-      const std::int64_t image_row = row_of(window, r);
-      if (image_row < 0) {
-        std::fill_n(row, 2 * transform().bins(), T(0));
-        return;
+    const bool copies = grid_.complex || !fills_rows(window);
+    spectrum.for_rows_at_once([&](std::int64_t first, int count) {
+      Sources sources = {};
+      Targets rows = {};
+      int filled = 0;
+      for (std::int64_t r = first; r < first + count; ++r) {
+        T* const row = spectrum.row(r);
+        const std::int64_t image_row = row_of(window, r);
+        if (image_row < 0) {
+          std::fill_n(row, 2 * transform().bins(), T(0));
+          continue;
+        }
+        const T* source = image + image_row * width;
+        if (copies) {
+          T* const whole = grid_.complex ? row : grid_row(filled);
+          if (!fills_rows(window)) {
+            std::fill_n(whole, grid_.size.back() * grid_.step(), T(0));
+          }
+          std::copy_n(source, width, whole + start(window));
+          source = whole;
+        }
+        sources[static_cast<std::size_t>(filled)] = source;
+        rows[static_cast<std::size_t>(filled)] = row;
+        ++filled;
       }
-      const T* const source = image + image_row * width;
-      if (fills_rows(window) && !grid_.complex) {
-        along_row().forward(source, row);
-        return;
-      }
-      T* const whole = grid_.complex ? row : grid_row();
-      if (!fills_rows(window)) {
-        std::fill_n(whole, grid_.size.back() * grid_.step(), T(0));
-      }
-      std::copy_n(source, width, whole + start(window));
-      along_row().forward(whole, row);
+      along_rows().forward(sources.data(), rows.data(), filled);
     });
   }
   /// The reverse, for the rows of the window. Overwrites the spectrum.
   void store(const Spectrum& spectrum, const Window& window, T* image) {
     const std::int64_t width = window.size.back() * grid_.step();
-    spectrum.for_each_row([&](std::int64_t r, T* row) {
-      const std::int64_t image_row = row_of(window, r);
-      if (image_row < 0) {
-        return;
+    const bool copies = grid_.complex || !fills_rows(window);
+    spectrum.for_rows_at_once([&](std::int64_t first, int count) {
+      Targets rows = {};
+      Targets wholes = {};
+      std::array<T*, most> targets = {};
+      int filled = 0;
+      for (std::int64_t r = first; r < first + count; ++r) {
+        const std::int64_t image_row = row_of(window, r);
+        if (image_row >= 0) {
+          const auto k = static_cast<std::size_t>(filled);
+          rows[k] = spectrum.row(r);
+          targets[k] = image + image_row * width;
+          wholes[k] = !copies ? targets[k] : grid_.complex ? spectrum.row(r) : grid_row(filled);
+          ++filled;
+        }
       }
-      T* const target = image + image_row * width;
-      if (fills_rows(window) && !grid_.complex) {
-        along_row().backward(row, target);
-        return;
+      along_rows().backward(rows.data(), wholes.data(), filled);
+      for (std::size_t k = 0; copies && k < static_cast<std::size_t>(filled); ++k) {
+        std::copy_n(static_cast<const T*>(wholes[k]) + start(window), width, targets[k]);
       }
-      T* const whole = grid_.complex ? row : grid_row();
-      along_row().backward(row, whole);
-      std::copy_n(whole + start(window), width, target);
     });
   }
   /// From the spectrum's columns to the rows of the image at the window and back: body(row of the image, its values)
@@ -75,18 +92,32 @@ class Workspace {
   void through(const Spectrum& spectrum, const Window& window, const Body& body) {
     const std::int64_t width = window.size.back() * grid_.step();
     const std::int64_t whole_width = grid_.size.back() * grid_.step();
-    spectrum.for_each_row([&](std::int64_t r, T* row) {
-      const std::int64_t image_row = row_of(window, r);
-      if (image_row < 0) {
-        std::fill_n(row, 2 * transform().bins(), T(0));
-        return;
+    spectrum.for_rows_at_once([&](std::int64_t first, int count) {
+      Targets rows = {};
+      Targets wholes = {};
+      std::array<std::int64_t, most> image_rows = {};
+      int filled = 0;
+      for (std::int64_t r = first; r < first + count; ++r) {
+        T* const row = spectrum.row(r);
+        const std::int64_t image_row = row_of(window, r);
+        if (image_row < 0) {
+          std::fill_n(row, 2 * transform().bins(), T(0));
+          continue;
+        }
+        const auto k = static_cast<std::size_t>(filled);
+        rows[k] = row;
+        wholes[k] = grid_.complex ? row : grid_row(filled);
+        image_rows[k] = image_row;
+        ++filled;
       }
-      T* const whole = grid_.complex ? row : grid_row();
-      along_row().backward(row, whole);
-      body(image_row, whole + start(window));
-      std::fill_n(whole, start(window), T(0));
-      std::fill_n(whole + start(window) + width, whole_width - start(window) - width, T(0));
-      along_row().forward(whole, row);
+      along_rows().backward(rows.data(), wholes.data(), filled);
+      for (std::size_t k = 0; k < static_cast<std::size_t>(filled); ++k) {
+        T* const whole = static_cast<T*>(wholes[k]);
+        body(image_rows[k], whole + start(window));
+        std::fill_n(whole, start(window), T(0));
+        std::fill_n(whole + start(window) + width, whole_width - start(window) - width, T(0));
+      }
+      along_rows().forward(wholes.data(), rows.data(), filled);
     });
   }
   // The transforms along a block of columns.
@@ -98,9 +129,16 @@ class Workspace {
   }
 
  private:
+  static constexpr std::size_t most = fft::RowTransform::most;
+  using Sources = std::array<const void*, most>;
+  using Targets = std::array<void*, most>;
+
   const fft::ImageTransform& transform() const { return *grid_.transform; }
-  const fft::Transform& along_row() const { return transform().along_row(); }
-  T* grid_row() const { return row_.template data_ptr<T>() + at::get_thread_num() * grid_.size.back(); }
+  const fft::RowTransform& along_rows() const { return transform().along_rows(); }
+  /// This thread's k-th row of the grid.
+  T* grid_row(int k) const {
+    return rows_.template data_ptr<T>() + (at::get_thread_num() * along_rows().at_once() + k) * grid_.size.back();
+  }
   bool fills_rows(const Window& window) const { return window.size.back() == grid_.size.back(); }
   std::int64_t start(const Window& window) const { return window.offset.back() * grid_.step(); }
   /// The row of the image at the window that row r of the grid is; -1 for none.
@@ -113,7 +151,7 @@ class Workspace {
   }
 
   const Grid& grid_;
-  at::Tensor row_;  // of the grid, for each thread
+  at::Tensor rows_;  // of the grid, as many as are transformed at once, for each thread
 };
 
 }  // namespace adjoin::blur

@@ -40,9 +40,8 @@ void run_forward(const fft::ImageTransform& transform, const std::vector<CoilTas
   const std::int64_t width = transform.bins();
   const fft::Spectrum<T> coil(transform);
   for (const CoilTask<T>& task : tasks) {
-    coil.for_each_row([&](std::int64_t r, T* row) {
+    coil.forward_rows([&](std::int64_t r, T* row) {
       kernels::multiply(kernels::from(task.source, r * width), task.map + 2 * r * width, row, width);
-      transform.along_row().forward(row, row);
     });
     coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().forward(block, block); });
     coil.for_each_row([&](std::int64_t r, const T* row) {
@@ -61,8 +60,7 @@ void run_adjoint(const fft::ImageTransform& transform, const std::vector<CoilTas
       kernels::unsample(kernels::from(task.weights, r * width), kernels::from(task.source, r * width), row, width);
     });
     coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().backward(block, block); });
-    coil.for_each_row([&](std::int64_t r, T* row) {
-      transform.along_row().backward(row, row);
+    coil.backward_rows([&](std::int64_t r, T* row) {
       kernels::multiply_conjugate(task.map + 2 * r * width, row, kernels::from(task.target, r * width), task.first,
                                   width);
     });
@@ -74,38 +72,51 @@ template <class T>
 void run_normal(const fft::ImageTransform& transform, NormalAxes axes, const std::vector<CoilTask<T>>& tasks) {
   const std::int64_t width = transform.bins();
   const fft::Spectrum<T> coil(transform);
-  const auto enter = [&](const CoilTask<T>& task, std::int64_t r, T* row) {
+  const auto weigh = [&](const CoilTask<T>& task, std::int64_t r, T* row) {
     kernels::multiply(kernels::from(task.source, r * width), task.map + 2 * r * width, row, width);
-    if (axes.rows) {
-      transform.along_row().forward(row, row);
-    }
   };
-  const auto leave = [&](const CoilTask<T>& task, std::int64_t r, T* row) {
-    if (axes.rows) {
-      transform.along_row().backward(row, row);
-    }
+  const auto add = [&](const CoilTask<T>& task, std::int64_t r, T* row) {
     kernels::multiply_conjugate(task.map + 2 * r * width, row, kernels::from(task.target, r * width), task.first,
                                 width);
   };
   if (!axes.columns) {
-    // Rows stay apart: each is done with all coils while it is in cache.
-    coil.for_each_row([&](std::int64_t r, T* row) {
+    // Rows stay apart: some are done with all coils while they are in cache.
+    coil.for_rows_at_once([&](std::int64_t first, int count) {
       for (const CoilTask<T>& task : tasks) {
-        enter(task, r, row);
-        kernels::scale(row, kernels::from(task.power, r * width), width);
-        leave(task, r, row);
+        const auto enter = [&](std::int64_t r, T* row) { weigh(task, r, row); };
+        const auto leave = [&](std::int64_t r, T* row) { add(task, r, row); };
+        const auto scale = [&](std::int64_t r) {
+          kernels::scale(coil.row(r), kernels::from(task.power, r * width), width);
+        };
+        if (axes.rows) {
+          coil.forward_rows(first, count, enter);
+        }
+        for (std::int64_t r = first; r < first + count; ++r) {
+          if (!axes.rows) {
+            enter(r, coil.row(r));
+          }
+          scale(r);
+          if (!axes.rows) {
+            leave(r, coil.row(r));
+          }
+        }
+        if (axes.rows) {
+          coil.backward_rows(first, count, leave);
+        }
       }
     });
     return;
   }
   for (const CoilTask<T>& task : tasks) {
-    coil.for_each_row([&](std::int64_t r, T* row) { enter(task, r, row); });
+    const auto enter = [&](std::int64_t r, T* row) { weigh(task, r, row); };
+    const auto leave = [&](std::int64_t r, T* row) { add(task, r, row); };
+    axes.rows ? coil.forward_rows(enter) : coil.for_each_row(enter);
     coil.for_each_block([&](std::int64_t offset, T* block) {
       transform.along_columns().forward(block, block);
       kernels::scale(block, kernels::from(task.power, offset * transform.rows()), coil.columns());
       transform.along_columns().backward(block, block);
     });
-    coil.for_each_row([&](std::int64_t r, T* row) { leave(task, r, row); });
+    axes.rows ? coil.backward_rows(leave) : coil.for_each_row(leave);
   }
 }
 
@@ -116,9 +127,8 @@ void run_residual(const fft::ImageTransform& transform, const std::vector<CoilTa
   const fft::Spectrum<T> coil(transform);
   const at::Tensor rows = at::empty({at::get_num_threads() * 2 * width}, c10::CppTypeToScalarType<T>::value);
   for (const CoilTask<T>& task : tasks) {
-    coil.for_each_row([&](std::int64_t r, T* row) {
+    coil.forward_rows([&](std::int64_t r, T* row) {
       kernels::multiply(kernels::from(task.source, r * width), task.map + 2 * r * width, row, width);
-      transform.along_row().forward(row, row);
     });
     coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().forward(block, block); });
     const int step = task.source.step;
@@ -136,8 +146,7 @@ void run_residual(const fft::ImageTransform& transform, const std::vector<CoilTa
       kernels::unsample(weights, kernels::Complex<const T>{residual.re, residual.im, step}, row, width);
     });
     coil.for_each_block([&](std::int64_t /*offset*/, T* block) { transform.along_columns().backward(block, block); });
-    coil.for_each_row([&](std::int64_t r, T* row) {
-      transform.along_row().backward(row, row);
+    coil.backward_rows([&](std::int64_t r, T* row) {
       kernels::multiply_conjugate(task.map + 2 * r * width, row, kernels::from(task.target, r * width), task.first,
                                   width);
     });

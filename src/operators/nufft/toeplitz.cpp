@@ -152,9 +152,8 @@ void Toeplitz::run(const std::vector<Task<T>>& tasks) const {
       const T* const map = task.map + phase * 2 * maps_.numel();
       const kernels::Complex<const T> source = {task.source, task.source + 1, 2};
       const kernels::Complex<T> target = {task.target, task.target + 1, 2};
-      coil.for_each_row([&](std::int64_t r, T* row) {
+      coil.forward_rows([&](std::int64_t r, T* row) {
         kernels::multiply(kernels::from(source, r * width), map + 2 * r * width, row, width);
-        transform_->along_row().forward(row, row);
       });
       coil.for_each_block([&](std::int64_t offset, T* block) {
         T* const turned = scratch.template mutable_data_ptr<T>() + at::get_thread_num() * 4 * rows * columns;
@@ -170,8 +169,7 @@ void Toeplitz::run(const std::vector<Task<T>>& tasks) const {
         }
         kernels::put_columns(sum, block, coil.columns());
       });
-      coil.for_each_row([&](std::int64_t r, T* row) {
-        transform_->along_row().backward(row, row);
+      coil.backward_rows([&](std::int64_t r, T* row) {
         kernels::multiply_conjugate(map + 2 * r * width, row, kernels::from(target, r * width),
                                     task.first && phase == 0, width);
       });
