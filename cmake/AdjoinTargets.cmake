@@ -23,7 +23,10 @@ if(ADJOIN_SANITIZE)
   # What the sanitizers insert makes GCC doubt that optional members are initialised. Torch's headers have fences, which
   # ThreadSanitizer does not see.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    target_compile_options(adjoin_options INTERFACE -Wno-maybe-uninitialized $<$<STREQUAL:${ADJOIN_SANITIZE},thread>:-Wno-tsan>)
+    target_compile_options(adjoin_options INTERFACE -Wno-maybe-uninitialized)
+    if(ADJOIN_SANITIZE STREQUAL "thread")
+      target_compile_options(adjoin_options INTERFACE -Wno-tsan)
+    endif()
   endif()
   target_link_options(adjoin_options INTERFACE -fsanitize=${ADJOIN_SANITIZE})
 endif()
