@@ -6,7 +6,9 @@
 
 namespace adjoin {
 
-std::string transform_library() { return std::string(fft::to_string(fft::library())); }
+std::string transform_library() {
+  return (fft::uses_wide_transforms() ? "adjoin and " : "") + std::string(fft::to_string(fft::library()));
+}
 
 std::string vector_instructions() { return std::string(to_string(instruction_set())); }
 

@@ -10,6 +10,7 @@
 
 #include "kernels/arrays.hpp"
 #include "kernels/fft/differentiable.hpp"
+#include "kernels/fft/library.hpp"
 #include "kernels/fft/sizes.hpp"
 #include "operators/blur/border.hpp"
 #include "operators/blur/correlate.hpp"
@@ -64,7 +65,9 @@ double Blur::Plan::direct_time() const {
 }
 
 double Blur::Plan::quick_transform_time() const {
-  return (0.2 * std::log2(grid_points_) + (periodic_ && !slow_ ? 0.0 : 0.8)) * grid_points_;
+  const bool wide = fft::uses_wide_transforms();
+  const double border = periodic_ && !slow_ ? 0.0 : wide ? 0.5 : 0.8;
+  return ((wide ? 0.08 : 0.2) * std::log2(grid_points_) + border) * grid_points_;
 }
 
 at::Tensor Blur::Plan::compute_response() const {
