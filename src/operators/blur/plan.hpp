@@ -83,9 +83,9 @@ class Blur::Plan {
   const blur::Window& source() const { return source_; }
 
   // Nanoseconds an image takes, as measured on one core of an AMD EPYC 9004 in single precision: the sum, 0.034 a tap
-  // and pixel; a transform of N points and its inverse, 0.2 log2 N a point by a library, 0.08 by our own passes, ten times
-  // that for sizes with large prime factors, and 0.8 or 0.5 for moving an image that does not fill the grid. Other
-  // machines scale all alike.
+  // and pixel; a transform of N points and its inverse, 0.2 log2 N a point by a library, 0.08 by our own passes, ten
+  // times that for sizes with large prime factors, and 0.8 or 0.5 for moving an image that does not fill the grid.
+  // Other machines scale all alike.
   double direct_time() const;
   double transform_time() const { return (slow_ ? 10.0 : 1.0) * quick_transform_time(); }
   /// Of A or its adjoint, and of the two in turn, by a plan of its own that avoids slow sizes.
