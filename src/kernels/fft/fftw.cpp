@@ -73,7 +73,7 @@ template <class T>
 class FftwTransform final : public Transform {
  public:
   FftwTransform(const Fftw<T>& fftw, const Plan& plan) : fftw_(fftw), complex_(plan.is_complex()) {
-    using Dimension = typename Fftw<T>::Dimension;
+    using Dimension = Fftw<T>::Dimension;
     std::vector<Dimension> there;
     std::vector<Dimension> back;
     std::size_t source_numel = 1;

@@ -44,6 +44,7 @@ bool computes(std::shared_ptr<const Transform> (*make)(const Plan&)) {
       return false;
     }
     std::vector<double> x;
+    x.reserve(static_cast<std::size_t>(n));
     for (std::int64_t j = 0; j < n; ++j) {
       x.push_back(std::sin(0.7 * static_cast<double>(j * j) + 1.0));
     }

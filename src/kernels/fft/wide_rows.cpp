@@ -101,7 +101,7 @@ ADJOIN_WIDE void lines_to_rows(const T* lines, std::int64_t numel, void* const* 
 template <class T>
 ADJOIN_WIDE void join(T* lines, std::int64_t h, const T* factors, bool backward) {
   using L = wide::Lanes<T>;
-  using Vector = typename L::Vector;
+  using Vector = L::Vector;
   constexpr std::int64_t line = wide::line<T>;
   const T signs[2] = {T(1), T(-1)};
   const T real[2] = {T(1), T(0)};

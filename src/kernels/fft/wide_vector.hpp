@@ -56,7 +56,7 @@ struct Lanes<double> {
 template <class T>
 struct Butterfly {
   using L = Lanes<T>;
-  using Vector = typename L::Vector;
+  using Vector = L::Vector;
   Vector quarter;
 
   ADJOIN_WIDE_INLINE Vector turned(Vector v, T cosine, T sine) const {
