@@ -12,7 +12,7 @@ BUILD := build/$(PRESET)
 # nproc would count one core where OMP_NUM_THREADS is 1.
 JOBS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
-.PHONY: help setup configure build demo test test-whole matrix wheels stubs docs docs-links bench bench-peers format check check-installing tidy \
+.PHONY: help setup configure build demo test test-whole matrix wheels stubs docs docs-links bench bench-peers bench-nodes format check check-installing tidy \
   sanitize sanitize-threads clang fuzz clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -67,6 +67,10 @@ bench: configure ## our times: a table, and out/bench.json
 bench-peers: configure ## the same beside deepinv and PyLops-MPI, in turn
 	ninja -C $(BUILD) -j $(JOBS) benchmarks
 	python scripts/bench.py --build $(BUILD) --rounds $(ROUNDS) --peers
+
+bench-nodes: configure ## times of sums over two nodes of network namespaces, 1 Gbit/s between them (root): out/two_nodes.json
+	ninja -C $(BUILD) -j $(JOBS) adjoin_python
+	PYTHONPATH=$(BUILD)/python python scripts/two_nodes.py --out out/two_nodes.json
 
 # Python that the formatter has the word on; ruff checks all of it.
 FORMATTED := python/adjoin examples/own_operator

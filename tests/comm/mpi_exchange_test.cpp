@@ -17,7 +17,7 @@ namespace {
 
 using Counts = std::vector<std::int64_t>;
 
-class PairwiseReductionsTest : public ::testing::Test {
+class PairwiseCollectivesTest : public ::testing::Test {
  protected:
   /// Different on every rank, and such that sums depend on their order.
   at::Tensor contribution(std::int64_t numel, at::ScalarType dtype, int of) const {
@@ -42,10 +42,10 @@ class PairwiseReductionsTest : public ::testing::Test {
   int size = comm.size();
   std::shared_ptr<mpi::Waiter> waiter = std::make_shared<mpi::Waiter>(
       comm, std::chrono::seconds(60), [] { return "a test"; }, [](int r) { return c10::str("rank ", r); });
-  mpi::PairwiseReductions reductions{waiter};
+  mpi::PairwiseCollectives pairwise{waiter};
 };
 
-TEST_F(PairwiseReductionsTest, AllRanksGetTheReductionInTheirOrder) {
+TEST_F(PairwiseCollectivesTest, AllRanksGetTheReductionInTheirOrder) {
   for (const std::int64_t numel : {std::int64_t{0}, std::int64_t{1}, std::int64_t{7}, std::int64_t{1000},
                                    std::int64_t{262'144}, std::int64_t{1'234'567}}) {
     for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf, at::kComplexFloat, at::kInt}) {
@@ -56,18 +56,18 @@ TEST_F(PairwiseReductionsTest, AllRanksGetTheReductionInTheirOrder) {
         const at::Tensor input = contribution(numel, dtype, rank);
         const at::Tensor before = input.clone();
         at::Tensor output = at::empty_like(input);
-        reductions.all_reduce(input, output, op);
+        pairwise.all_reduce(input, output, op);
         EXPECT_TRUE(at::equal(output, expected(numel, dtype, op))) << numel << " " << dtype;
         EXPECT_TRUE(at::equal(input, before)) << "the input changed";
         at::Tensor in_place = input;
-        reductions.all_reduce(in_place, in_place, op);
+        pairwise.all_reduce(in_place, in_place, op);
         EXPECT_TRUE(at::equal(in_place, output)) << numel << " " << dtype << " in place";
       }
     }
   }
 }
 
-TEST_F(PairwiseReductionsTest, EachRankGetsItsPartHoweverLongTheOthersAre) {
+TEST_F(PairwiseCollectivesTest, EachRankGetsItsPartHoweverLongTheOthersAre) {
   for (const std::int64_t longest : {std::int64_t{1}, std::int64_t{5000}, std::int64_t{700'001}}) {
     for (int full = 0; full < size; ++full) {
       Counts counts(static_cast<std::size_t>(size), 3);
@@ -76,7 +76,7 @@ TEST_F(PairwiseReductionsTest, EachRankGetsItsPartHoweverLongTheOthersAre) {
       const std::int64_t numel = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
       const std::int64_t begin = std::accumulate(counts.begin(), counts.begin() + rank, std::int64_t{0});
       at::Tensor part = at::empty({counts[static_cast<std::size_t>(rank)]}, at::kFloat);
-      reductions.reduce_scatter(contribution(numel, at::kFloat, rank), part, counts, ReduceOp::sum);
+      pairwise.reduce_scatter(contribution(numel, at::kFloat, rank), part, counts, ReduceOp::sum);
       EXPECT_TRUE(at::equal(part, expected(numel, at::kFloat, ReduceOp::sum).narrow(0, begin, part.numel())));
     }
   }
@@ -84,7 +84,7 @@ TEST_F(PairwiseReductionsTest, EachRankGetsItsPartHoweverLongTheOthersAre) {
 
 // Sanitizers take memory of their own for any, and have taken most addresses.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-TEST_F(PairwiseReductionsTest, TakeNoMemoryOfTheSizeOfTheArray) {
+TEST_F(PairwiseCollectivesTest, TakeNoMemoryOfTheSizeOfTheArray) {
   at::Tensor values = at::ones({16 << 20});
   rlimit before{};
   getrlimit(RLIMIT_AS, &before);
@@ -94,7 +94,7 @@ TEST_F(PairwiseReductionsTest, TakeNoMemoryOfTheSizeOfTheArray) {
     const rlimit little{static_cast<rlim_t>(pages * getpagesize() + (8 << 20)), before.rlim_max};
     setrlimit(RLIMIT_AS, &little);
   }
-  reductions.all_reduce(values, values, ReduceOp::sum);
+  pairwise.all_reduce(values, values, ReduceOp::sum);
   setrlimit(RLIMIT_AS, &before);
   EXPECT_TRUE(at::equal(values, at::full_like(values, size)));
 }

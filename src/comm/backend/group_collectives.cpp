@@ -20,6 +20,28 @@
 
 namespace adjoin {
 
+namespace {
+
+/// Of the messages of exchanges; what users send has other tags as a rule.
+constexpr int exchange_tag = 0x61646a;
+/// Up to this size a gather is as quick by the backend's own.
+constexpr std::int64_t small_gather_bytes = std::int64_t{64} << 10;
+
+/// The bytes of each rank's part of the flat `buffer`.
+std::vector<at::Tensor> bytes_of_parts(const at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
+  const at::Tensor bytes = as_bytes(buffer);
+  const auto item = static_cast<std::int64_t>(buffer.element_size());
+  std::vector<at::Tensor> parts;
+  std::int64_t begin = 0;
+  for (const std::int64_t count : counts) {
+    parts.push_back(count > 0 ? bytes.narrow(0, begin, count * item) : at::Tensor());
+    begin += count * item;
+  }
+  return parts;
+}
+
+}  // namespace
+
 GroupCollectives::GroupCollectives(ProcessGroupPtr group, std::shared_ptr<GroupWaiter> waiter,
                                    std::optional<std::chrono::milliseconds> timeout)
     : rank_(group->getRank()),
@@ -58,6 +80,29 @@ int GroupCollectives::recv(at::Tensor& tensor, int from, int tag) {
   });
   unstage(moved, tensor);
   return from < 0 ? work->sourceRank() : from;
+}
+
+bool GroupCollectives::exchanges() const { return devices_.backend_of_host()->getBackendName() == "gloo"; }
+
+// Gloo sends when it has heard that the other rank receives, by a message that goes behind what was sent before: so all
+// receive first. Its own collectives send first, and then often in one direction after the other.
+Pending GroupCollectives::start_exchange(const std::vector<at::Tensor>& sends,
+                                         const std::vector<at::Tensor>& receives) {
+  std::vector<at::Tensor> all = sends;
+  all.insert(all.end(), receives.begin(), receives.end());
+  auto work = std::make_unique<GroupWork>(waiter_, std::move(all), GroupWork::Finish{}, timeout_);
+  const auto backend = devices_.backend_of_host();
+  const auto for_each = [&](const std::vector<at::Tensor>& messages, const auto& start) {
+    for (int r = 0; r < size_; ++r) {
+      std::vector<at::Tensor> one = {messages[static_cast<std::size_t>(r)]};
+      if (one.front().defined()) {
+        work->add([&] { return start(one, r); });
+      }
+    }
+  };
+  for_each(receives, [&](std::vector<at::Tensor>& one, int r) { return backend->recv(one, r, exchange_tag); });
+  for_each(sends, [&](std::vector<at::Tensor>& one, int r) { return backend->send(one, r, exchange_tag); });
+  return Pending(std::move(work));
 }
 
 template <class Options>
@@ -107,6 +152,8 @@ bool GroupCollectives::is_sent_by_broadcasts(const std::vector<std::int64_t>& co
   return std::ranges::max(counts) * size_ > 2 * total;
 }
 
+bool GroupCollectives::is_exchanged(std::int64_t bytes) const { return bytes > small_gather_bytes && exchanges(); }
+
 at::Tensor GroupCollectives::gathering_memory(std::int64_t numel, const at::Tensor& buffer) const {
   const bool is_provided = buffer.is_cpu() && buffer.scalar_type() == at::kByte && gathering_.defined() &&
                            gathering_.numel() >= numel && is_sole_holder(gathering_);
@@ -139,9 +186,17 @@ Pending GroupCollectives::start_broadcasts(const at::Tensor& buffer, const std::
   return Pending(std::move(work));
 }
 
-/// Backends gather equal parts. Unequal ones are padded, or broadcast one by one where that moves much less.
+/// Backends gather equal parts. Unequal ones are padded, or broadcast one by one where that moves much less; or all are
+/// sent from rank to rank.
 Pending GroupCollectives::start_all_gather_v(at::Tensor& buffer, const std::vector<std::int64_t>& counts) {
   const c10::NoGradGuard no_grad;
+  if (buffer.is_cpu() && is_exchanged(static_cast<std::int64_t>(buffer.nbytes()))) {
+    std::vector<at::Tensor> parts = bytes_of_parts(buffer.view({-1}), counts);
+    std::vector<at::Tensor> sends(static_cast<std::size_t>(size_), parts[static_cast<std::size_t>(rank_)]);
+    sends[static_cast<std::size_t>(rank_)].reset();
+    parts[static_cast<std::size_t>(rank_)].reset();
+    return start_exchange(sends, parts);
+  }
   const std::int64_t longest = std::ranges::max(counts);
   const bool equal = longest * size_ == buffer.numel();
   if (is_sent_by_broadcasts(counts, buffer.numel())) {
@@ -183,7 +238,7 @@ void GroupCollectives::provide_gather(const std::vector<std::int64_t>& counts) {
   const std::int64_t longest = std::ranges::max(counts);
   const std::int64_t total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   const std::int64_t bytes = longest * (longest * size_ == total ? 1 : 1 + size_);
-  const bool has_enough = gathering_.defined() && gathering_.numel() >= bytes;
+  const bool has_enough = is_exchanged(total) || (gathering_.defined() && gathering_.numel() >= bytes);
   if (!has_enough && !is_sent_by_broadcasts(counts, total)) {
     gathering_ = at::empty({bytes}, at::kByte);
   }
@@ -196,8 +251,8 @@ void GroupCollectives::scatter(const at::Tensor& input, at::Tensor& output, cons
   const at::Tensor moved = devices_.on_backend(input);
   const std::string backend = devices_.backend_of(moved)->getBackendName();
   // Those that are known to send parts of unlike lengths from all ranks to all.
-  const bool exchanges = backend == "gloo" || backend == "nccl" || backend == "mpi" || backend == "ucc";
-  if (!exchanges || (!input.is_cpu() && op != ReduceOp::sum)) {
+  const bool sends_parts = backend == "gloo" || backend == "nccl" || backend == "mpi" || backend == "ucc";
+  if (!sends_parts || (!input.is_cpu() && op != ReduceOp::sum)) {
     at::Tensor reduced = input.clone(at::MemoryFormat::Contiguous);
     start_all_reduce(reduced, op).wait();
     output.copy_(reduced.narrow(0, std::accumulate(counts.begin(), counts.begin() + rank_, std::int64_t{0}), own));
@@ -208,18 +263,17 @@ void GroupCollectives::scatter(const at::Tensor& input, at::Tensor& output, cons
                         is_sole_holder(scattering_);
   const at::Tensor parts = has_room ? scattering_.narrow(0, 0, size_ * own * item).view(moved.scalar_type())
                                     : at::empty({size_ * own}, moved.options());
-  GroupWork work(waiter_, {moved, parts});
-  std::vector<std::int64_t> received(static_cast<std::size_t>(size_), own * item);
-  std::vector<std::int64_t> sent = counts;
-  for (std::int64_t& count : sent) {
-    count *= item;
+  const bool pairwise = input.is_cpu() && exchanges();
+  if (pairwise) {
+    std::vector<at::Tensor> sends = bytes_of_parts(input, counts);
+    std::vector<at::Tensor> receives =
+        bytes_of_parts(parts, std::vector<std::int64_t>(static_cast<std::size_t>(size_), own));
+    sends[static_cast<std::size_t>(rank_)].reset();
+    receives[static_cast<std::size_t>(rank_)].reset();
+    start_exchange(sends, receives).wait();
+  } else {
+    all_to_all(moved, parts, counts, own);
   }
-  at::Tensor from = as_bytes(moved);
-  at::Tensor to = as_bytes(parts);
-  c10d::AllToAllOptions options;
-  limit(options);
-  work.add([&] { return devices_.backend_of(moved)->alltoall_base(to, from, received, sent, options); });
-  work.wait();
   if (own == 0) {
     return;
   }
@@ -232,7 +286,28 @@ void GroupCollectives::scatter(const at::Tensor& input, at::Tensor& output, cons
   for (int r = 0; r < size_; ++r) {
     sources.push_back(static_cast<const std::byte*>(here.const_data_ptr()) + r * own * item);
   }
+  if (pairwise) {
+    const std::int64_t begin = std::accumulate(counts.begin(), counts.begin() + rank_, std::int64_t{0});
+    sources[static_cast<std::size_t>(rank_)] = static_cast<const std::byte*>(input.const_data_ptr()) + begin * item;
+  }
   reduce_arrays(input.scalar_type(), op, output.mutable_data_ptr(), sources, static_cast<std::size_t>(own));
+}
+
+void GroupCollectives::all_to_all(const at::Tensor& input, const at::Tensor& parts,
+                                  const std::vector<std::int64_t>& counts, std::int64_t own) const {
+  const auto item = static_cast<std::int64_t>(input.element_size());
+  GroupWork work(waiter_, {input, parts});
+  std::vector<std::int64_t> received(static_cast<std::size_t>(size_), own * item);
+  std::vector<std::int64_t> sent = counts;
+  for (std::int64_t& count : sent) {
+    count *= item;
+  }
+  at::Tensor from = as_bytes(input);
+  at::Tensor to = as_bytes(parts);
+  c10d::AllToAllOptions options;
+  limit(options);
+  work.add([&] { return devices_.backend_of(input)->alltoall_base(to, from, received, sent, options); });
+  work.wait();
 }
 
 void GroupCollectives::provide_scatter(const std::vector<std::int64_t>& counts) {

@@ -37,6 +37,12 @@ class GroupCollectives {
   Pending start_all_reduce(at::Tensor& tensor, ReduceOp op);
   Pending start_all_gather_v(at::Tensor& buffer, const std::vector<std::int64_t>& counts);
   Pending start_broadcast(at::Tensor& tensor, int root);
+  /// Whether the backend of the host sends and receives several messages at once.
+  bool exchanges() const;
+  /// Where it does: starts to send sends[r], contiguous bytes on the host, to rank r and to fill receives[r] from
+  /// there; undefined where there is nothing. Between two ranks, messages arrive in the order in which they were
+  /// started.
+  Pending start_exchange(const std::vector<at::Tensor>& sends, const std::vector<at::Tensor>& receives);
   /// Every rank sends each other rank its part, and reduces what it gets, in the order of the ranks. Where that is not
   /// to be had, all of `input` is reduced.
   void scatter(const at::Tensor& input, at::Tensor& output, const std::vector<std::int64_t>& counts, ReduceOp op);
@@ -53,9 +59,14 @@ class GroupCollectives {
   template <class Options>
   void limit(Options& options) const;
   bool is_sent_by_broadcasts(const std::vector<std::int64_t>& counts, std::int64_t total) const;
+  /// Whether ranks send each other their parts of a gather of so many bytes.
+  bool is_exchanged(std::int64_t bytes) const;
   /// What was provided, where it is of the right kind and free, or else new memory for `numel` elements.
   at::Tensor gathering_memory(std::int64_t numel, const at::Tensor& buffer) const;
   void add_broadcast(GroupWork& work, const at::Tensor& tensor, int root) const;
+  /// `parts` ← from each rank the `own` elements that are this rank's of its `input`, of which rank r gets counts[r].
+  void all_to_all(const at::Tensor& input, const at::Tensor& parts, const std::vector<std::int64_t>& counts,
+                  std::int64_t own) const;
   Pending start_broadcasts(const at::Tensor& buffer, const std::vector<std::int64_t>& counts);
   Pending start_complex_product(const at::Tensor& tensor);
 

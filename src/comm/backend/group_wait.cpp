@@ -97,7 +97,7 @@ std::vector<int> GroupWaiter::call_the_roll(std::uint64_t number) {
 GroupWork::~GroupWork() {
   for (const auto& work : works_) {
     try {
-      work->wait();
+      work->wait(timeout_.value_or(::kNoTimeout));
     } catch (...) {  // NOLINT(bugprone-empty-catch): who wants to know of the failure calls wait()
     }
   }
@@ -115,7 +115,7 @@ void GroupWork::wait() {
   const std::vector<c10::intrusive_ptr<c10d::Work>> works = std::move(works_);
   works_.clear();
   for (const auto& work : works) {
-    waiter_->guard(number_, [&] { return work->wait(); });
+    waiter_->guard(number_, [&] { return work->wait(timeout_.value_or(::kNoTimeout)); });
   }
   if (const Finish finish = std::exchange(finish_, {})) {
     const c10::NoGradGuard no_grad;

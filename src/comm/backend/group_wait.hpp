@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/intrusive_ptr.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -73,11 +74,14 @@ class GroupWork : public Pending::Work {
  public:
   using Finish = std::function<void()>;
 
-  GroupWork(std::shared_ptr<GroupWaiter> waiter, std::vector<at::Tensor> tensors, Finish finish = {})
+  /// `timeout`: how long to wait, where what is started was not told and it is not as long as the group says.
+  GroupWork(std::shared_ptr<GroupWaiter> waiter, std::vector<at::Tensor> tensors, Finish finish = {},
+            std::optional<std::chrono::milliseconds> timeout = {})
       : waiter_(std::move(waiter)),
         number_(waiter_->next()),
         tensors_(std::move(tensors)),
-        finish_(std::move(finish)) {}
+        finish_(std::move(finish)),
+        timeout_(timeout) {}
   GroupWork(const GroupWork&) = delete;
   GroupWork& operator=(const GroupWork&) = delete;
   ~GroupWork() override;
@@ -96,6 +100,7 @@ class GroupWork : public Pending::Work {
   std::uint64_t number_;
   std::vector<at::Tensor> tensors_;
   Finish finish_;
+  std::optional<std::chrono::milliseconds> timeout_;
   std::vector<c10::intrusive_ptr<c10d::Work>> works_;
 };
 

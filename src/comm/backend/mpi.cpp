@@ -18,6 +18,7 @@
 #include "comm/backend/settings.hpp"
 #include "comm/backend/staged_reduce_buffer.hpp"
 #include "comm/backend/staging.hpp"
+#include "comm/shared_memory/across_nodes.hpp"
 #include "comm/shared_memory/group.hpp"
 #include "comm/shared_memory/node.hpp"
 #include "comm/shared_memory/reduce_buffer.hpp"
@@ -49,7 +50,8 @@ class MpiCommunicator : public Communicator {
     if (options.shared_memory.sharing != Sharing::off && nodes_ < size_) {
       leaders_ = comm_.split(local_rank_ == 0 ? 0 : MPI_UNDEFINED, rank_);
       share_memory();
-      if (!mpi::all_succeeded(comm_, transfers_ != nullptr)) {
+      if (!mpi::all_succeeded(comm_, transfers_ && (nodes_ == 1 || across_nodes_))) {
+        across_nodes_.reset();
         transfers_.reset();
       }
     }
@@ -139,7 +141,7 @@ class MpiCommunicator : public Communicator {
       transfers_->all_gather(buffer, counts);
     } else {
       meet();
-      start_all_gather_v_impl(buffer, counts).wait();
+      collectives_->all_gather_v(buffer, counts);
     }
   }
 
@@ -238,6 +240,31 @@ class MpiCommunicator : public Communicator {
     };
     transfers_ = NodeTransfers::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)),
                                      node_.all_gather(rank_), *options_.timeout, nodes_, options_.shared_memory);
+    if (nodes_ == 1) {
+      return;
+    }
+    NodeLinks links = {
+        .node_of = places_of_nodes(),
+        .start_all_reduce = [this](at::Tensor& values,
+                                   ReduceOp op) { return leader_collectives_->start_all_reduce(values, values, op); },
+        .start_exchange =
+            [this](const std::vector<at::Tensor>& sends, const std::vector<at::Tensor>& receives) {
+              return mpi::start_exchange(leader_waiter_, sends, receives);
+            }};
+    across_nodes_ = transfers_ ? AcrossNodes::make(*transfers_, rank_, std::move(links)) : nullptr;
+  }
+
+  /// Of each rank, the place of its node's first rank among the nodes' first ranks. Collective.
+  std::vector<int> places_of_nodes() const {
+    std::vector<int> places = comm_.all_gather(node_.all_gather(rank_).front());
+    std::vector<int> first_ranks = places;
+    std::ranges::sort(first_ranks);
+    const auto repeated = std::ranges::unique(first_ranks);
+    first_ranks.erase(repeated.begin(), repeated.end());
+    for (int& place : places) {
+      place = static_cast<int>(std::ranges::lower_bound(first_ranks, place) - first_ranks.begin());
+    }
+    return places;
   }
 
   /// Whether all ranks share a node's memory, and are to use it.
@@ -255,6 +282,8 @@ class MpiCommunicator : public Communicator {
   std::unique_ptr<mpi::Collectives> leader_collectives_;
   /// Null where host memory goes through MPI.
   std::unique_ptr<NodeTransfers> transfers_;
+  /// Null where all ranks are on one node, too.
+  std::unique_ptr<AcrossNodes> across_nodes_;
   int rank_ = 0;
   int size_ = 1;
   int local_rank_ = 0;
@@ -292,18 +321,14 @@ std::unique_ptr<ReduceBuffer> MpiCommunicator::reduce_buffer_impl(std::int64_t n
             meet();
             synchronize_stream(gathered.device());
             Pending tail_sum = start_tail(tail);
-            start_all_gather_v_impl(gathered, counts).wait();
+            collectives_->all_gather_v(gathered, counts);
             tail_sum.wait();
           }};
   if (reaches(device) && !device.is_cpu()) {
     return std::make_unique<EngineReduceBuffer>(*this, by_mpi, numel, dtype, device);
   }
   if (transfers_) {
-    AcrossNodes across_nodes;
-    if (nodes_ > 1) {
-      across_nodes = [this](at::Tensor& values, ReduceOp op) { leader_collectives_->all_reduce(values, values, op); };
-    }
-    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes, numel, dtype);
+    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes_.get(), numel, dtype);
   }
   return make_host_reduce_buffer<EngineReduceBuffer>(device, *this, by_mpi, numel, dtype, at::kCPU);
 }

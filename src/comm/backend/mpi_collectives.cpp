@@ -76,6 +76,14 @@ void Collectives::all_reduce(const at::Tensor& input, at::Tensor& output, Reduce
   }
 }
 
+void Collectives::all_gather_v(at::Tensor& buffer, const std::vector<std::int64_t>& counts) const {
+  if (buffer.is_cpu() && !is_small(buffer)) {
+    pairwise_.all_gather(buffer.view(-1), counts);
+  } else {
+    start_all_gather_v(buffer, counts).wait();
+  }
+}
+
 Pending Collectives::start_all_gather_v(at::Tensor& buffer, const std::vector<std::int64_t>& counts) const {
   auto work = std::make_unique<Work>(waiter_, buffer);
   if (buffer.numel() > max_count_) {

@@ -26,6 +26,8 @@ class Collectives {
   Pending start_all_reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op) const;
   /// Maxima, in place, apart from all other collectives.
   Pending announce(at::Tensor& values) const;
+  /// `buffer` holds the parts of all ranks, of counts[r] elements, of which this one has filled its own.
+  void all_gather_v(at::Tensor& buffer, const std::vector<std::int64_t>& counts) const;
   Pending start_all_gather_v(at::Tensor& buffer, const std::vector<std::int64_t>& counts) const;
   Pending start_broadcast(at::Tensor& tensor, int root) const;
   /// `output` ← this rank's counts[rank] elements of the reduction over the ranks of `input`.
@@ -43,7 +45,7 @@ class Collectives {
 
   MPI_Comm comm_;
   std::shared_ptr<Waiter> waiter_;
-  PairwiseReductions pairwise_;
+  PairwiseCollectives pairwise_;
   std::int64_t max_count_;
 };
 

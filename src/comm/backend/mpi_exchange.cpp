@@ -19,8 +19,10 @@ using Counts = std::vector<std::int64_t>;
 /// that a message takes longer than to start it.
 constexpr std::int64_t bytes_of_step = std::int64_t{1} << 20;
 constexpr std::int64_t least_bytes_of_piece = std::int64_t{16} << 10;
-/// Of a message, whose length MPI counts in an int.
-constexpr std::int64_t most_bytes_of_message = std::int64_t{1} << 30;
+/// Of a message: a little less than what Open MPI sends over TCP at once. Of longer messages it sends the beginning,
+/// and the rest when the receiver has answered; that answer goes behind the data of the other direction, so that data
+/// goes in one direction after the other.
+constexpr std::int64_t most_bytes_of_message = std::int64_t{60} << 10;
 constexpr int tag = 78;
 
 const std::byte* bytes_at(const at::Tensor& tensor, std::int64_t index) {
@@ -52,17 +54,41 @@ std::int64_t length_of_piece(std::int64_t count, std::int64_t piece, std::int64_
 }
 
 void send(Work& work, const std::byte* from, std::int64_t bytes, int to, MPI_Comm comm) {
-  work.check_start(MPI_Isend(from, static_cast<int>(bytes), MPI_BYTE, to, tag, comm, work.new_request()), "MPI_Isend");
+  for (std::int64_t begin = 0; begin < bytes; begin += most_bytes_of_message) {
+    const auto length = static_cast<int>(std::min(most_bytes_of_message, bytes - begin));
+    work.check_start(MPI_Isend(from + begin, length, MPI_BYTE, to, tag, comm, work.new_request()), "MPI_Isend");
+  }
 }
 
 void receive(Work& work, std::byte* to, std::int64_t bytes, int from, MPI_Comm comm) {
-  work.check_start(MPI_Irecv(to, static_cast<int>(bytes), MPI_BYTE, from, tag, comm, work.new_request()), "MPI_Irecv");
+  for (std::int64_t begin = 0; begin < bytes; begin += most_bytes_of_message) {
+    const auto length = static_cast<int>(std::min(most_bytes_of_message, bytes - begin));
+    work.check_start(MPI_Irecv(to + begin, length, MPI_BYTE, from, tag, comm, work.new_request()), "MPI_Irecv");
+  }
 }
 
 }  // namespace
 
+Pending start_exchange(const std::shared_ptr<Waiter>& waiter, const std::vector<at::Tensor>& sends,
+                       const std::vector<at::Tensor>& receives) {
+  auto work = std::make_unique<Work>(waiter);
+  for (std::size_t r = 0; r < receives.size(); ++r) {
+    if (receives[r].defined()) {
+      work->keep(receives[r]);
+      receive(*work, mutable_bytes_at(receives[r], 0), receives[r].numel(), static_cast<int>(r), waiter->comm());
+    }
+  }
+  for (std::size_t r = 0; r < sends.size(); ++r) {
+    if (sends[r].defined()) {
+      work->keep(sends[r]);
+      send(*work, bytes_at(sends[r], 0), sends[r].numel(), static_cast<int>(r), waiter->comm());
+    }
+  }
+  return Pending(std::move(work));
+}
+
 /// One piece of the part of each rank, under way.
-struct PairwiseReductions::Step {
+struct PairwiseCollectives::Step {
   std::unique_ptr<Work> work;
   /// Of this rank's piece.
   std::int64_t begin = 0;
@@ -71,18 +97,18 @@ struct PairwiseReductions::Step {
   std::vector<const void*> sources;
 };
 
-PairwiseReductions::PairwiseReductions(std::shared_ptr<Waiter> waiter)
+PairwiseCollectives::PairwiseCollectives(std::shared_ptr<Waiter> waiter)
     : waiter_(std::move(waiter)),
       rank_(waiter_->rank()),
       size_(waiter_->size()),
       received_(at::empty({2, size_ - 1, bytes_of_piece(size_)}, at::kByte)) {}
 
-std::int64_t PairwiseReductions::piece_elements(const at::Tensor& input) const {
+std::int64_t PairwiseCollectives::piece_elements(const at::Tensor& input) const {
   return bytes_of_piece(size_) / static_cast<std::int64_t>(input.element_size());
 }
 
-PairwiseReductions::Step PairwiseReductions::start_step(const at::Tensor& input, at::Tensor& output,
-                                                        const Counts& counts, std::int64_t index) const {
+PairwiseCollectives::Step PairwiseCollectives::start_step(const at::Tensor& input, at::Tensor& output,
+                                                          const Counts& counts, std::int64_t index) const {
   const std::int64_t piece = piece_elements(input);
   const auto item = static_cast<std::int64_t>(input.element_size());
   const Counts begins = begins_of(counts);
@@ -111,8 +137,8 @@ PairwiseReductions::Step PairwiseReductions::start_step(const at::Tensor& input,
   return step;
 }
 
-void PairwiseReductions::reduce_scatter(const at::Tensor& input, at::Tensor& output, const Counts& counts,
-                                        ReduceOp op) const {
+void PairwiseCollectives::reduce_scatter(const at::Tensor& input, at::Tensor& output, const Counts& counts,
+                                         ReduceOp op) const {
   const std::int64_t piece = piece_elements(input);
   const std::int64_t steps = (std::ranges::max(counts) + piece - 1) / piece;
   Step next = steps > 0 ? start_step(input, output, counts, 0) : Step{};
@@ -126,10 +152,9 @@ void PairwiseReductions::reduce_scatter(const at::Tensor& input, at::Tensor& out
   }
 }
 
-void PairwiseReductions::all_reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op) const {
+void PairwiseCollectives::all_reduce(const at::Tensor& input, at::Tensor& output, ReduceOp op) const {
   const at::Tensor all = output.view(-1);
   const std::int64_t numel = all.numel();
-  const auto item = static_cast<std::int64_t>(all.element_size());
   Counts counts(static_cast<std::size_t>(size_));
   for (int r = 0; r < size_; ++r) {
     counts[static_cast<std::size_t>(r)] = numel * (r + 1) / size_ - numel * r / size_;
@@ -137,23 +162,32 @@ void PairwiseReductions::all_reduce(const at::Tensor& input, at::Tensor& output,
   const Counts begins = begins_of(counts);
   at::Tensor own = all.narrow(0, of(rank_, begins), of(rank_, counts));
   reduce_scatter(input, own, counts, op);
-  Work work(waiter_, output);
-  const std::int64_t most = most_bytes_of_message / item;
-  const auto in_messages = [&](int r, const auto& transfer) {
-    for (std::int64_t begin = 0; begin < of(r, counts); begin += most) {
-      transfer(mutable_bytes_at(all, of(r, begins) + begin), std::min(most, of(r, counts) - begin) * item);
+  all_gather(all, counts);
+}
+
+void PairwiseCollectives::all_gather(const at::Tensor& buffer, const Counts& counts) const {
+  const std::int64_t piece = piece_elements(buffer);
+  const auto item = static_cast<std::int64_t>(buffer.element_size());
+  const std::int64_t steps = (std::ranges::max(counts) + piece - 1) / piece;
+  const Counts begins = begins_of(counts);
+  const auto start = [&](std::int64_t index) {
+    const auto place = [&](int r) { return mutable_bytes_at(buffer, of(r, begins) + index * piece); };
+    const auto bytes = [&](int r) { return length_of_piece(of(r, counts), piece, index) * item; };
+    auto work = std::make_unique<Work>(waiter_, buffer);
+    for (int distance = 1; distance < size_; ++distance) {
+      const int from = (rank_ - distance + size_) % size_;
+      receive(*work, place(from), bytes(from), from, waiter_->comm());
     }
+    for (int distance = 1; distance < size_; ++distance) {
+      send(*work, place(rank_), bytes(rank_), (rank_ + distance) % size_, waiter_->comm());
+    }
+    return work;
   };
-  for (int distance = 1; distance < size_; ++distance) {
-    const int from = (rank_ - distance + size_) % size_;
-    in_messages(from,
-                [&](std::byte* place, std::int64_t bytes) { receive(work, place, bytes, from, waiter_->comm()); });
+  std::unique_ptr<Work> next = steps > 0 ? start(0) : nullptr;
+  for (std::int64_t index = 0; index < steps; ++index) {
+    const std::unique_ptr<Work> work = std::exchange(next, index + 1 < steps ? start(index + 1) : nullptr);
+    work->wait();
   }
-  for (int distance = 1; distance < size_; ++distance) {
-    const int to = (rank_ + distance) % size_;
-    in_messages(rank_, [&](std::byte* place, std::int64_t bytes) { send(work, place, bytes, to, waiter_->comm()); });
-  }
-  work.wait();
 }
 
 }  // namespace adjoin::mpi

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "adjoin/core/errors.hpp"
+#include "comm/patience.hpp"
 
 namespace adjoin::mpi {
 
@@ -121,14 +122,15 @@ void Waiter::wait(std::span<MPI_Request> requests, std::uint64_t number) {
   }
   const auto start = Clock::now();
   auto next_question = start + time_between_questions;
+  auto now = start;
   while (true) {
     for (int i = 0; i < looks_between_clocks; ++i) {
       if (test(requests)) {
         return;
       }
-      sched_yield();
+      rest_between_looks(now - start);
     }
-    const auto now = Clock::now();
+    now = Clock::now();
     if (now >= next_question) {
       next_question = now + time_between_questions;
       const auto waited = std::chrono::duration_cast<milliseconds>(now - start);

@@ -116,6 +116,8 @@ class Work : public Pending::Work {
   bool test() override { return Waiter::test(requests_); }
   void wait() override { waiter_->wait(requests_, number_); }
 
+  /// Memory that the operations use besides.
+  void keep(const at::Tensor& tensor) { tensors_.push_back(tensor); }
   /// For a new operation.
   MPI_Request* new_request() { return &requests_.emplace_back(MPI_REQUEST_NULL); }
   /// Checks what MPI's `function`, which was to start an operation, has returned.

@@ -18,6 +18,7 @@
 #include "comm/backend/private_reduce_buffer.hpp"
 #include "comm/backend/settings.hpp"
 #include "comm/backend/staged_reduce_buffer.hpp"
+#include "comm/shared_memory/across_nodes.hpp"
 #include "comm/shared_memory/group.hpp"
 #include "comm/shared_memory/node.hpp"
 #include "comm/shared_memory/reduce_buffer.hpp"
@@ -256,11 +257,35 @@ class ProcessGroupCommunicator : public Communicator {
     };
     transfers_ = NodeTransfers::make(std::make_unique<Node>(local_rank_, local_size_, std::move(all_gather)), ranks,
                                      timeout(), num_nodes(), options_.shared_memory);
-    at::Tensor shared_everywhere = at::tensor({transfers_ ? 1.0 : 0.0}, at::kDouble);
+    if (transfers_ && num_nodes() > 1) {
+      across_nodes_ = AcrossNodes::make(*transfers_, rank_, links());
+    }
+    const bool success = transfers_ && (num_nodes() == 1 || across_nodes_);
+    at::Tensor shared_everywhere = at::tensor({success ? 1.0 : 0.0}, at::kDouble);
     start_all_reduce_impl(shared_everywhere, ReduceOp::min).wait();
     if (shared_everywhere.item<double>() == 0.0) {
+      across_nodes_.reset();
       transfers_.reset();
     }
+  }
+
+  NodeLinks links() const {
+    NodeLinks links;
+    links.node_of.resize(static_cast<std::size_t>(size_));
+    for (std::size_t n = 0; n < nodes_.size(); ++n) {
+      for (const int r : nodes_[n]) {
+        links.node_of[static_cast<std::size_t>(r)] = static_cast<int>(n);
+      }
+    }
+    links.start_all_reduce = [this](at::Tensor& values, ReduceOp op) {
+      return leaders_->collectives.start_all_reduce(values, op);
+    };
+    if (collectives_.exchanges()) {
+      links.start_exchange = [this](const std::vector<at::Tensor>& sends, const std::vector<at::Tensor>& receives) {
+        return leaders_->collectives.start_exchange(sends, receives);
+      };
+    }
+    return links;
   }
 
   std::vector<int> first_ranks() const {
@@ -291,6 +316,8 @@ class ProcessGroupCommunicator : public Communicator {
   std::shared_ptr<Subgroup> leaders_;
   /// Null where host memory goes through the group.
   std::unique_ptr<NodeTransfers> transfers_;
+  /// Null where all ranks are on one node, too.
+  std::unique_ptr<AcrossNodes> across_nodes_;
 };
 
 std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::int64_t numel, at::ScalarType dtype,
@@ -334,13 +361,7 @@ std::unique_ptr<ReduceBuffer> ProcessGroupCommunicator::reduce_buffer_impl(std::
     return std::make_unique<EngineReduceBuffer>(*this, engine, numel, dtype, device);
   }
   if (transfers_) {
-    AcrossNodes across_nodes;
-    if (num_nodes() > 1) {
-      across_nodes = [this](at::Tensor& values, ReduceOp op) {
-        leaders_->collectives.start_all_reduce(values, op).wait();
-      };
-    }
-    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes, numel, dtype);
+    return make_host_reduce_buffer<NodeReduceBuffer>(device, *this, *transfers_, across_nodes_.get(), numel, dtype);
   }
   return make_host_reduce_buffer<EngineReduceBuffer>(device, *this, engine, numel, dtype, at::kCPU);
 }

@@ -14,6 +14,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "comm/call_entry.hpp"
+#include "comm/patience.hpp"
 #include "comm/ranks_text.hpp"
 #include "kernels/reduce_kernels.hpp"
 
@@ -156,14 +157,15 @@ at::Tensor NodeGroup::gather(const at::Tensor& values) {
 void NodeGroup::await_patiently(int rank) {
   const auto start = Clock::now();
   auto next_question = start + time_between_questions;
+  auto now = start;
   while (true) {
     for (int i = 0; i < looks_between_clocks; ++i) {
       if (has_come(rank)) {
         return;
       }
-      sched_yield();
+      rest_between_looks(now - start);
     }
-    const auto now = Clock::now();
+    now = Clock::now();
     if (now >= next_question) {
       next_question = now + time_between_questions;
       look_for_lost(std::chrono::duration_cast<milliseconds>(now - start));

@@ -12,9 +12,9 @@
 
 namespace adjoin {
 
-NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes,
+NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes* across_nodes,
                                    std::int64_t numel, at::ScalarType dtype)
-    : ReduceBuffer(communicator), transfers_(transfers), across_nodes_(std::move(across_nodes)) {
+    : ReduceBuffer(communicator), transfers_(transfers), across_nodes_(across_nodes) {
   const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
   const NodeGroup& group = transfers_.group();
   if (bytes > private_bytes && group.size() > 1 && transfers_.contributes_in_place()) {
@@ -30,40 +30,51 @@ NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& tr
 }
 
 void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {
+  if (goes_in_pieces()) {
+    across_nodes_->all_reduce(contribution(), {output, false}, op);
+    return;
+  }
   const auto numel = static_cast<std::size_t>(input_.numel());
   if (contributions_.empty()) {
     transfers_.all_reduce(input_.scalar_type(), op, input_.const_data_ptr(), output.mutable_data_ptr(), numel);
   } else {
     transfers_.all_reduce(input_.scalar_type(), op, contributions_, output.mutable_data_ptr(), numel);
   }
-  if (across_nodes_) {
-    if (transfers_.group().rank() == 0) {
-      try {
-        across_nodes_(output, op);
-      } catch (const CommunicationError& error) {
-        transfers_.group().leave_for(error.what());
-        throw;
-      }
-    }
-    transfers_.broadcast(output, 0);
+  if (across_nodes_ != nullptr) {
+    across_nodes_->combine(output, op);
   }
 }
 
 at::Tensor NodeReduceBuffer::next_shared_result() {
   at::Tensor& result = shared_results_[1 - last_shared_];
-  const bool shares = input_.nbytes() > private_bytes && !across_nodes_ && transfers_.group().size() > 1;
+  const bool in_pieces = goes_in_pieces();
+  const bool shares =
+      input_.nbytes() > private_bytes && (across_nodes_ == nullptr || in_pieces) && transfers_.group().size() > 1;
   if (shares && !result.defined()) {
     if (const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(input_.nbytes(), 1)) {
       result = tensor_in(window, 0, input_.numel(), input_.scalar_type());
     }
   }
+  if (in_pieces && !result.defined()) {
+    result = at::empty_like(input_);
+    is_own_[1 - last_shared_] = true;
+  }
   return result;
+}
+
+AcrossNodes::Result NodeReduceBuffer::next_result_in_pieces() {
+  next_shared_result();
+  return {shared_results_[1 - last_shared_], !is_own_[1 - last_shared_]};
 }
 
 // Results lie in two places in turn: a rank that writes to a result's memory again has passed the first step of that
 // reduction, which every rank makes when it no longer reads the result before the last. A collective that fails leaves
 // the turn as it was, on all ranks.
 const at::Tensor& NodeReduceBuffer::all_reduce_shared_impl(ReduceOp op) {
+  if (goes_in_pieces()) {
+    across_nodes_->all_reduce(contribution(), next_result_in_pieces(), op);
+    return taken();
+  }
   const at::Tensor result = next_shared_result();
   if (!result.defined()) {
     return ReduceBuffer::all_reduce_shared_impl(op);
@@ -84,7 +95,13 @@ const at::Tensor& NodeReduceBuffer::taken() {
 }
 
 void NodeReduceBuffer::all_gather_impl(at::Tensor& output, const std::vector<std::int64_t>& counts) {
-  if (across_nodes_) {
+  if (goes_in_pieces()) {
+    const Part own = own_part(counts);
+    const at::Tensor flat = output.view(-1);
+    across_nodes_->all_gather(input_, flat.narrow(0, own.begin, own.count), {flat, false}, counts);
+    return;
+  }
+  if (across_nodes_ != nullptr) {
     ReduceBuffer::all_gather_impl(output, counts);
     return;
   }
@@ -93,6 +110,11 @@ void NodeReduceBuffer::all_gather_impl(at::Tensor& output, const std::vector<std
 }
 
 const at::Tensor& NodeReduceBuffer::all_gather_shared_impl(const std::vector<std::int64_t>& counts) {
+  if (goes_in_pieces()) {
+    const Part own = own_part(counts);
+    across_nodes_->all_gather(input_, input_.narrow(0, own.begin, own.count), next_result_in_pieces(), counts);
+    return taken();
+  }
   const at::Tensor result = next_shared_result();
   if (!result.defined()) {
     return ReduceBuffer::all_gather_shared_impl(counts);
@@ -109,7 +131,11 @@ const at::Tensor& NodeReduceBuffer::all_gather_shared_impl(const std::vector<std
 // one place, one after the other. After a scatter nobody reads the last of them, and nobody need be waited for.
 const at::Tensor& NodeReduceBuffer::all_gather_part_impl(const at::Tensor& part,
                                                          const std::vector<std::int64_t>& counts) {
-  if (across_nodes_) {
+  if (goes_in_pieces()) {
+    across_nodes_->all_gather(input_, part.view(-1), next_result_in_pieces(), counts);
+    return shared_results_[1 - last_shared_];
+  }
+  if (across_nodes_ != nullptr) {
     return ReduceBuffer::all_gather_part_impl(part, counts);
   }
   const Part own = own_part(counts);
@@ -138,7 +164,12 @@ const at::Tensor& NodeReduceBuffer::all_gather_part_impl(const at::Tensor& part,
 }
 
 void NodeReduceBuffer::reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) {
-  if (across_nodes_) {
+  if (goes_in_pieces()) {
+    at::Tensor flat = part.view(-1);
+    across_nodes_->reduce_scatter(contribution(), flat, counts);
+    return;
+  }
+  if (across_nodes_ != nullptr) {
     ReduceBuffer::reduce_scatter_impl(part, counts);
     return;
   }

@@ -6,22 +6,19 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "adjoin/comm/communicator.hpp"
+#include "comm/shared_memory/across_nodes.hpp"
 #include "comm/shared_memory/transfers.hpp"
 
 namespace adjoin {
 
-/// Combines host memory in place with that of the other nodes; called by one rank of each node.
-using AcrossNodes = std::function<void(at::Tensor& values, ReduceOp op)>;
-
 /// Reduced through the node's window, or, where writing there costs little, from contributions that lie there.
 class NodeReduceBuffer : public ReduceBuffer {
  public:
-  /// `across_nodes` is empty where all ranks share one node.
-  NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes across_nodes, std::int64_t numel,
+  /// `across_nodes` is null where all ranks share one node.
+  NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes* across_nodes, std::int64_t numel,
                    at::ScalarType dtype);
 
   const at::Tensor& input() const override { return input_; }
@@ -39,19 +36,27 @@ class NodeReduceBuffer : public ReduceBuffer {
 
  private:
   std::int64_t item() const { return static_cast<std::int64_t>(input_.element_size()); }
-  /// Where the next shared result goes; undefined on every rank where results are small, or there is no memory.
+  /// Whether it goes between several nodes in pieces.
+  bool goes_in_pieces() const { return across_nodes_ != nullptr && across_nodes_->takes(input_.nbytes()); }
+  AcrossNodes::Contribution contribution() const { return {input_, contributions_}; }
+  /// Where the next shared result goes; undefined on every rank where results are small, or there is no memory. Where
+  /// arrays go in pieces, which all nodes must do alike, it is then this rank's own.
   at::Tensor next_shared_result();
+  /// The same as what a collective between nodes needs to know of it.
+  AcrossNodes::Result next_result_in_pieces();
   /// That result, once it is there.
   const at::Tensor& taken();
   /// Adds up what lies behind the parts, over the ranks; a step in any case.
   void reduce_tail(const std::vector<std::int64_t>& counts);
 
   NodeTransfers& transfers_;
-  AcrossNodes across_nodes_;
+  AcrossNodes* across_nodes_;
   at::Tensor input_;
   /// Of every rank, where all see them; otherwise empty.
   std::vector<std::byte*> contributions_;
   std::array<at::Tensor, 2> shared_results_;
+  /// Those that the other ranks do not see.
+  std::array<bool, 2> is_own_ = {false, false};
   std::size_t last_shared_ = 0;
   /// Whether the latest collective was a scatter, in which all ranks have met.
   bool is_scattered_ = false;

@@ -86,6 +86,14 @@ class NodeTransfers {
   /// The same copy alone, without waiting for anyone.
   void write(const std::byte* own, std::byte* shared, std::size_t bytes) { writer_.write(shared, own, bytes); }
 
+  /// Elements [begin, end) of a piece.
+  struct Share {
+    std::size_t begin;
+    std::size_t end;
+  };
+  /// The part that this rank reduces of what the ranks reduce together.
+  Share own_share(std::size_t numel, std::size_t item) const { return share_of(group_->rank(), numel, item); }
+
  private:
   NodeTransfers(std::unique_ptr<NodeGroup> group, std::shared_ptr<SharedWindow> window,
                 const SharedMemoryOptions& options);
@@ -105,11 +113,6 @@ class NodeTransfers {
 
   bool takes_less_in_place();
 
-  /// Elements [begin, end) of a piece.
-  struct Share {
-    std::size_t begin;
-    std::size_t end;
-  };
   /// The part of a piece that `rank` reduces.
   Share share_of(int rank, std::size_t numel, std::size_t item) const;
   /// Lays all of `own` but this rank's share into `places`, then waits for the others.
