@@ -18,6 +18,7 @@ from adjoin.distributed import (
     DistributedStackedLinearPhysics,
     DistributedStackedPhysics,
     ShardedImage,
+    SliceGrid,
     distribute,
     measure_costs,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "OperatorFailure",
     "RankFailure",
     "ShardedImage",
+    "SliceGrid",
     "TensorList",
     "distribute",
     "io",

@@ -133,7 +133,9 @@ def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
     An operator of ``adjoin.physics`` stays itself. Otherwise it is an object with ``A`` and, to be linear,
     ``A_adjoint``, as deepinv's are, or with ``matvec`` and ``rmatvec``, as those of PyLops and SciPy. Methods
     ``forward``, ``A_vjp``, ``A_adjoint_A``, ``A_A_adjoint`` and ``A_dagger`` are used where the object has them, and
-    ``update`` or ``update_parameters`` by :meth:`Physics.update`. Keyword arguments are those that its methods name, or
+    ``update`` or ``update_parameters`` by :meth:`Physics.update`. One that acts on images slice by slice says so by
+    ``slice_axis(image_shape, axis)``: the axis of measurements along which they hold the slices of images along ``axis``, or
+    None (:class:`adjoin.SliceGrid`). Keyword arguments are those that its methods name, or
     all where a method has ``**kwargs``.
 
     :param linear: whether a linear operator is asked for; None takes what comes.
@@ -173,6 +175,8 @@ def as_physics(operator: Any, *, linear: bool | None = None) -> _adjoin.Physics:
     update = getattr(operator, "update", None) or getattr(operator, "update_parameters", None)
     if callable(update):
         methods["update"] = update
+    if is_linear and callable(getattr(operator, "slice_axis", None)):
+        methods["slice_axis"] = operator.slice_axis
     make = _adjoin.python_linear_physics if is_linear else _adjoin.python_physics
     return make(operator, kind.__name__, methods, names, any_name)
 

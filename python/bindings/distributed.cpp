@@ -12,13 +12,23 @@ namespace {
 
 using ContextPtr = std::shared_ptr<DistributedContext>;
 
+// Sizes of images, groups along the slices, ranks of a group, and the axis.
+using Grid = std::tuple<std::vector<std::int64_t>, int, int, std::int64_t>;
+
 DistributedOptions to_options(const std::string& reduction, const std::optional<at::ScalarType>& dtype,
-                              const std::string& gather_strategy, const std::vector<double>& costs, bool fuse) {
+                              const std::string& gather_strategy, const std::vector<double>& costs, bool fuse,
+                              const std::optional<Grid>& grid) {
+  std::optional<SliceGrid> own;
+  if (grid) {
+    const auto& [image, slices, operators, axis] = *grid;
+    own = SliceGrid{.image = image, .axis = axis, .slices = slices, .operators = operators};
+  }
   return {.reduction = reduction_from_string(reduction),
           .dtype = dtype,
           .gather_strategy = gather_strategy_from_string(gather_strategy),
           .costs = costs,
-          .fuse = fuse};
+          .fuse = fuse,
+          .grid = own};
 }
 
 // A factory(index) of Python's that returns an operator of ours.
@@ -34,8 +44,9 @@ template <class S>
 auto constructor() {
   return py::init([](const ContextPtr& context, std::int64_t num_operators, const py::object& factory,
                      const std::string& reduction, const std::optional<at::ScalarType>& dtype,
-                     const std::string& gather_strategy, const std::vector<double>& costs, bool fuse) {
-    const DistributedOptions options = to_options(reduction, dtype, gather_strategy, costs, fuse);
+                     const std::string& gather_strategy, const std::vector<double>& costs, bool fuse,
+                     const std::optional<Grid>& grid) {
+    const DistributedOptions options = to_options(reduction, dtype, gather_strategy, costs, fuse, grid);
     const PhysicsFactory make = to_factory(factory);
     const py::gil_scoped_release release;
     return without_gil(std::make_unique<S>(*context, num_operators, make, options), context);
@@ -121,8 +132,9 @@ void bind_distributed(py::module_& m) {
   py::class_<Stack, std::shared_ptr<Stack>> stacks(m, "DistributedStackedPhysics");
   stacks
       .def(constructor<Stack>(), context, num_operators, factory, py::arg("reduction"), py::arg("dtype"),
-           py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"))
+           py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"), py::arg("grid"))
       .def_property_readonly("num_operators", &Stack::num_operators)
+      .def_property_readonly("group", &Stack::group)
       .def_property_readonly("local_indices", &Stack::local_indices)
       .def("set_parameters", &Stack::set_parameters, py::arg("replicated"), py::arg("owned"), Unlocked())
       .def("refuse", refuse_with<Stack>, py::arg("method"), py::arg("error"));
@@ -133,7 +145,7 @@ void bind_distributed(py::module_& m) {
 
   LinearStackClass linear(m, "DistributedStackedLinearPhysics");
   linear.def(constructor<LinearStack>(), context, num_operators, factory, py::arg("reduction"), py::arg("dtype"),
-             py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"));
+             py::arg("gather_strategy"), py::arg("costs"), py::arg("fuse"), py::arg("grid"));
   bind_call_of_list<at::Tensor>(linear, "A_adjoint", &LinearStack::A_adjoint);
   bind_call_of_list<TensorList>(linear, "A_adjoint_each", &LinearStack::A_adjoint_each);
   bind_call_of_both<at::Tensor>(linear, "A_vjp", &LinearStack::A_vjp);

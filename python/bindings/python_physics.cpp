@@ -81,7 +81,18 @@ class PythonLinearPhysics : public PythonModel<LinearPhysics> {
         A_adjoint_(name_, methods, "A_adjoint"),
         A_adjoint_A_(name_, methods, "A_adjoint_A"),
         A_A_adjoint_(name_, methods, "A_A_adjoint"),
-        A_dagger_(name_, methods, "A_dagger") {}
+        A_dagger_(name_, methods, "A_dagger"),
+        slice_axis_(methods.contains("slice_axis") ? methods.at("slice_axis") : Object()) {}
+
+  std::optional<SliceWise> on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t /*begin*/,
+                                     std::int64_t /*end*/) const override {
+    if (!slice_axis_) {
+      return std::nullopt;
+    }
+    const py::gil_scoped_acquire gil;
+    const py::object found = slice_axis_.get()(py::tuple(py::cast(image.vec())), axis);
+    return found.is_none() ? std::nullopt : std::optional(SliceWise{found.cast<std::int64_t>()});
+  }
 
  protected:
   at::Tensor A_adjoint_impl(const at::Tensor& y, const Params& params) const override { return A_adjoint_(y, params); }
@@ -100,6 +111,7 @@ class PythonLinearPhysics : public PythonModel<LinearPhysics> {
   Method A_adjoint_A_;
   Method A_A_adjoint_;
   Method A_dagger_;
+  Object slice_axis_;
 };
 
 }  // namespace

@@ -202,8 +202,14 @@ std::vector<Scalars> dots(std::initializer_list<VectorPair<ShardedTensorList>> p
     common_space("dot", first, *b);
     locals.push_back({&a->local, &b->local});
   }
-  for (const Scalars& local : dots_of(locals, items)) {
-    message.append(local.begin(), local.end());
+  const ItemShare own = own_items(*first.space, items);
+  message.resize(pairs.size() * static_cast<std::size_t>(items), 0.0);
+  if (own.end > own.begin) {
+    auto place = message.begin() + own.begin;
+    for (const Scalars& local : dots_of(locals, own.end - own.begin)) {
+      std::ranges::copy(local, place);
+      place += items;
+    }
   }
   if (first.space->reducer) {
     first.space->reducer->sum({message.data(), message.size()});

@@ -9,6 +9,7 @@
 #include "adjoin/core/norms.hpp"
 #include "adjoin/core/sharded_image.hpp"
 #include "adjoin/core/vector_space.hpp"
+#include "core/common_space.hpp"
 
 namespace adjoin {
 
@@ -53,7 +54,18 @@ void add_groups(const TensorList& a, std::int64_t items, Scalars& sums) {
   }
 }
 
-void add_groups(const ShardedTensorList& a, std::int64_t items, Scalars& sums) { add_groups(a.local, items, sums); }
+void add_groups(const ShardedTensorList& a, std::int64_t items, Scalars& sums) {
+  const ItemShare share = own_items(*a.space, items);
+  const std::int64_t count = share.end - share.begin;
+  Scalars own(groups.size() * static_cast<std::size_t>(count), 0.0);
+  add_groups(a.local, count, own);
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      sums[g * static_cast<std::size_t>(items) + static_cast<std::size_t>(share.begin + i)] +=
+          own[g * static_cast<std::size_t>(count) + static_cast<std::size_t>(i)];
+    }
+  }
+}
 
 void add_groups(const ShardedImage& a, std::int64_t items, Scalars& sums) {
   const at::Tensor flat = a.local.reshape({-1});

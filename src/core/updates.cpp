@@ -125,23 +125,38 @@ void axpby(const Scalars& alpha, const TensorList& x, const Scalars& beta, Tenso
   }
 }
 
+namespace {
+
+// Calls f with the factors of the items that a rank holds, unless it holds none.
+template <class F, class... Factors>
+void with_own_items(const MeasurementSpace& space, const F& f, const Factors&... factors) {
+  const auto own = [&](const Scalars& all) {
+    const ItemShare share = own_items(space, static_cast<std::int64_t>(all.size()));
+    return Scalars(all.begin() + share.begin, all.begin() + share.end);
+  };
+  if (((!own(factors).empty()) && ...)) {
+    f(own(factors)...);
+  }
+}
+
+}  // namespace
+
 void axpby(const Scalars& alpha, const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y) {
-  common_space("axpby", x, y);
-  axpby(alpha, x.local, beta, y.local);
+  with_own_items(
+      common_space("axpby", x, y), [&](const Scalars& a, const Scalars& b) { axpby(a, x.local, b, y.local); }, alpha,
+      beta);
 }
 
 void axpy(const Scalars& alpha, const at::Tensor& x, at::Tensor& y) { adjoin::axpby(alpha, x, ones(alpha.size()), y); }
 void axpy(const Scalars& alpha, const TensorList& x, TensorList& y) { adjoin::axpby(alpha, x, ones(alpha.size()), y); }
 void axpy(const Scalars& alpha, const ShardedTensorList& x, ShardedTensorList& y) {
-  common_space("axpy", x, y);
-  adjoin::axpy(alpha, x.local, y.local);
+  with_own_items(common_space("axpy", x, y), [&](const Scalars& a) { adjoin::axpy(a, x.local, y.local); }, alpha);
 }
 
 void xpby(const at::Tensor& x, const Scalars& beta, at::Tensor& y) { adjoin::axpby(ones(beta.size()), x, beta, y); }
 void xpby(const TensorList& x, const Scalars& beta, TensorList& y) { adjoin::axpby(ones(beta.size()), x, beta, y); }
 void xpby(const ShardedTensorList& x, const Scalars& beta, ShardedTensorList& y) {
-  common_space("xpby", x, y);
-  adjoin::xpby(x.local, beta, y.local);
+  with_own_items(common_space("xpby", x, y), [&](const Scalars& b) { adjoin::xpby(x.local, b, y.local); }, beta);
 }
 
 void scale(const Scalars& alpha, at::Tensor& y) {
@@ -164,6 +179,8 @@ void scale(const Scalars& alpha, TensorList& y) {
   }
 }
 
-void scale(const Scalars& alpha, ShardedTensorList& y) { scale(alpha, y.local); }
+void scale(const Scalars& alpha, ShardedTensorList& y) {
+  with_own_items(*y.space, [&](const Scalars& a) { scale(a, y.local); }, alpha);
+}
 
 }  // namespace adjoin

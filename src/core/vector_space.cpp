@@ -10,7 +10,7 @@
 namespace adjoin {
 
 bool same_space(const MeasurementSpace& a, const MeasurementSpace& b) {
-  return &a == &b || (a.weight == b.weight && a.total == b.total && a.indices == b.indices &&
+  return &a == &b || (a.weight == b.weight && a.total == b.total && a.indices == b.indices && a.share == b.share &&
                       (a.reducer == nullptr) == (b.reducer == nullptr));
 }
 
@@ -24,6 +24,14 @@ const MeasurementSpace& common_space(const char* operation, const ShardedTensorL
           described(*b.space));
   }
   return *a.space;
+}
+
+ItemShare own_items(const MeasurementSpace& space, std::int64_t items) {
+  if (items == 1 || !space.share) {
+    return {0, items, items};
+  }
+  check(space.share->total == items, "vector: must have ", space.share->total, " items, got ", items);
+  return *space.share;
 }
 
 at::Tensor zeros_like(const at::Tensor& a) { return at::zeros(a.sizes(), a.options()); }

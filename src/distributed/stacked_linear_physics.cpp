@@ -80,11 +80,13 @@ double DistributedStackedLinearPhysics::weight_of(const CallOptions& options) co
 // ---- Σ A_iᵀ y_i --------------------------------------------------------------------------------------------------
 
 at::Tensor DistributedStackedLinearPhysics::A_adjoint(const Measurements& y, const CallOptions& options) const {
+  check_no_grid("A_adjoint");
   return transposed(adjoint, {}, y, options, weight_of(options));
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_vjp(const at::Tensor& x, const Measurements& v,
                                                   const CallOptions& options) const {
+  check_no_grid("A_vjp");
   return transposed(vjp, x, v, options, weight_of(options));
 }
 
@@ -179,6 +181,7 @@ at::Tensor DistributedStackedLinearPhysics::normal_part(const at::Tensor& x, con
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_adjoint_A(const at::Tensor& x, const CallOptions& options) const {
+  check_no_grid("A_adjoint_A");
   const double weight = weight_of(options);
   if (!options.gather) {
     return or_nothing(exchange_->local([&] { return normal_part(x, {}, options.params, weight); }));
@@ -227,10 +230,11 @@ at::Tensor DistributedStackedLinearPhysics::normal_of_whole(const at::Tensor& x,
   if (!joint_normal_.form().defined()) {
     return fit_or_empty(out, x.sizes(), x.options());  // no image of it is this rank's
   }
-  return weighted(local_.apply_normal_form(joint_normal_.form(), x, rank(), context_.size(), out), out, weight);
+  return weighted(local_.apply_normal_form(joint_normal_.form(), x, rank(), group().size(), out), out, weight);
 }
 
 TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, const CallOptions& options) const {
+  check_no_grid("A_A_adjoint");
   CallArguments arguments;
   arguments.add("gather", options.gather);
   if (Measurements(y).is_whole(*space_)) {
@@ -241,6 +245,7 @@ TensorList DistributedStackedLinearPhysics::A_A_adjoint(const TensorList& y, con
 }
 
 ShardedTensorList DistributedStackedLinearPhysics::A_A_adjoint(const ShardedTensorList& y, const Params& params) const {
+  check_no_grid("A_A_adjoint");
   return exchange_->call("A_A_adjoint", {}, [&] {
     return sharded(A(A_adjoint(y, {.params = params}), {.gather = false, .params = params}));
   });
@@ -252,6 +257,7 @@ ShardedTensorList DistributedStackedLinearPhysics::A_A_adjoint(const ShardedTens
 template <class Part>
 TensorList DistributedStackedLinearPhysics::each(const char* name, const RecordedInputs& inputs,
                                                  const CallOptions& options, const Part& part) const {
+  check_no_grid(name);
   if (!options.gather) {
     return exchange_->local([&] { return part(inputs.tensors, options.params); });
   }
@@ -317,6 +323,11 @@ ShardedTensorList DistributedStackedLinearPhysics::shard(const Measurements& y) 
 }
 
 TensorList DistributedStackedLinearPhysics::gather(const ShardedTensorList& y) const {
+  if (has_grid()) {
+    check(!records_gradients(y.local),
+          "gather: gradients do not pass through measurements that are gathered on a grid");
+    return gather_slices("gather", {}, [&] { return local_part("y", y); });
+  }
   if (records_gradients(y.local)) {
     const auto items = [this](const Tensors& own) {
       const TensorList list(own);

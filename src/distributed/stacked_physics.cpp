@@ -38,11 +38,12 @@ CallArguments arguments_of(std::int64_t num_operators, const DistributedOptions&
       .add("reduction", to_string(options.reduction))
       .add("dtype", std::string_view(options.dtype ? c10::toString(*options.dtype) : "any"))
       .add("gather_strategy", to_string(options.gather_strategy))
-      .add("costs", c10::str("[", c10::Join(", ", options.costs), "]"));
+      .add("costs", c10::str("[", c10::Join(", ", options.costs), "]"))
+      .add("grid", options.grid ? options.grid->text() : std::string("none"));
   return arguments;
 }
 
-Sharding sharding_of(const DistributedContext& context, std::int64_t num_operators, const DistributedOptions& options) {
+Sharding sharding_of(int ranks, std::int64_t num_operators, const DistributedOptions& options) {
   check(num_operators >= 1, "num_operators: must be at least 1, got ", num_operators);
   check(options.costs.empty() || static_cast<std::int64_t>(options.costs.size()) == num_operators,
         "costs: must hold one cost for each of ", num_operators, " operators, got ", options.costs.size());
@@ -50,8 +51,7 @@ Sharding sharding_of(const DistributedContext& context, std::int64_t num_operato
     check(at::isFloatingType(*options.dtype) || at::isComplexType(*options.dtype),
           "dtype: must be floating-point or complex, got ", *options.dtype);
   }
-  return options.costs.empty() ? Sharding::round_robin(num_operators, context.size())
-                               : Sharding::by_cost(options.costs, context.size());
+  return options.costs.empty() ? Sharding::round_robin(num_operators, ranks) : Sharding::by_cost(options.costs, ranks);
 }
 
 Params on_device(Params params, at::Device device) {
@@ -77,20 +77,28 @@ DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context
     : context_(context),
       dtype_(options.dtype),
       gather_strategy_(options.gather_strategy),
-      exchange_(std::make_shared<Exchange>(context, "a stack")),
-      sharding_(exchange_->call(making, {}, [&] { return sharding_of(context, num_operators, options); })) {
+      everyone_(std::make_shared<Exchange>(context, "a stack")),
+      exchange_(group_exchange(num_operators, options)),
+      sharding_(everyone_->call(
+          making, {}, [&] { return sharding_of(exchange_->communicator().size(), num_operators, options); })) {
+  everyone_->set_indices(local_indices());
   exchange_->set_indices(local_indices());
+  if (options.grid) {
+    slices_ = std::make_shared<SliceShare>(*options.grid, context.rank(), everyone_);
+  }
   space_ = std::make_shared<MeasurementSpace>(
       local_indices(), num_operators,
       options.reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators) : 1.0,
-      exchange_->alone() ? nullptr : exchange_);
-  exchange_->call(making, arguments_of(num_operators, options), [&] {
+      everyone_->alone() ? nullptr : everyone_, slices_ != nullptr ? slices_->items() : std::nullopt);
+  everyone_->call(making, arguments_of(num_operators, options), [&] {
     Params shared = options.factory_kwargs;
-    if (!exchange_->alone()) {
-      Communicator& communicator = exchange_->communicator();
-      shared = deserialize_params(communicator.broadcast_bytes(rank() == 0 ? serialize(shared) : std::string(), 0));
+    if (!everyone_->alone()) {
+      Communicator& communicator = everyone_->communicator();
+      shared =
+          deserialize_params(communicator.broadcast_bytes(context.rank() == 0 ? serialize(shared) : std::string(), 0));
     }
-    exchange_->agree([&] {
+    std::vector<std::int64_t> axes;
+    everyone_->agree([&] {
       check(static_cast<bool>(factory), "factory: must be callable, got an empty function");
       shared = on_device(std::move(shared), context_.device());
       std::vector<PhysicsPtr> operators;
@@ -98,28 +106,71 @@ DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context
         for_operator(static_cast<std::int64_t>(operators.size()), [&] {
           operators.push_back(factory(index, context_.device(), shared));
           check(operators.back() != nullptr, "factory: must return an operator, got a null pointer");
+          if (slices_ != nullptr) {
+            const SliceWise own = slices_->restricted(operators.back());
+            operators.back() = own.part;
+            axes.push_back(own.measurement_axis);
+          }
         });
       }
       local_ = make_local(std::move(operators));
     });
     local_->accept(names_on_all_ranks(local_->parameter_names()));
+    if (slices_ != nullptr) {
+      share_axes(axes);
+    }
   });
-  exchange_->number(context, "stack");
+  everyone_->number(context, "stack");
+  exchange_->share_name(*everyone_);
+}
+
+// The ranks of a grid are split once all of them are known to want this one.
+std::shared_ptr<Exchange> DistributedStackedPhysics::group_exchange(std::int64_t num_operators,
+                                                                    const DistributedOptions& options) const {
+  if (!options.grid) {
+    return everyone_;
+  }
+  return everyone_->call(making, arguments_of(num_operators, options), [&] {
+    const SliceGrid& grid = *options.grid;
+    everyone_->agree([&] { grid.check_for(context_.size()); });
+    if (grid.slices == 1) {
+      return everyone_;
+    }
+    const int rank = context_.rank();
+    return std::make_shared<Exchange>(context_, "a stack",
+                                      context_.communicator().split(rank / grid.operators, rank % grid.operators));
+  });
+}
+
+void DistributedStackedPhysics::share_axes(const std::vector<std::int64_t>& mine) {
+  at::Tensor axes = at::zeros({num_operators()}, at::kLong);
+  for (std::size_t k = 0; k < mine.size(); ++k) {
+    axes[local_indices()[k]] = mine[k];
+  }
+  everyone_->communicator().all_reduce(axes, ReduceOp::max);
+  slices_->set_axes({axes.const_data_ptr<std::int64_t>(), axes.const_data_ptr<std::int64_t>() + num_operators()},
+                    sharding_);
 }
 
 DistributedStackedPhysics::DistributedStackedPhysics(DistributedContext& context, std::int64_t num_operators,
                                                      const PhysicsFactory& factory, const DistributedOptions& options)
-    : DistributedStackedPhysics(context, num_operators, factory, options, [](std::vector<PhysicsPtr> operators) {
+    : DistributedStackedPhysics(context, num_operators, factory, options, [&](std::vector<PhysicsPtr> operators) {
+        check(!options.grid, "grid: takes a stack of linear operators");
         return std::make_unique<LocalPhysics>(std::move(operators));
       }) {}
 
-DistributedStackedPhysics::~DistributedStackedPhysics() = default;
+// Without waiting for ranks that keep their stack longer, as a garbage collector may.
+DistributedStackedPhysics::~DistributedStackedPhysics() {
+  if (exchange_ != everyone_) {
+    exchange_->communicator().leave(/*at_once=*/true);
+  }
+}
 
 ParameterNames DistributedStackedPhysics::names_on_all_ranks(const ParameterNames& mine) const {
   ParameterNames all = mine;
-  if (!exchange_->alone()) {
+  if (!everyone_->alone()) {
     const std::string message = serialize({{"names", mine.names}, {"any", mine.any}});
-    for (const std::string& bytes : exchange_->communicator().all_gather_bytes(message)) {
+    for (const std::string& bytes : everyone_->communicator().all_gather_bytes(message)) {
       const Params theirs = deserialize_params(bytes);
       all += {.names = theirs.get<std::vector<std::string>>("names"), .any = theirs.get<bool>("any")};
     }
@@ -135,7 +186,7 @@ void DistributedStackedPhysics::check_unchanged(std::int64_t version) const {
   }
 }
 
-void DistributedStackedPhysics::refuse(const char* method) const { exchange_->refuse(method); }
+void DistributedStackedPhysics::refuse(const char* method) const { everyone_->refuse(method); }
 
 void DistributedStackedPhysics::set_parameters(std::vector<at::Tensor> replicated, std::vector<at::Tensor> owned) {
   parameters_ = Parameters(exchange_, std::move(replicated), std::move(owned));
@@ -196,6 +247,7 @@ at::Tensor DistributedStackedPhysics::forward_reduced(const at::Tensor& x, Reduc
 
 TensorList DistributedStackedPhysics::measured(const Step& step, const at::Tensor& x,
                                                const CallOptions& options) const {
+  check_no_grid(step.name);
   const auto all = [&](const TensorList& out) {
     check_tensor("x", x);
     return (local().*step.all)(out, x, options.params);
@@ -272,6 +324,7 @@ at::Tensor DistributedStackedPhysics::pulled_back(const at::Tensor& x, const Ten
 
 at::Tensor DistributedStackedPhysics::reduced(const Step& step, const at::Tensor& x, Reduction reduction,
                                               const CallOptions& options) const {
+  check_no_grid(step.reduced_name);
   const double weight = reduction == Reduction::mean ? 1.0 / static_cast<double>(num_operators()) : 1.0;
   const auto part = [&](const at::Tensor& /*out*/) {
     check_tensor("x", x);
@@ -322,8 +375,9 @@ std::vector<Spread> DistributedStackedPhysics::item_spreads() const {
 
 TensorList DistributedStackedPhysics::local_part(const char* argument, const Measurements& y) const {
   TensorList part = y.owned(argument, *space_);
-  for (const at::Tensor& entry : part) {
-    check_tensor(argument, entry);
+  for (std::size_t k = 0; k < part.size(); ++k) {
+    check_tensor(argument, part[k]);
+    part[k] = slices_ != nullptr ? slices_->own(argument, part[k], local_indices()[k]) : part[k];
   }
   return part;
 }

@@ -35,7 +35,7 @@ DaggerOptions DistributedStackedLinearPhysics::options_for(const SlabDaggerOptio
   return {.solver = options.solver,
           .max_iter = options.max_iter,
           .tol = options.tol,
-          .verbose = options.verbose && rank() == 0,
+          .verbose = options.verbose && context_.rank() == 0,
           .params = options.params,
           .monitor = options.monitor,
           .info = options.info};
@@ -54,7 +54,24 @@ bool DistributedStackedLinearPhysics::uses_slabs(ImageLayout layout, at::IntArra
 
 at::Tensor DistributedStackedLinearPhysics::whole(const ShardedImage& x) const {
   at::Tensor image = at::empty(x.sizes(), x.local.options());
-  return image.copy_(exchange_->assemble(*image_plans_, x));
+  return image.copy_(has_grid() ? everyone_->assemble(*whole_plans_, slices_->once(x))
+                                : exchange_->assemble(*image_plans_, x));
+}
+
+// On a grid the arguments of all ranks are right before the groups begin, and at the end all hear what failed in one.
+template <class Prepare, class Body>
+auto DistributedStackedLinearPhysics::everywhere(const char* method, const CallArguments& arguments,
+                                                 const Prepare& prepare, const Body& body) const -> decltype(body()) {
+  return everyone_->call(method, arguments, [&] {
+    if (!has_grid()) {
+      prepare();
+      return body();
+    }
+    everyone_->agree(prepare);
+    auto result = exchange_->within(method, body);
+    everyone_->agree([] {});
+    return result;
+  });
 }
 
 // Without a start, the sums that there have been tell what images are like; the first is made for it.
@@ -103,24 +120,22 @@ LeastSquaresProblem<ShardedTensorList, ShardedImage> DistributedStackedLinearPhy
     const auto sum = [&](const at::Tensor& out) {
       return weighted(local_.A_adjoint_sum(local_part("y", problem.y), out, params), out, weight());
     };
-    problem.A_adjoint_y = like = exchange_->reduce_to_slab(
-        image_plans_->sums, sum,
-        [&](at::IntArrayRef sizes, at::ScalarType dtype) { return chosen_space(sizes, dtype, axis, params); });
+    problem.A_adjoint_y = like = sum_to_slab(
+        sum, [&](at::IntArrayRef sizes, at::ScalarType dtype) { return chosen_space(sizes, dtype, axis, params); });
   }
-  const at::Tensor shape = shape_of_image(like.sizes(), like.local.options());
+  const at::Tensor shape = shape_of_image(has_grid() ? like.local.sizes() : like.sizes(), like.local.options());
   problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const ShardedImage& x) {
-    return measured_in_solve(*kept, exchange_->assemble(*image_plans_, x), part, params);
+    return measured_in_solve(*kept, read_by_operators(x), part, params);
   };
   problem.A_adjoint = [this, like, shape, &params](const ShardedTensorList& v) {
     const auto sum = [&](const at::Tensor& out) {
       return weighted(local_.A_adjoint_for_sum(local_part("y", v), shape, out, params), out, weight());
     };
-    return in_space_of(like, exchange_->reduce_to_slab(image_plans_->sums, sum,
-                                                       [&](at::IntArrayRef, at::ScalarType) { return like.space; }));
+    return in_space_of(like, sum_to_slab(sum, [&](at::IntArrayRef, at::ScalarType) { return like.space; }));
   };
   problem.A_adjoint_A = [this, &params](const ShardedImage& x) { return in_space_of(x, normal(x, params, weight())); };
-  const auto items = common_items(like, part);
-  problem.items = static_cast<std::int64_t>(exchange_->agree_min(static_cast<double>(items)));
+  const auto items = has_grid() ? slices_->items_of(part) : common_items(like, part);
+  problem.items = static_cast<std::int64_t>(everyone_->agree_min(static_cast<double>(items)));
   return problem;
 }
 
@@ -128,18 +143,23 @@ ShardedImage DistributedStackedLinearPhysics::A_dagger_sharded(const Measurement
                                                                const SlabDaggerOptions& options) const {
   const DaggerOptions own = options_for(options);
   CallArguments arguments = arguments_of_slabs(own, options.init, options.axis);
-  if (y.is_whole(*space_)) {
+  if (holds_all(y)) {
     arguments.add_list("y", y.list());
   }
   check_not_followed("A_dagger_sharded", records_gradients(y.list()), options.params);
-  return exchange_->call("A_dagger_sharded", arguments, [&] {
+  const c10::NoGradGuard no_grad;
+  std::optional<ShardedImage> init;
+  TensorList mine;
+  const auto prepare = [&] {
     check_options(own);
-    const c10::NoGradGuard no_grad;
-    std::optional<ShardedImage> init;
     if (options.init) {
       init = own_slab("A_dagger_sharded: init", *options.init);
+    } else if (has_grid()) {
+      (void)image_space(slices_->grid().image, options.axis);
     }
-    const TensorList mine = local_part("A_dagger_sharded: y", y);
+    mine = local_part("A_dagger_sharded: y", y);
+  };
+  return everywhere("A_dagger_sharded", arguments, prepare, [&] {
     return solve_least_squares(slab_problem(mine, init, options.axis, options.params), with_common_monitor(own), init);
   });
 }
@@ -149,23 +169,27 @@ ShardedImage DistributedStackedLinearPhysics::prox_l2(const ShardedImage& z, con
   const DaggerOptions own = options_for(options);
   CallArguments arguments = arguments_of_slabs(own, options.init, {});
   arguments.add("gamma", gamma.text()).add("z", described(z));
-  if (y.is_whole(*space_)) {
+  if (holds_all(y)) {
     arguments.add_list("y", y.list());
   }
   check_not_followed(
       "prox_l2",
       (z.defined() && records_gradients(z.local)) || records_gradients(y.list()) || records_gradients(gamma.tensor()),
       options.params);
-  return exchange_->call("prox_l2", arguments, [&] {
+  const c10::NoGradGuard no_grad;
+  ShardedImage own_z;
+  std::optional<ShardedImage> init;
+  TensorList mine;
+  const auto prepare = [&] {
     check_options(own);
     gamma.check_positive("prox_l2");
-    const ShardedImage own_z = own_slab("prox_l2: z", z);
-    const c10::NoGradGuard no_grad;
-    std::optional<ShardedImage> init;
+    own_z = own_slab("prox_l2: z", z);
     if (options.init) {
       init = own_slab("prox_l2: init", *options.init);
     }
-    const TensorList mine = local_part("prox_l2: y", y);
+    mine = local_part("prox_l2: y", y);
+  };
+  return everywhere("prox_l2", arguments, prepare, [&] {
     return solve_prox_l2(slab_problem(mine, own_z, {}, options.params), own_z, gamma, with_common_monitor(own), init);
   });
 }
@@ -173,13 +197,17 @@ ShardedImage DistributedStackedLinearPhysics::prox_l2(const ShardedImage& z, con
 double DistributedStackedLinearPhysics::compute_sqnorm(const ShardedImage& x0, const SqnormOptions& options) const {
   CallArguments arguments;
   arguments.add("max_iter", options.max_iter).add("tol", options.tol).add("x0", described(x0));
-  return exchange_->call("compute_sqnorm", arguments, [&] {
+  const c10::NoGradGuard no_grad;
+  SqnormOptions own = options;
+  own.verbose = options.verbose && context_.rank() == 0;
+  ShardedImage like;
+  const auto prepare = [&] {
     check_options(options);
-    const c10::NoGradGuard no_grad;
-    SqnormOptions own = options;
-    own.verbose = options.verbose && rank() == 0;
+    like = own_slab("compute_sqnorm: x0", x0);
+  };
+  return everywhere("compute_sqnorm", arguments, prepare, [&] {
     return estimate_sqnorm([&](const ShardedImage& x) { return in_space_of(x, normal(x, options.params, weight())); },
-                           own_slab("compute_sqnorm: x0", x0), own);
+                           like, own);
   });
 }
 
@@ -191,12 +219,14 @@ double DistributedStackedLinearPhysics::guess_sqnorm(const ShardedImage& x0, con
     own = own_slab("guess_sqnorm: x0", x0);
     return shape_of_image(own.sizes(), own.local.options());
   };
-  return exchange_->call("guess_sqnorm", arguments, [&] {
-    return kept_guess(checked, params, [&] {
-      return adjoin::guess_sqnorm([&](const ShardedImage& x) { return in_space_of(x, normal(x, params, weight())); },
-                                  own);
-    });
-  });
+  return everywhere(
+      "guess_sqnorm", arguments, [] {},
+      [&] {
+        return kept_guess(checked, params, [&] {
+          return adjoin::guess_sqnorm(
+              [&](const ShardedImage& x) { return in_space_of(x, normal(x, params, weight())); }, own);
+        });
+      });
 }
 
 }  // namespace adjoin

@@ -72,6 +72,15 @@ std::shared_ptr<const ImageSpace> DistributedStackedLinearPhysics::kept_space(Im
 
 std::shared_ptr<const ImageSpace> DistributedStackedLinearPhysics::image_space(at::IntArrayRef sizes,
                                                                                std::optional<std::int64_t> axis) const {
+  if (has_grid()) {
+    const SliceGrid& grid = slices_->grid();
+    const auto dims = static_cast<std::int64_t>(grid.image.size());
+    check(sizes == at::IntArrayRef(grid.image), "image: must have the sizes of the stack's grid, ",
+          at::IntArrayRef(grid.image), ", got ", sizes);
+    check(!axis || *axis == grid.axis || *axis + dims == grid.axis, "axis: images are cut along axis ", grid.axis,
+          " on the stack's grid, got ", axis.value_or(0));
+    return slices_->space();
+  }
   const int ranks = context_.size();
   const bool by_images = !axis && joint_normal_.exists() && sizes.size() >= 2 && sizes[0] * sizes[1] >= ranks;
   return kept_space(by_images ? cut_at_images(sizes, rank(), ranks) : evenly_cut(sizes, axis, rank(), ranks));
@@ -81,7 +90,7 @@ std::shared_ptr<const ImageSpace> DistributedStackedLinearPhysics::chosen_space(
                                                                                 at::ScalarType dtype,
                                                                                 std::optional<std::int64_t> axis,
                                                                                 const Params& params) const {
-  if (!axis && !exchange_->alone()) {
+  if (!axis && !exchange_->alone() && !has_grid()) {
     const at::Tensor like = shape_of_image(sizes, at::TensorOptions(dtype).device(context_.device()));
     JointNormal::ForCall joint(joint_normal_, *exchange_, local_, like, params);
     if (!joint.made()) {
@@ -94,13 +103,22 @@ std::shared_ptr<const ImageSpace> DistributedStackedLinearPhysics::chosen_space(
 ShardedImage DistributedStackedLinearPhysics::own_slab(const char* argument, const ShardedImage& x) const {
   check(x.defined() && x.space != nullptr, argument, ": must be a sharded image, got none");
   const auto* const other = dynamic_cast<const Exchange*>(x.space->reducer.get());
-  const bool is_ours = other == nullptr ? x.space->ranks() == 1 : &other->communicator() == &exchange_->communicator();
-  check(is_ours && x.space->ranks() == context_.size(), argument, ": must be a sharded image of the stack's own ",
-        context_.size(), " ranks, got one of another context with ", x.space->ranks());
+  if (has_grid()) {
+    check(slices_->has_images_of(*x.space), argument, ": must be a sharded image of the stack's grid, ",
+          slices_->space()->text(), ", got ", x.space->text(),
+          same_space(*x.space, *slices_->space()) ? " by a stack of other groups of ranks" : "");
+  } else {
+    const bool is_ours = other == nullptr ? x.space->reducer == nullptr && x.space->ranks() == 1
+                                          : &other->communicator() == &exchange_->communicator();
+    check(is_ours && x.space->ranks() == context_.size(), argument, ": must be a sharded image of the stack's own ",
+          context_.size(), " ranks, got one of another context or grid with ", x.space->ranks());
+  }
   check(x.local.sizes() == x.space->local_sizes(), argument, ": the slab must have the shape ",
         at::IntArrayRef(x.space->local_sizes()), ", got ", x.local.sizes());
   check_tensor(argument, x.local);
-  return {x.local.contiguous().resolve_conj().resolve_neg(), other == exchange_.get() ? x.space : kept_space(*x.space)};
+  const bool is_kept = !has_grid() && other == exchange_.get();
+  return {x.local.contiguous().resolve_conj().resolve_neg(),
+          has_grid() ? slices_->space() : (is_kept ? x.space : kept_space(*x.space))};
 }
 
 // Throws on all ranks.
@@ -148,7 +166,36 @@ at::Tensor DistributedStackedLinearPhysics::gather(const ShardedImage& x) const 
     const auto back = [space = x.space](const at::Tensor& g) { return slab_of(g, space).local; };
     return followed_slab(x.local, of, back);
   }
-  return exchange_->call("gather", arguments_of("x", x), [&] { return whole(own_slab("gather: x", x)); });
+  return everyone_->call("gather", arguments_of("x", x), [&] { return whole(own_slab("gather: x", x)); });
+}
+
+// ---- What differs on a grid ---------------------------------------------------------------------------------------
+
+at::Tensor DistributedStackedLinearPhysics::read_by_operators(const ShardedImage& x) const {
+  return has_grid() ? x.local : exchange_->assemble(*image_plans_, x);
+}
+
+ShardedImage DistributedStackedLinearPhysics::sum_to_slab(Exchange::Partial part, Exchange::Cut cut) const {
+  return has_grid() ? as_slab(exchange_->reduce(image_plans_->sums, part))
+                    : exchange_->reduce_to_slab(image_plans_->sums, part, cut);
+}
+
+ShardedImage DistributedStackedLinearPhysics::as_slab(const at::Tensor& sum) const {
+  const std::vector<std::int64_t> expected = slices_->space()->local_sizes();
+  check(sum.sizes() == expected, "grid: the slices of this rank must have the shape ", at::IntArrayRef(expected),
+        ", got an image of ", sum.sizes());
+  return {sum.contiguous().resolve_conj().resolve_neg(), slices_->space()};
+}
+
+TensorList DistributedStackedLinearPhysics::gather_slices(const char* method, const CallArguments& arguments,
+                                                          const std::function<TensorList()>& own) const {
+  const GatherStrategy strategy =
+      gather_strategy_ == GatherStrategy::naive ? GatherStrategy::naive : GatherStrategy::concatenated;
+  return everyone_->call(method, arguments, [&] {
+    return slices_->joined(everyone_->gather(
+        measurement_plans_->items, slices_->pieces(), strategy, [&](const TensorList& /*out*/) { return own(); },
+        [](std::size_t /*position*/) { return at::Tensor(); }));
+  });
 }
 
 // ---- The operator ------------------------------------------------------------------------------------------------
@@ -161,6 +208,10 @@ TensorList DistributedStackedLinearPhysics::A(const ShardedImage& x, const CallO
   if (x.defined() && records_gradients(x.local)) {
     return measured_slab(x, options.params, true);
   }
+  if (has_grid()) {
+    return gather_slices("A", arguments_of("x", x),
+                         [&] { return local_.A(own_slab("A: x", x).local, options.params); });
+  }
   return exchange_->call("A", arguments_of("x", x),
                          [&] { return A(exchange_->assemble(*image_plans_, own_slab("A: x", x)), options); });
 }
@@ -171,16 +222,21 @@ ShardedTensorList DistributedStackedLinearPhysics::A_sharded(const ShardedImage&
   if (x.defined() && records_gradients(x.local)) {
     return sharded(measured_slab(x, params, false));
   }
+  const auto measured_of = [&](const at::Tensor& image) {
+    TensorList y = local_.A(image, params);
+    for (at::Tensor& entry : y) {
+      entry = entry.is_alias_of(image) ? entry.clone() : entry;
+    }
+    return y;
+  };
+  const c10::NoGradGuard no_grad;
+  if (has_grid()) {
+    return sharded(exchange_->local([&] { return measured_of(own_slab("A_sharded: x", x).local); }));
+  }
   return exchange_->call("A_sharded", arguments_of("x", x), [&] {
-    const c10::NoGradGuard no_grad;
     const at::Tensor image = exchange_->assemble(*image_plans_, own_slab("A_sharded: x", x));
     TensorList y;
-    exchange_->agree([&] {
-      y = local_.A(image, params);
-      for (at::Tensor& entry : y) {
-        entry = entry.is_alias_of(image) ? entry.clone() : entry;
-      }
-    });
+    exchange_->agree([&] { y = measured_of(image); });
     return sharded(std::move(y));
   });
 }
@@ -211,6 +267,9 @@ TensorList DistributedStackedLinearPhysics::measured_slab(const ShardedImage& x,
 ShardedImage DistributedStackedLinearPhysics::A_adjoint_sharded(const Measurements& y, std::optional<std::int64_t> axis,
                                                                 const Params& params) const {
   check_not_followed("A_adjoint_sharded", false, params);
+  if (has_grid()) {
+    (void)image_space(slices_->grid().image, axis);
+  }
   const auto cut = [&](at::IntArrayRef sizes, at::ScalarType dtype) {
     return chosen_space(sizes, dtype, axis, params);
   };
@@ -221,7 +280,7 @@ ShardedImage DistributedStackedLinearPhysics::scattered(const char* name, const 
                                                         const CallArguments& options, const Params& params,
                                                         double weight) const {
   const TensorList list = y.list();
-  const bool all = y.is_whole(*space_);
+  const bool all = holds_all(y);
   if (!records_gradients(list)) {
     CallArguments arguments = options;
     if (all) {
@@ -231,7 +290,7 @@ ShardedImage DistributedStackedLinearPhysics::scattered(const char* name, const 
       const auto part = [&](const at::Tensor& out) {
         return weighted(local_.A_adjoint_sum(local_part("A_adjoint: y", y), out, params), out, weight);
       };
-      return exchange_->reduce_to_slab(image_plans_->sums, part, cut);
+      return sum_to_slab(part, cut);
     });
   }
   std::shared_ptr<const ImageSpace> space;
@@ -280,6 +339,9 @@ ShardedImage DistributedStackedLinearPhysics::A_adjoint_A(const ShardedImage& x,
 // image, of which the sums of the ranks' parts are scattered.
 ShardedImage DistributedStackedLinearPhysics::normal(const ShardedImage& x, const Params& params, double weight) const {
   const c10::NoGradGuard no_grad;
+  if (has_grid()) {
+    return as_slab(normal(Exchange::Memory::own, x.local, params, weight));
+  }
   const at::Tensor like = shape_of_image(x.sizes(), x.local.options());
   JointNormal::ForCall joint(joint_normal_, *exchange_, local_, like, params);
   if (!exchange_->alone() && !joint.made()) {

@@ -43,11 +43,11 @@ CallArguments arguments_of(const SqnormOptions& options, const at::Tensor& x0) {
 // progress bar is rank 0's.
 DaggerOptions DistributedStackedLinearPhysics::with_common_monitor(const DaggerOptions& options) const {
   DaggerOptions own = options;
-  own.verbose = options.verbose && rank() == 0;
+  own.verbose = options.verbose && context_.rank() == 0;
   if (options.monitor) {
     own.monitor = [this, monitor = options.monitor](const IterationInfo& info) {
-      const bool more = exchange_->deferring([&] { return monitor(info); }, [] { return false; });
-      return exchange_->agree_min(more ? 1.0 : 0.0) > 0.0;
+      const bool more = everyone_->deferring([&] { return monitor(info); }, [] { return false; });
+      return everyone_->agree_min(more ? 1.0 : 0.0) > 0.0;
     };
   }
   return own;
@@ -98,15 +98,16 @@ ShardedTensorList DistributedStackedLinearPhysics::measured_in_solve(TensorList&
     }
     return Ax;
   };
-  return sharded(exchange_->deferring(step, [&] { return adjoin::zeros_like(part); }));
+  return sharded(everyone_->deferring(step, [&] { return adjoin::zeros_like(part); }));
 }
 
 at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
                                                      const DistributedDaggerOptions& options) const {
+  check_no_grid("A_dagger");
   const DaggerOptions own{.solver = options.solver,
                           .max_iter = options.max_iter,
                           .tol = options.tol,
-                          .verbose = options.verbose && rank() == 0,
+                          .verbose = options.verbose && context_.rank() == 0,
                           .init = options.init,
                           .params = options.params,
                           .monitor = options.monitor,
@@ -163,6 +164,7 @@ at::Tensor DistributedStackedLinearPhysics::A_dagger(const Measurements& y,
 
 at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const Measurements& y, const Gamma& gamma,
                                                     const DaggerOptions& options, ImageLayout layout_of_images) const {
+  check_no_grid("prox_l2");
   if (records_gradients(z) || records_gradients(y.list()) || records_gradients(gamma.tensor()) ||
       uses_followed(options.params)) {
     return followed_prox(z, y, gamma, options);
@@ -201,12 +203,13 @@ SqnormBounds DistributedStackedLinearPhysics::local_bounds(const at::Tensor& x0,
   check_options(options);
   check_tensor("x0", x0);
   SqnormOptions own = options;
-  own.verbose = options.verbose && rank() == 0;
+  own.verbose = options.verbose && context_.rank() == 0;
   const SqnormBounds bounds = local_.sqnorm_bounds(x0, own);
   return {weight() * bounds.lower, weight() * bounds.upper};
 }
 
 SqnormBounds DistributedStackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0, const SqnormOptions& options) const {
+  check_no_grid("sqnorm_bounds");
   return exchange_->call("sqnorm_bounds", arguments_of(options, x0), [&] {
     // One message for both: the sum of the upper bounds, and the lower bounds side by side.
     Scalars message(1 + static_cast<std::size_t>(context_.size()), 0.0);
@@ -227,9 +230,10 @@ SqnormBounds DistributedStackedLinearPhysics::sqnorm_bounds(const at::Tensor& x0
 
 double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
                                                        const DistributedSqnormOptions& options) const {
+  check_no_grid("compute_sqnorm");
   const SqnormOptions own{.max_iter = options.max_iter,
                           .tol = options.tol,
-                          .verbose = options.verbose && rank() == 0,
+                          .verbose = options.verbose && context_.rank() == 0,
                           .params = options.params};
   if (options.local_only) {
     return options.gather ? sqnorm_bounds(x0, own).upper
@@ -254,6 +258,7 @@ double DistributedStackedLinearPhysics::compute_sqnorm(const at::Tensor& x0,
 }
 
 double DistributedStackedLinearPhysics::guess_sqnorm(const at::Tensor& x0, const Params& params) const {
+  check_no_grid("guess_sqnorm");
   CallArguments arguments;
   arguments.add("x0", layout(x0));
   const auto checked = [&] {
@@ -278,7 +283,7 @@ double DistributedStackedLinearPhysics::kept_guess(const std::function<at::Tenso
     kept = params.empty() ? kept_sqnorm_.find(like, local_.version()) : std::nullopt;
     return kept ? 1.0 : 0.0;
   };
-  if (exchange_->agree_min(exchange_->deferring(look, [] { return 0.0; })) > 0.0) {
+  if (everyone_->agree_min(everyone_->deferring(look, [] { return 0.0; })) > 0.0) {
     return *kept;
   }
   const double found = guess();
@@ -290,6 +295,7 @@ double DistributedStackedLinearPhysics::kept_guess(const std::function<at::Tenso
 
 double DistributedStackedLinearPhysics::adjointness_test(const at::Tensor& u, std::uint64_t seed,
                                                          const Params& params) const {
+  check_no_grid("adjointness_test");
   CallArguments arguments("u", u);
   arguments.add("seed", static_cast<std::int64_t>(seed)).add("u", layout(u));
   return exchange_->call("adjointness_test", arguments, [&] {

@@ -91,6 +91,7 @@ DistributedDataFidelity::DistributedDataFidelity(const DistributedStackedPhysics
     // The largest Lipschitz constant; whether all are L2 with one σ: its largest and smallest value where there are
     // any.
     exchange_->agree_max(largest, [&] {
+      check(!stack.has_grid(), "stack: a data fidelity takes a stack without a grid");
       terms_ = detail::StackTerms(operators_of(stack), make(), stack.local_indices());
       const double own = terms_.sigma();
       const double none = -std::numeric_limits<double>::infinity();

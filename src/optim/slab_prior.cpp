@@ -15,7 +15,12 @@
 
 namespace adjoin {
 
-Exchange* exchange_of(const ShardedImage& x) { return dynamic_cast<Exchange*>(x.space->reducer.get()); }
+Exchange* exchange_of(const ShardedImage& x) {
+  auto* const exchange = dynamic_cast<Exchange*>(x.space->reducer.get());
+  check(exchange != nullptr || x.space->reducer == nullptr,
+        "x: a prior that needs more than the slab takes no image of a stack on a grid");
+  return exchange;
+}
 
 at::Tensor gathered(Exchange& exchange, const ShardedImage& x) {
   const ImageSpace& space = *x.space;

@@ -204,6 +204,11 @@ std::unique_ptr<FusedStack> LinearPhysics::fuse(
   return nullptr;
 }
 
+std::optional<SliceWise> LinearPhysics::on_slices(at::IntArrayRef /*image*/, std::int64_t /*axis*/,
+                                                  std::int64_t /*begin*/, std::int64_t /*end*/) const {
+  return std::nullopt;
+}
+
 at::Tensor LinearPhysics::image_like(const at::Tensor& /*y*/) const { return {}; }
 
 at::Tensor LinearPhysics::A_adjoint_impl(const at::Tensor& /*y*/, const Params& /*params*/) const { return {}; }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -24,6 +25,14 @@ class ScalarSum {
   void sum_real(std::span<double> values);
 };
 
+/// Which items of a batch, stacked along dimension 0, a rank holds: [begin, end) of `total`.
+struct ItemShare {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  std::int64_t total = 0;
+  bool operator==(const ItemShare&) const = default;
+};
+
 /// The space of the measurements of a stack: how they are spread over ranks, and their inner product,
 /// ⟨a, b⟩ = weight · Σ_ranks Σ_i ⟨a_i, b_i⟩. A stack makes one, for all its measurements.
 struct MeasurementSpace {
@@ -35,6 +44,8 @@ struct MeasurementSpace {
   double weight = 1.0;
   /// Sums over the ranks; null when this rank owns everything.
   std::shared_ptr<ScalarSum> reducer;
+  /// What this rank's tensors hold of a batch that is shared out; none: all of it.
+  std::optional<ItemShare> share = {};
 };
 
 /// Whether vectors of the two spaces may be combined: they are spread alike, with inner products of one weight.

@@ -75,6 +75,12 @@ struct DistributedSqnormOptions {
 /// rank by one reduction of the image's size; with gather = false this rank's part of it, without any message (a zero
 /// scalar on a rank without operators). With Reduction::mean the measurement space is weighted by 1/n, so A_adjoint is
 /// (1/n) Σ A_iᵀ y_i and stays a true adjoint.
+///
+/// On a grid (DistributedOptions::grid) only the methods on sharded images are there. Their slabs are those of
+/// image_space, one a group of ranks; the measurements of a rank are of its operators and slices, and lists of all hold
+/// all slices, or are the rank's own by their sizes. A_sharded sends nothing; A_adjoint_sharded and A_adjoint_A add up
+/// slabs within the group, whose ranks alone throw what fails in them. Solves, norms, gathers and A of all measurements
+/// are calls of all ranks.
 class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
  public:
   DistributedStackedLinearPhysics(DistributedContext& context, std::int64_t num_operators,
@@ -134,7 +140,8 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   // slab of the gradient.
 
   /// How this stack cuts images of these sizes: evenly along `axis`; or, without one, at whole images (batch and
-  /// channels) where the ranks have a joint normal form and there is an image for each rank, else the flat image.
+  /// channels) where the ranks have a joint normal form and there is an image for each rank, else the flat image. On a
+  /// grid evenly along its axis, in a slab for each group.
   std::shared_ptr<const ImageSpace> image_space(at::IntArrayRef sizes, std::optional<std::int64_t> axis = {}) const;
   /// This rank's slab of a replicated image. No message.
   ShardedImage shard_image(const at::Tensor& x, std::optional<std::int64_t> axis = {}) const;
@@ -209,6 +216,19 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   /// The least-squares solution for replicated images; of `part`, this rank's measurements.
   at::Tensor dagger_by_layout(const TensorList& part, const DaggerOptions& options, ImageLayout layout) const;
   at::Tensor whole(const ShardedImage& x) const;
+  /// A call of all ranks, on a grid, too: `prepare` reads this rank's arguments, then `body` works.
+  template <class Prepare, class Body>
+  auto everywhere(const char* method, const CallArguments& arguments, const Prepare& prepare, const Body& body) const
+      -> decltype(body());
+  /// The image that this rank's operators read: the whole one, or on a grid the slab.
+  at::Tensor read_by_operators(const ShardedImage& x) const;
+  /// The sum of the ranks' parts, of which each gets its slab.
+  ShardedImage sum_to_slab(Exchange::Partial part, Exchange::Cut cut) const;
+  /// `sum`, the sum over a group, as this rank's slab.
+  ShardedImage as_slab(const at::Tensor& sum) const;
+  /// What `own` measures of this rank's slices, on a grid, as the measurements of all operators and slices.
+  TensorList gather_slices(const char* method, const CallArguments& arguments,
+                           const std::function<TensorList()>& own) const;
   /// Whether a solve with images of this shape is likely to be quicker on slabs, or they are asked for.
   bool uses_slabs(ImageLayout layout, at::IntArrayRef sizes, at::ScalarType dtype) const;
 
@@ -240,6 +260,7 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   std::shared_ptr<CallPlans> keyword_plans_ = std::make_shared<CallPlans>();
   std::shared_ptr<CallPlans> each_plans_ = std::make_shared<CallPlans>();
   std::shared_ptr<CallPlans> measurement_plans_ = std::make_shared<CallPlans>();
+  std::shared_ptr<CallPlans> whole_plans_ = std::make_shared<CallPlans>();  // of whole images of a grid
 };
 
 }  // namespace adjoin

@@ -17,6 +17,7 @@
 #include "adjoin/distributed/measurements.hpp"
 #include "adjoin/distributed/parameters.hpp"
 #include "adjoin/distributed/sharding.hpp"
+#include "adjoin/distributed/slice_grid.hpp"
 #include "adjoin/physics/stacked.hpp"
 
 namespace adjoin {
@@ -36,6 +37,9 @@ struct DistributedOptions {
   std::vector<double> costs = {};
   /// Use fused forms of the local operators where they exist.
   bool fuse = true;
+  /// When given, the ranks are a grid, for linear operators that act slice by slice: each takes its operators on its
+  /// slices. The stack then works on sharded images alone, which are cut along the slices and need no message.
+  std::optional<SliceGrid> grid = {};
 };
 
 struct CallOptions {
@@ -63,9 +67,14 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
 
   std::int64_t num_operators() const { return sharding_.num_items(); }
   /// Global indices of the operators of this rank, ascending.
-  const std::vector<std::int64_t>& local_indices() const { return sharding_.items_of(context_.rank()); }
+  const std::vector<std::int64_t>& local_indices() const { return sharding_.items_of(rank()); }
+  /// Over the ranks of group().
   const Sharding& sharding() const { return sharding_; }
   const DistributedContext& context() const { return context_; }
+  /// The ranks among which operators are spread and images added up: all, or on a grid those with this rank's slices.
+  Communicator& group() const { return exchange_->communicator(); }
+  /// Whether the ranks are a grid.
+  bool has_grid() const { return slices_ != nullptr; }
 
   /// In a handler, where arguments are read for a call of this name (a binding to another language, say): this rank
   /// cannot make the call that the other ranks make. Throws the exception in hand, and RankFailure on the others.
@@ -134,17 +143,33 @@ class DistributedStackedPhysics : public std::enable_shared_from_this<Distribute
   RecordedCall recording(const char* name, const std::shared_ptr<CallPlans>& plans) const;
   /// n items, one an operator.
   std::vector<Spread> item_spreads() const;
-  int rank() const { return context_.rank(); }
+  /// Among those of group().
+  int rank() const { return exchange_->communicator().rank(); }
+  /// Throws InvalidArgument on a grid, for a method whose images are replicated.
+  void check_no_grid(const char* method) const {
+    check(!has_grid(), method, ": a stack on a grid takes and gives sharded images alone (shard_image makes one)");
+  }
+  /// Whether y holds the measurements of all operators and slices, and so is equal on all ranks.
+  bool holds_all(const Measurements& y) const {
+    return y.is_whole(*space_) && (slices_ == nullptr || slices_->has_all_slices(y.list()));
+  }
 
   DistributedContext& context_;
   std::optional<at::ScalarType> dtype_;
   GatherStrategy gather_strategy_;
+  /// Among all ranks, and among those of group(): one and the same without a grid.
+  std::shared_ptr<Exchange> everyone_;
   std::shared_ptr<Exchange> exchange_;
   Sharding sharding_;
+  /// Null without a grid.
+  std::shared_ptr<SliceShare> slices_;
   std::shared_ptr<const MeasurementSpace> space_;
   Parameters parameters_;
 
  private:
+  std::shared_ptr<Exchange> group_exchange(std::int64_t num_operators, const DistributedOptions& options) const;
+  /// Makes known along which axes this rank's measurements hold slices. Collective.
+  void share_axes(const std::vector<std::int64_t>& mine);
   /// What any operator of any rank takes, from what this rank's take. Collective.
   ParameterNames names_on_all_ranks(const ParameterNames& mine) const;
 

@@ -56,6 +56,15 @@ struct SqnormBounds {
 at::Tensor in_space_of(const at::Tensor& like, const at::Tensor& image);
 
 class FusedStack;
+class LinearPhysics;
+
+/// How an operator acts on images slice by slice along an axis: slice i of A x is made of slice i of x alone.
+struct SliceWise {
+  /// The axis of A x along which its slices lie.
+  std::int64_t measurement_axis = 0;
+  /// The operator on some of the slices, where it holds something for each of them; null: it is the operator itself.
+  std::shared_ptr<LinearPhysics> part = {};
+};
 
 /// A linear operator A with its adjoint under the Euclidean inner product (conjugate transpose for complex).
 ///
@@ -98,6 +107,11 @@ class LinearPhysics : public Physics, public std::enable_shared_from_this<Linear
 
   /// A fused form of `operators`, all of this operator's dynamic type and *this among them, or null when there is none.
   virtual std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const;
+
+  /// What acts on slices [begin, end) along `axis`, counted from the first one, of images of these sizes; none where
+  /// the operator does not act on these slices one by one. Of no slices, a part may be that of one.
+  virtual std::optional<SliceWise> on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t begin,
+                                             std::int64_t end) const;
 
   /// A tensor with the shape and dtype of the image that belongs to measurements y (values unspecified); undefined when
   /// not known.

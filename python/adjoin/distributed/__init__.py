@@ -6,6 +6,7 @@ from adjoin.distributed.distribute import distribute
 from adjoin.distributed.measure_costs import measure_costs
 from adjoin.distributed.processing import DistributedProcessing
 from adjoin.distributed.sharded_image import ShardedImage
+from adjoin.distributed.slice_grid import SliceGrid
 from adjoin.distributed.stacked_linear_physics import DistributedStackedLinearPhysics
 from adjoin.distributed.stacked_physics import DistributedStackedPhysics
 from adjoin.distributed.strategies import DistributedSignalStrategy
@@ -18,6 +19,7 @@ __all__ = [
     "DistributedStackedLinearPhysics",
     "DistributedStackedPhysics",
     "ShardedImage",
+    "SliceGrid",
     "distribute",
     "measure_costs",
 ]

@@ -11,6 +11,7 @@ from adjoin import _adjoin
 from adjoin.arguments import TensorLike, as_tensor
 from adjoin.context import DistributedContext
 from adjoin.copies import WithRanks
+from adjoin.distributed.slice_grid import SliceGrid
 from adjoin.errors import InvalidArgument
 from adjoin.lowering import Lowered, lower
 from adjoin.notebook import stack_html
@@ -55,6 +56,7 @@ class StackedCalls(WithRanks):
         costs: Sequence[float] = (),
         fuse: bool = True,
         lower: bool = True,
+        grid: SliceGrid | None = None,
     ) -> None:
         self.ctx = ctx
         self.num_operators = num_operators
@@ -64,6 +66,7 @@ class StackedCalls(WithRanks):
         self._default_reduction = reduction
         self._costs = list(costs)
         self._fuse = fuse
+        self._grid = grid
         self._shared_parameters = list(parameters)
         self.factory_kwargs = None if factory_kwargs is None else ctx.broadcast_object(factory_kwargs)
         self.local_physics: list[Any] = []
@@ -94,6 +97,7 @@ class StackedCalls(WithRanks):
             self.gather_strategy,
             self._costs,
             self._fuse,
+            self._grid,
         )
         if self._lowered:
             self._followed = stack

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from adjoin._adjoin import SolveInfo
+from adjoin._adjoin import Communicator, SolveInfo
 from adjoin.arguments import TensorLike, as_tensor
 from adjoin.context import DistributedContext
 from adjoin.distributed.sharded_image import ShardedImage
+from adjoin.distributed.slice_grid import SliceGrid
 from adjoin.distributed.stack_calls import Factory, LinearCalls, Measurements
 from adjoin.distributed.stacked_physics import DistributedStackedPhysics
 from adjoin.errors import InvalidArgument
@@ -28,6 +29,10 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
     :param reduction: "sum", or "mean", which weighs the space of measurements by 1/n, so that ``A_adjoint`` stays the
         adjoint.
     :param fuse: compute operators of one kind together where that is quicker; results agree to round-off.
+    :param grid: the ranks as a grid, for operators that act slice by slice: each rank takes its operators on its slices.
+        The stack then works on sharded images alone, cut along the slices: ``A(x, gather=False)`` sends nothing,
+        ``A_adjoint_sharded`` and ``A_adjoint_A`` add up slabs within a group of ranks (:attr:`group`), which alone raises
+        what fails in them. Measurements are lists of all with all slices, or a rank's own.
 
     The other parameters, ``ctx``, ``num_operators``, ``factory``, ``factory_kwargs``, ``dtype``, ``gather_strategy``,
     ``parameters``, ``costs`` and ``lower``, are those of :class:`DistributedStackedPhysics`.
@@ -56,6 +61,7 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
         costs: Sequence[float] = (),
         fuse: bool = True,
         lower: bool = True,
+        grid: SliceGrid | None = None,
     ) -> None:
         self.reduction = reduction
         self._set_up(
@@ -70,7 +76,15 @@ class DistributedStackedLinearPhysics(LinearCalls, DistributedStackedPhysics):
             costs=costs,
             fuse=fuse,
             lower=lower,
+            grid=grid,
         )
+
+    @property
+    def group(self) -> Communicator:
+        """The ranks among which the operators are spread and images added up, with counters of what was sent: all, or on a
+        grid those that have this rank's slices."""
+        group: Communicator = self._stack.group
+        return group
 
     def A(self, x: TensorLike | ShardedImage, gather: bool = True, reduce_op: str | None = None, **kwargs: Any) -> Any:
         """Measurements without noise, as of :class:`DistributedStackedPhysics`; a sharded image is gathered, by one

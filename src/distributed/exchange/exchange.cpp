@@ -10,20 +10,21 @@
 
 namespace adjoin {
 
-Exchange::Exchange(const DistributedContext& context, std::string owner)
-    : communicator_(context.shared_communicator()),
+Exchange::Exchange(const DistributedContext& context, std::string owner, std::shared_ptr<Communicator> group)
+    : communicator_(group != nullptr ? std::move(group) : context.shared_communicator()),
       device_(context.device()),
       alone_(communicator_->size() == 1),
+      first_rank_(context.rank() - communicator_->rank()),
       check_(context.check_replicated()),
       owner_(std::move(owner)),
-      failures_(communicator_.get(), communicator_->rank(), {}) {}
+      failures_(communicator_.get(), context.rank(), {}) {}
 
 void Exchange::number(const DistributedContext& context, const std::string& kind) {
   owner_ = c10::str(kind, " ", context.next_number(kind));
 }
 
 void Exchange::set_indices(std::vector<std::int64_t> indices) {
-  failures_ = Failures(communicator_.get(), communicator_->rank(), std::move(indices));
+  failures_ = Failures(communicator_.get(), first_rank_ + rank(), std::move(indices));
 }
 
 // ---- Calls -------------------------------------------------------------------------------------------------------
@@ -104,7 +105,8 @@ void Exchange::settle(const char* method, const CallArguments& arguments, const 
   std::vector<std::optional<Failure>> refusals(entries.size());
   for (std::size_t r = 0; r < entries.size(); ++r) {
     if (const std::string& refusal = entries[r].refusal; !refusal.empty()) {
-      refusals[r] = failure_from(refusal).value_or(Failure{.rank = static_cast<int>(r), .reason = refusal});
+      refusals[r] =
+          failure_from(refusal).value_or(Failure{.rank = first_rank_ + static_cast<int>(r), .reason = refusal});
     }
   }
   failures_.throw_first(refusals, mine);
@@ -128,16 +130,21 @@ void Exchange::compare(const char* method, const CallArguments& arguments) {
       }
       if (const auto* text = std::get_if<std::string>(&first)) {
         if (theirs.get<std::string>(name) != *text) {
-          failures_.throw_agreed(r, c10::str(start, ": options must be equal on every rank, got ",
-                                             theirs.get<std::string>(name), " here and ", *text, " on rank 0"));
+          failures_.throw_agreed(
+              first_rank_ + r, c10::str(start, ": options must be equal on every rank, got ",
+                                        theirs.get<std::string>(name), " here and ", *text, " on rank ", first_rank_));
         }
       } else if (const auto* checksum = std::get_if<std::int64_t>(&first)) {
         if (theirs.get<std::int64_t>(name) != *checksum) {
-          failures_.throw_agreed(r, c10::str(start, " must be equal on every rank, and is not that of rank 0 here"));
+          failures_.throw_agreed(
+              first_rank_ + r,
+              c10::str(start, " must be equal on every rank, and is not that of rank ", first_rank_, " here"));
         }
       } else if (const auto* sample = std::get_if<double>(&first)) {
         if (unlike_samples(theirs.get<double>(name), *sample)) {
-          failures_.throw_agreed(r, c10::str(start, " must be equal on every rank, and is not that of rank 0 here"));
+          failures_.throw_agreed(
+              first_rank_ + r,
+              c10::str(start, " must be equal on every rank, and is not that of rank ", first_rank_, " here"));
         }
       }
     }

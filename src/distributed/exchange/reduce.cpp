@@ -211,11 +211,11 @@ std::shared_ptr<const ImageSpace> Exchange::cut_of(const ReducePlan& plan, const
   try {
     space = cut(plan.sizes, plan.dtype);
   } catch (const InvalidArgument& error) {
-    failures_.throw_agreed({.rank = 0, .reason = error.what()}, {}, true);
+    failures_.throw_agreed({.rank = first_rank_, .reason = error.what()}, {}, true);
   }
   if (planned && space->sizes != plan.sizes) {
     failures_.throw_agreed(
-        {.rank = 0,
+        {.rank = first_rank_,
          .reason = c10::str(method_, ": the sum has the shape ", at::IntArrayRef(plan.sizes),
                             ", but is to be cut as an image of shape ", at::IntArrayRef(space->sizes))},
         {}, true);
@@ -236,21 +236,22 @@ void Exchange::plan_reduce(ReducePlan& plan, const std::vector<Params>& layouts,
     const auto their_dtype = static_cast<at::ScalarType>(theirs.get<std::int64_t>("dtype"));
     if (!at::isFloatingType(their_dtype) && !at::isComplexType(their_dtype)) {
       failures_.throw_agreed(
-          r, c10::str(method_, ": a sum over ranks needs floating-point or complex tensors, got ", their_dtype));
+          first_rank_ + r,
+          c10::str(method_, ": a sum over ranks needs floating-point or complex tensors, got ", their_dtype));
     }
     if (!sizes) {
       sizes = their_sizes;
       dtype = their_dtype;
-      first = r;
+      first = first_rank_ + r;
     } else if (*sizes != their_sizes) {
-      failures_.throw_agreed(
-          r, c10::str(method_, ": every rank's part must have one shape, got ", at::IntArrayRef(their_sizes),
-                      " here and ", at::IntArrayRef(*sizes), " on rank ", first));
+      failures_.throw_agreed(first_rank_ + r, c10::str(method_, ": every rank's part must have one shape, got ",
+                                                       at::IntArrayRef(their_sizes), " here and ",
+                                                       at::IntArrayRef(*sizes), " on rank ", first));
     }
     dtype = at::promote_types(dtype, their_dtype);
   }
   if (!sizes) {
-    failures_.throw_agreed(0, c10::str(method_, ": no rank has anything to add up"));
+    failures_.throw_agreed(first_rank_, c10::str(method_, ": no rank has anything to add up"));
   }
   prepare(plan, *sizes, dtype);
   plan.own_dtype = mine.defined() ? mine.scalar_type() : dtype;

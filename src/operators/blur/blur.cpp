@@ -11,6 +11,7 @@
 #include "adjoin/core/errors.hpp"
 #include "kernels/fft/sizes.hpp"
 #include "operators/blur/plan.hpp"
+#include "operators/slices.hpp"
 
 namespace adjoin {
 namespace {
@@ -184,6 +185,21 @@ std::optional<double> Blur::sqnorm_impl(const at::Tensor& x0, const Params& para
     return std::nullopt;
   }
   return plan(x0, params, false, true)->squared_norm();
+}
+
+std::optional<SliceWise> Blur::on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t begin,
+                                         std::int64_t end) const {
+  if (axis >= 2 || static_cast<std::int64_t>(image.size()) != filter_.dim()) {
+    return std::nullopt;
+  }
+  if (filter_.size(axis) == 1) {
+    return SliceWise{axis};
+  }
+  const std::int64_t slices = image[static_cast<std::size_t>(axis)];
+  if (filter_.size(axis) != slices) {
+    return std::nullopt;
+  }
+  return SliceWise{axis, std::make_shared<Blur>(some_slices(filter_, axis, begin, end), options_)};
 }
 
 at::Tensor Blur::image_like(const at::Tensor& y) const {

@@ -9,6 +9,7 @@
 #include "adjoin/core/errors.hpp"
 #include "kernels/arrays.hpp"
 #include "operators/mri/plan.hpp"
+#include "operators/slices.hpp"
 
 namespace adjoin {
 namespace {
@@ -56,6 +57,27 @@ void MultiCoilMRI::update_impl(const Params& params) {
   if (params.contains("mask") || params.contains("coil_maps")) {
     set(params.get_or("mask", mask_), params.get_or("coil_maps", coil_maps_));
   }
+}
+
+std::optional<SliceWise> MultiCoilMRI::on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t begin,
+                                                 std::int64_t end) const {
+  if (axis != 0) {
+    return std::nullopt;
+  }
+  const at::Tensor maps = coil_maps();
+  const at::Tensor weights = mask();
+  const auto are_of_all = [](const at::Tensor& tensor) { return tensor.size(0) == 1; };
+  const auto fits = [&](const at::Tensor& tensor) { return are_of_all(tensor) || tensor.size(0) == image[0]; };
+  if (!fits(maps) || !fits(weights)) {
+    return std::nullopt;
+  }
+  if (are_of_all(maps) && are_of_all(weights)) {
+    return SliceWise{0};
+  }
+  const auto own = [&](const at::Tensor& tensor) {
+    return are_of_all(tensor) ? tensor : some_slices(tensor, 0, begin, end);
+  };
+  return SliceWise{0, std::make_shared<MultiCoilMRI>(mask_.defined() ? own(weights) : mask_, own(maps), options_)};
 }
 
 std::shared_ptr<const MultiCoilMRI::Plan> MultiCoilMRI::plan(const at::Tensor& tensor, const Params& params) const {

@@ -228,6 +228,11 @@ at::Tensor SampledProjection::A_adjoint_impl(const at::Tensor& y, const Params& 
   return Plan::apply(plan(y), y, Plan::Direction::backproject);
 }
 
+std::optional<SliceWise> SampledProjection::on_slices(at::IntArrayRef /*image*/, std::int64_t axis,
+                                                      std::int64_t /*begin*/, std::int64_t /*end*/) const {
+  return axis < 2 ? std::optional(SliceWise{axis}) : std::nullopt;
+}
+
 at::Tensor SampledProjection::image_like(const at::Tensor& y) const {
   check_measurement(y);
   return at::empty({y.size(0), y.size(1), image_size_[0], image_size_[1]}, y.options().requires_grad(false));

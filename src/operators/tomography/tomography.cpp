@@ -113,6 +113,11 @@ at::Tensor Tomography::A_adjoint_impl(const at::Tensor& y, const Params& /*param
   return Beam::apply(line_integrals_, y, Beam::Direction::backproject);
 }
 
+std::optional<SliceWise> Tomography::on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t /*begin*/,
+                                               std::int64_t /*end*/) const {
+  return axis + 2 < static_cast<std::int64_t>(image.size()) ? std::optional(SliceWise{axis}) : std::nullopt;
+}
+
 at::Tensor Tomography::image_like(const at::Tensor& y) const {
   check_measurement("A_adjoint", y);
   return at::empty(tomography::with_last_two(y, image_size_[0], image_size_[1]), y.options());

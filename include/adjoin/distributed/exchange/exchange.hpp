@@ -34,12 +34,15 @@ namespace adjoin {
 /// which all ranks plan anew. In the steady state a verb is exactly one collective.
 class Exchange : public ScalarSum {
  public:
-  /// `owner` names the object in messages until it has a number.
-  Exchange(const DistributedContext& context, std::string owner);
+  /// `owner` names the object in messages until it has a number. Among the ranks of `group`, where it is given: ranks
+  /// of the context that follow one another, of which failures give the numbers that they have in the context.
+  Exchange(const DistributedContext& context, std::string owner, std::shared_ptr<Communicator> group = nullptr);
 
   /// From now on calls are named after "`kind` 2", when it is the second of this kind in the context. To be called when
   /// all ranks are known to have made the object.
   void number(const DistributedContext& context, const std::string& kind);
+  /// Takes over the name of an object's other exchange.
+  void share_name(const Exchange& other) { owner_ = other.owner_; }
   /// Global indices of this rank's operators, to name a failing one.
   void set_indices(std::vector<std::int64_t> indices);
   const std::vector<std::int64_t>& indices() const { return failures_.indices(); }
@@ -73,6 +76,14 @@ class Exchange : public ScalarSum {
     } catch (const CallDisagreement& disagreement) {
       settle(method, arguments, disagreement);
     }
+  }
+  /// Runs part of a call of an object's other exchange, among all ranks, in which this one communicates in its group;
+  /// what fails is told by that call.
+  template <class Body>
+  auto within(const char* method, Body&& body) -> decltype(body()) {
+    static const CallArguments none;
+    const Running running(*this, method, none);
+    return body();
   }
   /// In a handler: this rank cannot make the call that the others make, because of the exception in hand, such as a
   /// wrong argument. Throws it on all ranks.
@@ -221,6 +232,8 @@ class Exchange : public ScalarSum {
   std::shared_ptr<Communicator> communicator_;
   at::Device device_;
   bool alone_;
+  /// What rank 0 here is in the context.
+  int first_rank_;
   CheckReplicated check_;
   std::string owner_;
   Failures failures_;

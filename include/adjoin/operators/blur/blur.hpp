@@ -52,6 +52,9 @@ class Blur final : public LinearPhysics {
 
   /// Fuses circular blurs: one transform of the image serves them all.
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  /// Batch and channels, with one filter for all or one for each.
+  std::optional<SliceWise> on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t begin,
+                                     std::int64_t end) const override;
   at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:

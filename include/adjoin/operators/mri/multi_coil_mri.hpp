@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -48,6 +49,9 @@ class MultiCoilMRI final : public LinearPhysics {
   /// Fuses operators on images of one layout: the transforms of their coils are batched, and their sum is accumulated
   /// in place.
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  /// The batch, with mask and coil maps for all items or for each.
+  std::optional<SliceWise> on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t begin,
+                                     std::int64_t end) const override;
   at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -49,6 +50,9 @@ class SampledProjection final : public LinearPhysics {
   std::int64_t lines() const { return grid_.size(2); }
 
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  /// Batch and channels.
+  std::optional<SliceWise> on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t begin,
+                                     std::int64_t end) const override;
   at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:

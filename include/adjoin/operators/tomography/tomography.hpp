@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,6 +90,9 @@ class Tomography final : public LinearPhysics {
 
   /// Fuses operators on images of one size: their angles are computed together.
   std::unique_ptr<FusedStack> fuse(std::span<const std::shared_ptr<const LinearPhysics>> operators) const override;
+  /// All axes before the last two.
+  std::optional<SliceWise> on_slices(at::IntArrayRef image, std::int64_t axis, std::int64_t begin,
+                                     std::int64_t end) const override;
   at::Tensor image_like(const at::Tensor& y) const override;
 
  protected:
