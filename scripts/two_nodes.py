@@ -52,6 +52,7 @@ class Nodes:
         for tool in ("ip", "tc", "unshare"):
             if shutil.which(tool) is None:
                 raise Impossible(f"{tool} is not on the path (Debian: iproute2, util-linux)")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that they are removed
         try:
             self.make()
         except subprocess.CalledProcessError as error:
