@@ -49,8 +49,13 @@ if(TorchWheel_FOUND AND NOT TARGET torch::torch)
       -Wl,--no-as-needed "${TORCH_ROOT}/lib/libtorch_cuda.so" "${TORCH_ROOT}/lib/libc10_cuda.so" -Wl,--as-needed)
   endif()
   # at::parallel_for is a template, which shares loops among threads only where it is compiled for OpenMP; with libtorch's
-  # own library, so that there is one pool of threads.
+  # own library, so that there is one pool of threads. Clang's OpenMP has another library, so adjoin's loops call
+  # libtorch's there (src/core/parallel_for.hpp). A torch that was not made for PyPI uses the system's.
   file(GLOB _torch_openmp "${TORCH_ROOT}/lib/libgomp*.so*")
+  file(STRINGS "${TORCH_ROOT}/include/ATen/Config.h" _torch_has_openmp REGEX "AT_PARALLEL_OPENMP 1")
+  if(_torch_has_openmp AND NOT _torch_openmp)
+    set(_torch_openmp -l:libgomp.so.1)
+  endif()
   if(_torch_openmp)
     target_compile_options(torch::torch INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fopenmp>)
     target_link_libraries(torch::torch INTERFACE "${_torch_openmp}")

@@ -10,6 +10,7 @@
 #include "adjoin/core/vector_space.hpp"
 #include "core/common_space.hpp"
 #include "core/fused_dots.hpp"
+#include "core/parallel_for.hpp"
 #include "core/vector_kernels.hpp"
 
 namespace adjoin {
@@ -154,7 +155,7 @@ void add_fused_dots(std::span<const VectorPair<at::Tensor>> pairs, std::span<Com
   const std::int64_t chunks = (n + chunk - 1) / chunk;
   std::vector<Complex> parts(static_cast<std::size_t>(chunks) * pairs.size());
   with_real_type(first, [&](auto zero) {
-    at::parallel_for(0, chunks, 1, [&](std::int64_t from, std::int64_t to) {
+    parallel_for(0, chunks, 1, [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t c = from; c < to; ++c) {
         Complex* const own = parts.data() + static_cast<std::size_t>(c) * pairs.size();
         const std::int64_t end = std::min(n, (c + 1) * chunk);

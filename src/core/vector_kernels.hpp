@@ -1,7 +1,6 @@
 // Loops over the contiguous memory of vectors, and how tensors are handed to them in chunks.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "adjoin/core/errors.hpp"
+#include "core/parallel_for.hpp"
 
 namespace adjoin {
 
@@ -35,7 +35,7 @@ double chunked_sum(std::int64_t n, F part) {
   }
   const std::int64_t count = (n + chunk - 1) / chunk;
   std::vector<double> parts(static_cast<std::size_t>(count));
-  at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t c = begin; c < end; ++c) {
       parts[static_cast<std::size_t>(c)] = part(c * chunk, std::min(n, (c + 1) * chunk));
     }
@@ -52,7 +52,7 @@ void chunked_for(std::int64_t n, F body) {
   if (n <= chunk) {
     body(std::int64_t{0}, n);
   } else {
-    at::parallel_for(0, n, chunk, body);
+    parallel_for(0, n, chunk, body);
   }
 }
 

@@ -3,7 +3,6 @@
 // row or a block while it is in cache.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/ScalarType.h>
@@ -14,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/parallel_for.hpp"
 #include "kernels/complex_kernels.hpp"
 #include "kernels/fft/rows.hpp"
 #include "kernels/fft/sizes.hpp"
@@ -78,7 +78,7 @@ class Spectrum {
   /// Calls body(r, the row) for each row, on as many threads as there are.
   template <class Body>
   void for_each_row(const Body& body) const {
-    at::parallel_for(0, rows_, 1 + least_numbers / row_length_, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, rows_, 1 + least_numbers / row_length_, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
         body(r, row(r));
       }
@@ -90,7 +90,7 @@ class Spectrum {
   void for_rows_at_once(const Body& body) const {
     const std::int64_t at_once = along_rows_.at_once();
     const std::int64_t groups = (rows_ + at_once - 1) / at_once;
-    at::parallel_for(0, groups, 1 + least_numbers / (at_once * row_length_), [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, groups, 1 + least_numbers / (at_once * row_length_), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t g = begin; g < end; ++g) {
         body(g * at_once, static_cast<int>(std::min(at_once, rows_ - g * at_once)));
       }
@@ -129,7 +129,7 @@ class Spectrum {
   void for_each_block(const Body& body) const {
     constexpr std::int64_t columns = kernels::columns_in_block<T>;
     const std::int64_t blocks = (bins_ + columns - 1) / columns;
-    at::parallel_for(0, blocks, 1 + least_numbers / (rows_ * columns), [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, blocks, 1 + least_numbers / (rows_ * columns), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t b = begin; b < end; ++b) {
         body(b * columns, data() + 2 * b * columns);
       }

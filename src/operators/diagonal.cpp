@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/ExpandUtils.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "adjoin/core/gradients.hpp"
 #include "adjoin/core/layout.hpp"
 #include "adjoin/physics/fused_of.hpp"
+#include "core/parallel_for.hpp"
 #include "kernels/weigh.hpp"
 #include "operators/squares.hpp"
 
@@ -103,7 +103,7 @@ void for_blocks(std::int64_t numel, const Body& body) {
   if (numel <= grain) {
     run(0, numel);
   } else {
-    at::parallel_for(0, numel, grain, run);
+    parallel_for(0, numel, grain, run);
   }
 }
 

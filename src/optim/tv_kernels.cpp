@@ -2,13 +2,13 @@
 #include "optim/tv_kernels.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
 #include <numeric>
 #include <vector>
 
+#include "core/parallel_for.hpp"
 #include "optim/tv_rows.hpp"
 
 namespace adjoin::tv {
@@ -77,7 +77,7 @@ struct Grid {
   template <class Body>
   void for_rows(std::int64_t count, Body body) const {
     constexpr std::int64_t elements = 1 << 15;  // for a thread at least
-    at::parallel_for(0, count, std::max<std::int64_t>(1, elements / width), [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, count, std::max<std::int64_t>(1, elements / width), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         body(row);
       }

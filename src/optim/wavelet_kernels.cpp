@@ -2,12 +2,12 @@
 #include "optim/wavelet_kernels.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
 #include <vector>
 
+#include "core/parallel_for.hpp"
 #include "optim/wavelet_rows.hpp"
 
 namespace adjoin::wavelets {
@@ -36,7 +36,7 @@ struct Layout {
     constexpr std::int64_t longest = 64;
     const std::int64_t pieces = (inner + longest - 1) / longest;
     const std::int64_t grain = std::max<std::int64_t>(1, (1 << 15) / std::max<std::int64_t>(1, n * inner / pieces));
-    at::parallel_for(0, outer * pieces, grain, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, outer * pieces, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t first = i % pieces * longest;
         body(i / pieces, first, std::min(longest, inner - first));

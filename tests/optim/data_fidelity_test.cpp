@@ -143,7 +143,7 @@ TEST(L2, SigmaOfEachSampleWeighsItsResidual) {
   EXPECT_THROW(L2(row({1.0, 0.0})), InvalidArgument);
   EXPECT_THROW(L2(row({1.0, -1.0})), InvalidArgument);
   EXPECT_THROW(L2(row({1.0, std::nan("")})), InvalidArgument);
-  EXPECT_THROW(L2(at::Tensor()), InvalidArgument);
+  EXPECT_THROW(L2(at::Tensor{}), InvalidArgument);
   EXPECT_THROW(L2(at::ones({2}, at::kComplexDouble)), InvalidArgument);
 }
 

@@ -69,7 +69,7 @@ TEST_F(Failures, NaNAndInfinityInOneMeasurement) {
           }
           expect_error(
               name,
-              [&, &run = run] {
+              [&] {
                 (void)run(data_term(f, spoilt), Tikhonov(), x0,
                           {.max_iter = 20, .step = 0.01, .backtracking = backtracking});
               },
@@ -94,8 +94,7 @@ TEST_F(Failures, NaNInRobustFidelities) {
         continue;
       }
       expect_error(
-          name,
-          [&, &run = run] { (void)run(data_term(fidelity, spoilt), Tikhonov(), x0, {.max_iter = 20, .step = 0.01}); },
+          name, [&] { (void)run(data_term(fidelity, spoilt), Tikhonov(), x0, {.max_iter = 20, .step = 0.01}); },
           d->name() + " of NaN");
     }
   }
@@ -121,7 +120,7 @@ TEST_F(Failures, NaNFromAnOperator) {
       const DistributedDataFidelity fidelity(spoilt, std::make_shared<L2>());
       expect_error(
           name,
-          [&, &run = run] {
+          [&] {
             (void)run(data_term(fidelity, y), Tikhonov(), x0,
                       {.max_iter = 20, .tol = 0.0, .step = name == "primal-dual" ? 0.3 : 0.01});
           },
@@ -140,7 +139,7 @@ TEST_F(Failures, NaNFromADenoiserOrPriorOnAllRanks) {
       }
       calls = 0;
       expect_error(
-          name, [&, &run = run] { (void)run(data_term(f, y), PnP(spoiling, 0.1), x0, {.max_iter = 9, .tol = 0.0}); },
+          name, [&] { (void)run(data_term(f, y), PnP(spoiling, 0.1), x0, {.max_iter = 9, .tol = 0.0}); },
           "NaN from a denoiser");
     }
     calls = 0;
@@ -158,8 +157,7 @@ TEST_F(Failures, NaNInFrontOfADenoiserThatRemovesIt) {
   for (const auto& [name, run] : with_prox()) {
     if (name != "monotone FISTA") {
       expect_error(
-          name, [&, &run = run] { (void)run(data_term(f, spoilt), PnP(cleaning, 0.1), x0, {.max_iter = 9}); },
-          "NaN cleaned away");
+          name, [&] { (void)run(data_term(f, spoilt), PnP(cleaning, 0.1), x0, {.max_iter = 9}); }, "NaN cleaned away");
     }
   }
 }
@@ -170,7 +168,7 @@ TEST_F(Failures, AStartThatIsNotFiniteIsAnInvalidArgument) {
     start.view(-1)[3] = bad;
     for (const auto& [name, run] : all()) {
       const std::string message =
-          message_of([&, &run = run] { (void)run(data_term(f, y), Tikhonov(), start, {.max_iter = 5, .step = 0.01}); });
+          message_of([&] { (void)run(data_term(f, y), Tikhonov(), start, {.max_iter = 5, .step = 0.01}); });
       EXPECT_NE(message.find("x0: must be finite"), std::string::npos) << name << ": " << message;
     }
   }
@@ -231,7 +229,7 @@ TEST_F(Failures, AStepThatIsTooLongRaisesOnAllRanks) {
   for (const auto& [name, run] : std::map<std::string, Algorithm>{
            {"gradient descent", &gradient_descent}, {"proximal gradient", &proximal_gradient}, {"FISTA", &fista}}) {
     expect_error(
-        name, [&, &run = run] { (void)run(data_term(f, y), Tikhonov(), x0, {.max_iter = 100, .step = 10.0}); },
+        name, [&] { (void)run(data_term(f, y), Tikhonov(), x0, {.max_iter = 100, .step = 10.0}); },
         "a step that is too long");
   }
 }
@@ -263,8 +261,7 @@ TEST_F(Failures, OptionsThatDifferAmongRanksAreNamed) {
       if (option == "backtracking" && name == "ordered subsets") {
         continue;
       }
-      const RankFailure failure = expect_failure_everywhere(
-          context, [&, &run = run, &options = options] { (void)run(term, Tikhonov(), x0, options); });
+      const RankFailure failure = expect_failure_everywhere(context, [&] { (void)run(term, Tikhonov(), x0, options); });
       EXPECT_NE(failure.reason.find(option), std::string::npos) << name << ": " << failure.reason;
     }
   }

@@ -24,7 +24,7 @@ constexpr std::size_t depth = 3;
 /// From when a piece is laid into its slot to when its result is there, in steps of the node.
 constexpr std::size_t lag = depth;
 /// A piece is laid into a slot when no rank reads what lay there before: that is so a step later.
-constexpr std::size_t slots = lag + 2;
+constexpr std::size_t slot_count = lag + 2;
 
 constexpr std::size_t cache_line = Node::cache_line;
 
@@ -51,7 +51,7 @@ struct AcrossNodes::Phases {
 std::unique_ptr<AcrossNodes> AcrossNodes::make(NodeTransfers& transfers, int rank, NodeLinks links) {
   const std::size_t nodes = number_of_nodes(links);
   const std::size_t bytes = nodes * bytes_of_piece(nodes);
-  const std::shared_ptr<SharedWindow> staging = transfers.group().acquire(slots * bytes, 1);
+  const std::shared_ptr<SharedWindow> staging = transfers.group().acquire(slot_count * bytes, 1);
   const std::shared_ptr<SharedWindow> places = transfers.group().acquire(bytes);
   return staging && places
              ? std::unique_ptr<AcrossNodes>(new AcrossNodes(transfers, rank, std::move(links), staging, places))
@@ -66,7 +66,7 @@ AcrossNodes::AcrossNodes(NodeTransfers& transfers, int rank, NodeLinks links,
       node_(static_cast<std::size_t>(links_.node_of[rank_])),
       nodes_(number_of_nodes(links_)),
       piece_bytes_(bytes_of_piece(nodes_)),
-      staging_(tensor_in(staging, 0, static_cast<std::int64_t>(slots * nodes_ * piece_bytes_), at::kByte)),
+      staging_(tensor_in(staging, 0, static_cast<std::int64_t>(slot_count * nodes_ * piece_bytes_), at::kByte)),
       places_window_(places) {
   for (int r = 0; r < transfers_.group().size(); ++r) {
     places_.push_back(places->segment(r));
@@ -79,11 +79,11 @@ AcrossNodes::AcrossNodes(NodeTransfers& transfers, int rank, NodeLinks links,
 // ---- What goes into a slot, and out of it --------------------------------------------------------------------------
 
 std::byte* AcrossNodes::slot(std::size_t index, std::size_t node) const {
-  return static_cast<std::byte*>(staging_.mutable_data_ptr()) + (index % slots * nodes_ + node) * piece_bytes_;
+  return static_cast<std::byte*>(staging_.mutable_data_ptr()) + (index % slot_count * nodes_ + node) * piece_bytes_;
 }
 
 at::Tensor AcrossNodes::slot_bytes(std::size_t index, std::size_t node, std::size_t bytes) const {
-  const auto begin = static_cast<std::int64_t>((index % slots * nodes_ + node) * piece_bytes_);
+  const auto begin = static_cast<std::int64_t>((index % slot_count * nodes_ + node) * piece_bytes_);
   return bytes == 0 ? at::Tensor() : staging_.narrow(0, begin, static_cast<std::int64_t>(bytes));
 }
 

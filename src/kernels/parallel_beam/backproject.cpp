@@ -1,11 +1,11 @@
 // Backprojections on the CPU: gathering from the views.
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
 
+#include "core/parallel_for.hpp"
 #include "kernels/parallel_beam/gather_by_permuting.hpp"
 
 namespace adjoin::parallel_beam {
@@ -78,7 +78,7 @@ bool backproject_group(std::span<const Measured<const T>> views, T* x, std::int6
   const std::int64_t length = columns ? image.height : image.width;
   const std::int64_t line_stride = columns ? 1 : image.width;
   const std::int64_t stride = columns ? image.width : 1;
-  at::parallel_for(0, lines, 8, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(0, lines, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t pixel = 0; pixel < length; pixel += lanes<planes>) {
       const std::int64_t pixels = std::min<std::int64_t>(lanes<planes>, length - pixel);
       for (std::int64_t line = begin; line < end; ++line) {

@@ -24,7 +24,7 @@ struct DeviceMeasured {
 
 /// Rays, and parts of the lines, that a block of the projection's threads is for.
 constexpr unsigned rays_a_block = 32;
-constexpr unsigned parts = 8;
+constexpr unsigned parts_a_line = 8;
 
 // Threads compute one cell of one view, in parts of the lines, or one pixel, for one plane after another. Lines are
 // read from x, or, where they are columns, from its transpose, so that neighbouring rays read neighbouring numbers.
@@ -120,7 +120,7 @@ const CudaProgram* program(at::Device device) {
   if (is_new) {
     const char* real = std::is_same_v<T, float> ? "-DREAL=float" : "-DREAL=double";
     place->second = CudaProgram::compile(
-        program_text, {real, c10::str("-DRAYS=", rays_a_block), c10::str("-DPARTS=", parts)}, device);
+        program_text, {real, c10::str("-DRAYS=", rays_a_block), c10::str("-DPARTS=", parts_a_line)}, device);
   }
   return place->second.get();
 }
@@ -173,7 +173,7 @@ void project_on_gpu(const at::Tensor& x, Size image, std::span<const Measured<T>
       ->launch("project",
                {blocks_of(most, rays_a_block), static_cast<unsigned>(views.size()),
                 static_cast<unsigned>(std::min(planes, planes_at_once))},
-               {rays_a_block, parts}, arguments.data());
+               {rays_a_block, parts_a_line}, arguments.data());
 }
 
 template <class T>

@@ -1,11 +1,11 @@
 // Projections on the CPU: gathering from the lines of images.
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
 
+#include "core/parallel_for.hpp"
 #include "kernels/parallel_beam/gather_by_permuting.hpp"
 
 namespace adjoin::parallel_beam {
@@ -34,7 +34,7 @@ void fill(const T* x, std::int64_t count, Size image, bool columns, Table<T>& ta
   const std::int64_t line_stride = columns ? 1 : image.width;
   const std::int64_t stride = columns ? image.width : 1;
   constexpr std::int64_t block = 16;  // of lines, so that columns are read a cache line at a time
-  at::parallel_for(0, (lines + block - 1) / block, 4, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(0, (lines + block - 1) / block, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t plane = 0; plane < count; ++plane) {
       const T* source = x + plane * image.height * image.width;
       for (std::int64_t first = begin * block; first < std::min(lines, end * block); first += block) {
@@ -122,7 +122,7 @@ void project_group(const T* x, std::int64_t count, Size image, bool columns, std
   };
 
   const auto view_count = static_cast<std::int64_t>(views.size());
-  at::parallel_for(0, view_count * blocks, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(0, view_count * blocks, 16, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t begin = 0; begin < lines; begin += tile) {
       for (std::int64_t i = first; i < last; ++i) {
         const auto& measured = views[static_cast<std::size_t>(i / blocks)];

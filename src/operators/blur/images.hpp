@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdint>
 
+#include "core/parallel_for.hpp"
+
 namespace adjoin::blur {
 
 /// The last three sizes of an image or kernel, two-dimensional ones having one plane.
@@ -20,7 +22,7 @@ inline std::array<std::int64_t, 3> planes(at::IntArrayRef sizes) {
 template <class Body>
 void for_image_ranges(std::int64_t count, const Body& body) {
   const std::int64_t grain = count >= at::get_num_threads() ? 1 : count;
-  at::parallel_for(0, count, grain, body);
+  parallel_for(0, count, grain, body);
 }
 
 /// Place of the filter that serves image k of C channels, in a filter of b items and c channels, each 1 or as many.

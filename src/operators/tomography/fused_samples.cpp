@@ -1,6 +1,5 @@
 // Projections of images of one size, sampled by several operators.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "adjoin/physics/fused_of.hpp"
+#include "core/parallel_for.hpp"
 #include "kernels/arrays.hpp"
 #include "operators/tomography/sample_plan.hpp"
 
@@ -110,7 +110,7 @@ class FusedSamples final : public FusedOf<SampledProjection> {
     for (const auto& plan : plans) {
       lines = std::max(lines, plan->lines());
     }
-    at::parallel_for(0, images.size(0) * images.size(1), 1, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, images.size(0) * images.size(1), 1, [&](std::int64_t begin, std::int64_t end) {
       std::vector<T> bordered(static_cast<std::size_t>(sampled_lines::bordered_size(plans[0]->frame())));
       std::vector<T> room(static_cast<std::size_t>(lines));
       for (std::int64_t i = begin; i < end; ++i) {

@@ -2,7 +2,6 @@
 #include "adjoin/operators/tomography/sampled_projection.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/core/gradients.hpp"
+#include "core/parallel_for.hpp"
 #include "kernels/arrays.hpp"
 #include "operators/tomography/sample_plan.hpp"
 
@@ -77,7 +77,7 @@ at::Tensor SampledProjection::Plan::evaluate(const at::Tensor& input, Direction 
   with_precision_of(source.scalar_type(), [&]<class T>(T) {
     const auto* from = static_cast<const T*>(source.const_data_ptr());
     auto* to = static_cast<T*>(result.data_ptr());
-    at::parallel_for(0, images, 1, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(0, images, 1, [&](std::int64_t begin, std::int64_t end) {
       std::vector<T> bordered(static_cast<std::size_t>(sampled_lines::bordered_size(frame_)));
       std::vector<T> room(static_cast<std::size_t>(lines()));
       const std::int64_t pixels = frame_.height * frame_.width;
