@@ -78,6 +78,7 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
       }
       again = true;
       state.edge = state.edge || !std::isfinite(above);
+      state.refused = std::isfinite(above) ? 0.0 : std::max(state.refused, steps_[i]);
       if (state.longer) {
         state.longer = false;
         state.left = state.wait = std::min(2 * state.wait, 32);
@@ -90,7 +91,7 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
     if (!again) {
       for (std::size_t i = 0; i < items.size(); ++i) {
         if (items.running(i)) {
-          check_way(states_[i], products[1][i].real(), products[2][i].real());
+          check_way(states_[i], steps_[i], products[1][i].real(), products[2][i].real());
         }
       }
       return x;
@@ -100,12 +101,17 @@ at::Tensor Descent::operator()(const Items& items, const at::Tensor& z, const It
 }
 
 // `moved` and `size`: squares of how far an item moved and of its size.
-void Descent::check_way(State& state, double moved, double size) const {
+void Descent::check_way(State& state, double step, double moved, double size) const {
   constexpr int patience = 10;
   constexpr double still = 1e-6;
-  state.blocked = state.edge || (state.blocked && !(state.tried && moved > 0.0));
+  const bool went = state.tried && moved > 0.0;
+  // One longer step may go because the image hardly moves: the way is free where the longest that was refused goes.
+  state.blocked = state.edge || (state.blocked && !(went && step >= state.refused));
+  if (!state.blocked) {
+    state.refused = 0.0;
+  }
   const double least = std::max(options_.tol, still);
-  state.stuck = state.blocked && moved <= least * least * size ? state.stuck + 1 : 0;
+  state.stuck = state.blocked && !went && moved <= least * least * size ? state.stuck + 1 : 0;
   if (state.stuck >= patience) {
     throw Error(
         "backtracking: the image is at the edge of the data fidelity's domain, and no step leads on: take proximal "

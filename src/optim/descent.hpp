@@ -51,12 +51,13 @@ class Descent {
     bool tried = false;                                      // whether the last step began as such an attempt
     bool edge = false;                                       // whether f was infinite at one of its lengths
     bool blocked = false;                                    // whether f is infinite where a longer step leads
+    double refused = 0.0;                                    // the longest step where it was, since it is blocked
     int stuck = 0;                                           // iterations that this leaves no way to go
     double curvature = 0;                                    // the largest that was seen
     double moved = std::numeric_limits<double>::infinity();  // ‖z − last z‖² when it was last looked at
   };
 
-  void check_way(State& state, double moved, double size) const;
+  void check_way(State& state, double step, double moved, double size) const;
 
   const OptimOptions& options_;
   const Products& products_;

@@ -83,7 +83,7 @@ TEST_P(Poisson, IsMinimisedAsFarAsByRichardsonLucy) {
   const Positivity g;
   const at::Tensor x0 = at::ones_like(truth);
   const DataTerm term = data_term(f, y);
-  const OptimOptions backtracking{.max_iter = 4000, .tol = 1e-7, .backtracking = true};
+  const OptimOptions backtracking{.max_iter = 8000, .tol = 1e-7, .backtracking = true};
   const std::map<std::string, std::function<OptimResult()>> runs = {
       {"proximal gradient",  // the slowest
        [&] { return proximal_gradient(term, g, x0, {.max_iter = 10000, .tol = 1e-7, .backtracking = true}); }},

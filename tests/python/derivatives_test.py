@@ -30,7 +30,8 @@ from adjoin.physics import (
     Tomography,
 )
 
-PRECISE = {"max_iter": 400, "tol": 1e-14}
+# Operators by FINUFFT are accurate to 1e-13 here, and no solver gets nearer.
+PRECISE = {"max_iter": 400, "tol": 1e-12}
 
 
 def leaf(*shape, dtype=torch.float64):
