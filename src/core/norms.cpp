@@ -55,6 +55,10 @@ void add_groups(const TensorList& a, std::int64_t items, Scalars& sums) {
 }
 
 void add_groups(const ShardedTensorList& a, std::int64_t items, Scalars& sums) {
+  if (!a.space->share) {
+    add_groups(a.local, items, sums);
+    return;
+  }
   const ItemShare share = own_items(*a.space, items);
   const std::int64_t count = share.end - share.begin;
   Scalars own(groups.size() * static_cast<std::size_t>(count), 0.0);

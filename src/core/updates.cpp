@@ -130,6 +130,10 @@ namespace {
 // Calls f with the factors of the items that a rank holds, unless it holds none.
 template <class F, class... Factors>
 void with_own_items(const MeasurementSpace& space, const F& f, const Factors&... factors) {
+  if (!space.share) {
+    f(factors...);
+    return;
+  }
   const auto own = [&](const Scalars& all) {
     const ItemShare share = own_items(space, static_cast<std::int64_t>(all.size()));
     return Scalars(all.begin() + share.begin, all.begin() + share.end);
