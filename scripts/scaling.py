@@ -69,7 +69,7 @@ def on_wire(machine, bytes_, nodes):
         return 0.0
     piece = max(PIECE / nodes, LEAST_PIECE)
     pieces = math.ceil(bytes_ / nodes / piece)
-    start = machine.latency + min(pieces, 1) * piece * nodes / machine.copy
+    start = machine.latency + piece * nodes / machine.copy
     return bytes_ * (nodes - 1) / nodes / machine.link + start + pieces * (nodes - 1) * machine.message
 
 
@@ -325,20 +325,25 @@ def solve_on_rank(path):
             pathlib.Path(path).write_text(json.dumps(result), encoding="utf-8")
 
 
-def copy_rate():
-    """Bytes a second that a process reads and writes in a copy beyond the caches."""
-    code = (
-        "import time, torch; torch.set_num_threads(1); a = torch.ones(1 << 26); b = torch.empty_like(a); b.copy_(a)\n"
-        "best = 1e9\n"
-        "for _ in range(8):\n    start = time.monotonic(); b.copy_(a); best = min(best, time.monotonic() - start)\n"
-        "print(2 * a.nbytes / best)"
-    )
-    return code
+# Prints the bytes a second that a process reads and writes in a copy beyond the caches.
+COPY = """
+import time, torch
+torch.set_num_threads(1)
+a = torch.ones(1 << 26)
+b = torch.empty_like(a)
+b.copy_(a)
+best = float("inf")
+for _ in range(8):
+    start = time.monotonic()
+    b.copy_(a)
+    best = min(best, time.monotonic() - start)
+print(2 * a.nbytes / best)
+"""
 
 
 def rates_of_copies(processes):
     running = [
-        subprocess.Popen([sys.executable, "-c", copy_rate()], stdout=subprocess.PIPE, text=True) for _ in range(processes)
+        subprocess.Popen([sys.executable, "-c", COPY], stdout=subprocess.PIPE, text=True) for _ in range(processes)
     ]
     return sum(float(process.communicate()[0]) for process in running)
 

@@ -138,9 +138,12 @@ void with_own_items(const MeasurementSpace& space, const F& f, const Factors&...
     const ItemShare share = own_items(space, static_cast<std::int64_t>(all.size()));
     return Scalars(all.begin() + share.begin, all.begin() + share.end);
   };
-  if (((!own(factors).empty()) && ...)) {
-    f(own(factors)...);
-  }
+  const auto unless_empty = [&](const auto&... mine) {
+    if ((!mine.empty() && ...)) {
+      f(mine...);
+    }
+  };
+  unless_empty(own(factors)...);
 }
 
 }  // namespace

@@ -78,11 +78,15 @@ class Spectrum {
   /// Calls body(r, the row) for each row, on as many threads as there are.
   template <class Body>
   void for_each_row(const Body& body) const {
-    parallel_for(0, rows_, 1 + least_numbers / row_length_, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t r = begin; r < end; ++r) {
-        body(r, row(r));
-      }
-    });
+    parallel_for(0, rows_, 1 + least_numbers / row_length_,
+                 [&](std::int64_t begin, std::int64_t end) { for_rows(begin, end - begin, body); });
+  }
+  /// For some rows, on this thread.
+  template <class Body>
+  void for_rows(std::int64_t first, std::int64_t count, const Body& body) const {
+    for (std::int64_t r = first; r < first + count; ++r) {
+      body(r, row(r));
+    }
   }
   /// Calls body(first, count) for as many neighbouring rows as are transformed at once, until all are done, on as many
   /// threads as there are.
@@ -110,18 +114,14 @@ class Spectrum {
   template <class Prepare>
   void forward_rows(std::int64_t first, int count, const Prepare& prepare) const {
     const auto rows = rows_from(first, count);
-    for (int k = 0; k < count; ++k) {
-      prepare(first + k, row(first + k));
-    }
+    for_rows(first, count, prepare);
     along_rows_.forward(rows.data(), rows.data(), count);
   }
   template <class Finish>
   void backward_rows(std::int64_t first, int count, const Finish& finish) const {
     const auto rows = rows_from(first, count);
     along_rows_.backward(rows.data(), rows.data(), count);
-    for (int k = 0; k < count; ++k) {
-      finish(first + k, row(first + k));
-    }
+    for_rows(first, count, finish);
   }
   /// Calls body(offset, the block) for each block of columns, `offset` the columns before it: its factors in blocks
   /// begin at number offset · rows. On as many threads as there are.

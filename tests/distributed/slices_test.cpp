@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <memory>
-#include <ostream>
 #include <stdexcept>
 
 #include "adjoin/operators/blur/blur.hpp"
@@ -11,22 +10,10 @@
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
 #include "adjoin/operators/tomography/tomography.hpp"
 #include "distributed/support.hpp"
+#include "distributed/ways.hpp"
 
 namespace adjoin::test::slices_test {
 namespace {
-
-struct Way {
-  std::string name;
-  ContextOptions options;
-};
-
-void PrintTo(const Way& way, std::ostream* out) { *out << way.name; }
-
-std::vector<Way> ways() {
-  return {{"automatic", {}},
-          {"network", {.mpi = {.shared_memory = {.sharing = Sharing::off}}}},
-          {"two_ranks_a_node", {.mpi = {.ranks_per_node = 2}}}};
-}
 
 using Sizes = std::vector<std::int64_t>;
 
@@ -57,8 +44,7 @@ class Slices : public testing::TestWithParam<Way> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Ways, Slices, testing::ValuesIn(ways()),
-                         [](const testing::TestParamInfo<Way>& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Ways, Slices, testing::ValuesIn(ways()), name_of);
 
 // 77 angles in 7 operators, on images of 8 × 9.
 constexpr std::int64_t n_angles = 7;
@@ -285,7 +271,7 @@ TEST_P(Slices, Differentiate) {
 
 // ---- What is wrong -----------------------------------------------------------------------------------------------
 
-// Throws in the adjoint where it is told to.
+// Throws where it is told to.
 class Flaky : public LinearPhysics {
  public:
   explicit Flaky(const bool* fails) : fails_(fails) {}
@@ -303,16 +289,23 @@ class Flaky : public LinearPhysics {
   const bool* fails_;
 };
 
-TEST_P(Slices, AFailureInASolveIsThrownByAll) {
+// Operators that fail on one rank.
+class FailingSlices : public Slices {
+ protected:
+  const int failing = context.size() - 1;
+  bool fails = false;
   const Sizes image = {4, 1, 2, 3};
   const SliceGrid grid = two_groups(image);
-  bool fails = false;
   const DistributedStackedLinearPhysics stack =
       on_grid(grid, 4, [&](std::int64_t, at::Device, const Params&) { return std::make_shared<Flaky>(&fails); });
   const at::Tensor x = random_tensor(image, at::kDouble, 1);
   const ShardedImage slab = stack.shard_image(x);
+};
+
+INSTANTIATE_TEST_SUITE_P(Ways, FailingSlices, testing::ValuesIn(ways()), name_of);
+
+TEST_P(FailingSlices, InASolveAreThrownByAll) {
   const TensorList y = stack.A(slab);
-  const int failing = context.size() - 1;
   for (const Solver solver : {Solver::CG, Solver::LSQR}) {
     for (int call = 0; call < 2; ++call) {
       fails = context.rank() == failing;
@@ -332,16 +325,8 @@ TEST_P(Slices, AFailureInASolveIsThrownByAll) {
   expect_near(stack.A(slab), y, 1e-14);
 }
 
-TEST_P(Slices, AFailureInASumIsThrownByItsGroup) {
-  const Sizes image = {4, 1, 2, 3};
-  const SliceGrid grid = two_groups(image);
-  bool fails = false;
-  const DistributedStackedLinearPhysics stack =
-      on_grid(grid, 4, [&](std::int64_t, at::Device, const Params&) { return std::make_shared<Flaky>(&fails); });
-  const at::Tensor x = random_tensor(image, at::kDouble, 1);
-  const ShardedImage slab = stack.shard_image(x);
+TEST_P(FailingSlices, InASumAreThrownByTheirGroup) {
   const ShardedTensorList y = stack.A_sharded(slab);
-  const int failing = context.size() - 1;
   fails = context.rank() == failing;
   if (context.rank() / grid.operators == failing / grid.operators) {
     try {

@@ -27,7 +27,6 @@ struct Rows {
 /// The rows q + span (p + groups k), k < radix, to rows q + span (radix p + k), for all p < groups and q < span.
 template <class T>
 struct Pass {
-  int radix;
   std::int64_t groups;
   std::int64_t span;
   std::vector<T> cosines;  // of 2πj / radix, for odd radices
@@ -184,7 +183,7 @@ class Axis {
 
  private:
   static Pass<T> make_pass(int radix, std::int64_t groups, std::int64_t span) {
-    Pass<T> pass{.radix = radix, .groups = groups, .span = span, .cosines = {}, .sines = {}, .factors = {}};
+    Pass<T> pass{.groups = groups, .span = span, .cosines = {}, .sines = {}, .factors = {}};
     for (int j = 0; j < radix; ++j) {
       const double angle = 2.0 * std::numbers::pi * j / radix;
       pass.cosines.push_back(static_cast<T>(std::cos(angle)));

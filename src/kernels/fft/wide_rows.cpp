@@ -46,23 +46,27 @@ ADJOIN_WIDE_INLINE void transpose(__m512d* v) {
   }
 }
 
-/// Rows of `numel` complex numbers, rows[k] for k ≥ count being any that may be read, to the lines of a block.
+/// The first `count` rows, of `numel` complex numbers, to the lines of a block; the columns beyond are the first row.
 template <class T>
-ADJOIN_WIDE void rows_to_lines(const void* const* rows, std::int64_t numel, T* lines) {
+ADJOIN_WIDE void rows_to_lines(const void* const* rows, int count, std::int64_t numel, T* lines) {
   constexpr int side = static_cast<int>(wide::line<T> / 2);
+  const T* starts[side];
+  for (int k = 0; k < side; ++k) {
+    starts[k] = static_cast<const T*>(rows[k < count ? k : 0]);
+  }
   for (std::int64_t first = 0; first < numel; first += side) {
     __m512d v[side];
     const std::int64_t left = numel - first;
     if (left >= side) {
 #pragma GCC unroll 8
       for (int k = 0; k < side; ++k) {
-        v[k] = _mm512_loadu_pd(static_cast<const T*>(rows[k]) + 2 * first);
+        v[k] = _mm512_loadu_pd(starts[k] + 2 * first);
       }
     } else {
       const auto mask = static_cast<__mmask8>((1U << (8 / side * static_cast<unsigned>(left))) - 1U);
 #pragma GCC unroll 8
       for (int k = 0; k < side; ++k) {
-        v[k] = _mm512_maskz_loadu_pd(mask, static_cast<const T*>(rows[k]) + 2 * first);
+        v[k] = _mm512_maskz_loadu_pd(mask, starts[k] + 2 * first);
       }
     }
     transpose<T>(v);
@@ -146,11 +150,7 @@ class WideRowsOf final : public WideRows {
   int at_once() const override { return side; }
   void forward(const void* const* sources, void* const* spectra, int count) const override {
     T* const lines = wide::workspace<T>(2, numel_ + side);
-    const void* rows[most];
-    for (int k = 0; k < side; ++k) {
-      rows[k] = complex_ ? spectra[k < count ? k : 0] : sources[k < count ? k : 0];
-    }
-    rows_to_lines<T>(rows, numel_, lines);
+    rows_to_lines<T>(complex_ ? spectra : sources, count, numel_, lines);
     axis_(lines, false);
     if (!complex_) {
       join<T>(lines, numel_, factors_.data(), false);
@@ -159,11 +159,7 @@ class WideRowsOf final : public WideRows {
   }
   void backward(const void* const* spectra, void* const* targets, int count) const override {
     T* const lines = wide::workspace<T>(2, numel_ + side);
-    const void* rows[most];
-    for (int k = 0; k < side; ++k) {
-      rows[k] = complex_ ? targets[k < count ? k : 0] : spectra[k < count ? k : 0];
-    }
-    rows_to_lines<T>(rows, complex_ ? numel_ : numel_ + 1, lines);
+    rows_to_lines<T>(complex_ ? targets : spectra, count, complex_ ? numel_ : numel_ + 1, lines);
     if (!complex_) {
       join<T>(lines, numel_, factors_.data(), true);
     }

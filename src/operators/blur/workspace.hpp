@@ -33,32 +33,23 @@ class Workspace {
   /// The transforms along the rows of the grid: those of the image that is at the window, zeros elsewhere.
   void load(const T* image, const Window& window, const Spectrum& spectrum) {
     const std::int64_t width = window.size.back() * grid_.step();
-    const bool copies = grid_.complex || !fills_rows(window);
     spectrum.for_rows_at_once([&](std::int64_t first, int count) {
-      Sources sources = {};
-      Targets rows = {};
-      int filled = 0;
-      for (std::int64_t r = first; r < first + count; ++r) {
-        T* const row = spectrum.row(r);
-        const std::int64_t image_row = row_of(window, r);
-        if (image_row < 0) {
-          std::fill_n(row, 2 * transform().bins(), T(0));
+      const Rows rows = rows_at(window, spectrum, first, count, [&](T* row) { clear(row); });
+      std::array<const void*, most> sources = {};
+      for (std::size_t k = 0; k < rows.count; ++k) {
+        const T* const source = image + rows.image[k] * width;
+        sources[k] = source;
+        if (!grid_.complex && fills_rows(window)) {
           continue;
         }
-        const T* source = image + image_row * width;
-        if (copies) {
-          T* const whole = grid_.complex ? row : grid_row(filled);
-          if (!fills_rows(window)) {
-            std::fill_n(whole, grid_.size.back() * grid_.step(), T(0));
-          }
-          std::copy_n(source, width, whole + start(window));
-          source = whole;
+        T* const whole = static_cast<T*>(rows.grid[k]);
+        if (!fills_rows(window)) {
+          std::fill_n(whole, grid_.size.back() * grid_.step(), T(0));
         }
-        sources[static_cast<std::size_t>(filled)] = source;
-        rows[static_cast<std::size_t>(filled)] = row;
-        ++filled;
+        std::copy_n(source, width, whole + start(window));
+        sources[k] = whole;
       }
-      along_rows().forward(sources.data(), rows.data(), filled);
+      along_rows().forward(sources.data(), rows.spectrum.data(), static_cast<int>(rows.count));
     });
   }
   /// The reverse, for the rows of the window. Overwrites the spectrum.
@@ -66,23 +57,14 @@ class Workspace {
     const std::int64_t width = window.size.back() * grid_.step();
     const bool copies = grid_.complex || !fills_rows(window);
     spectrum.for_rows_at_once([&](std::int64_t first, int count) {
-      Targets rows = {};
-      Targets wholes = {};
-      std::array<T*, most> targets = {};
-      int filled = 0;
-      for (std::int64_t r = first; r < first + count; ++r) {
-        const std::int64_t image_row = row_of(window, r);
-        if (image_row >= 0) {
-          const auto k = static_cast<std::size_t>(filled);
-          rows[k] = spectrum.row(r);
-          targets[k] = image + image_row * width;
-          wholes[k] = !copies ? targets[k] : grid_.complex ? spectrum.row(r) : grid_row(filled);
-          ++filled;
-        }
+      const Rows rows = rows_at(window, spectrum, first, count, [](T* /*row*/) {});
+      std::array<void*, most> targets = rows.grid;
+      for (std::size_t k = 0; !copies && k < rows.count; ++k) {
+        targets[k] = image + rows.image[k] * width;
       }
-      along_rows().backward(rows.data(), wholes.data(), filled);
-      for (std::size_t k = 0; copies && k < static_cast<std::size_t>(filled); ++k) {
-        std::copy_n(static_cast<const T*>(wholes[k]) + start(window), width, targets[k]);
+      along_rows().backward(rows.spectrum.data(), targets.data(), static_cast<int>(rows.count));
+      for (std::size_t k = 0; copies && k < rows.count; ++k) {
+        std::copy_n(static_cast<const T*>(targets[k]) + start(window), width, image + rows.image[k] * width);
       }
     });
   }
@@ -93,31 +75,15 @@ class Workspace {
     const std::int64_t width = window.size.back() * grid_.step();
     const std::int64_t whole_width = grid_.size.back() * grid_.step();
     spectrum.for_rows_at_once([&](std::int64_t first, int count) {
-      Targets rows = {};
-      Targets wholes = {};
-      std::array<std::int64_t, most> image_rows = {};
-      int filled = 0;
-      for (std::int64_t r = first; r < first + count; ++r) {
-        T* const row = spectrum.row(r);
-        const std::int64_t image_row = row_of(window, r);
-        if (image_row < 0) {
-          std::fill_n(row, 2 * transform().bins(), T(0));
-          continue;
-        }
-        const auto k = static_cast<std::size_t>(filled);
-        rows[k] = row;
-        wholes[k] = grid_.complex ? row : grid_row(filled);
-        image_rows[k] = image_row;
-        ++filled;
-      }
-      along_rows().backward(rows.data(), wholes.data(), filled);
-      for (std::size_t k = 0; k < static_cast<std::size_t>(filled); ++k) {
-        T* const whole = static_cast<T*>(wholes[k]);
-        body(image_rows[k], whole + start(window));
+      const Rows rows = rows_at(window, spectrum, first, count, [&](T* row) { clear(row); });
+      along_rows().backward(rows.spectrum.data(), rows.grid.data(), static_cast<int>(rows.count));
+      for (std::size_t k = 0; k < rows.count; ++k) {
+        T* const whole = static_cast<T*>(rows.grid[k]);
+        body(rows.image[k], whole + start(window));
         std::fill_n(whole, start(window), T(0));
         std::fill_n(whole + start(window) + width, whole_width - start(window) - width, T(0));
       }
-      along_rows().forward(wholes.data(), rows.data(), filled);
+      along_rows().forward(rows.grid.data(), rows.spectrum.data(), static_cast<int>(rows.count));
     });
   }
   // The transforms along a block of columns.
@@ -130,14 +96,41 @@ class Workspace {
 
  private:
   static constexpr std::size_t most = fft::RowTransform::most;
-  using Sources = std::array<const void*, most>;
-  using Targets = std::array<void*, most>;
+
+  /// Rows that the window reaches, among those that are transformed at once.
+  struct Rows {
+    std::size_t count = 0;
+    std::array<std::int64_t, most> image = {};  // their numbers in the image
+    std::array<void*, most> spectrum = {};
+    std::array<void*, most> grid = {};  // where they may lie whole: in the spectrum, where images are complex
+  };
+  /// Calls otherwise(the row) for rows of the spectrum that it does not reach.
+  template <class Otherwise>
+  Rows rows_at(const Window& window, const Spectrum& spectrum, std::int64_t first, int count,
+               const Otherwise& otherwise) const {
+    Rows rows;
+    for (std::int64_t r = first; r < first + count; ++r) {
+      const std::int64_t image_row = row_of(window, r);
+      T* const row = spectrum.row(r);
+      if (image_row < 0) {
+        otherwise(row);
+        continue;
+      }
+      const std::size_t k = rows.count++;
+      rows.image[k] = image_row;
+      rows.spectrum[k] = row;
+      rows.grid[k] = grid_.complex ? row : grid_row(k);
+    }
+    return rows;
+  }
+  void clear(T* row) const { std::fill_n(row, 2 * transform().bins(), T(0)); }
 
   const fft::ImageTransform& transform() const { return *grid_.transform; }
   const fft::RowTransform& along_rows() const { return transform().along_rows(); }
   /// This thread's k-th row of the grid.
-  T* grid_row(int k) const {
-    return rows_.template data_ptr<T>() + (at::get_thread_num() * along_rows().at_once() + k) * grid_.size.back();
+  T* grid_row(std::size_t k) const {
+    return rows_.template data_ptr<T>() +
+           (at::get_thread_num() * along_rows().at_once() + static_cast<std::int64_t>(k)) * grid_.size.back();
   }
   bool fills_rows(const Window& window) const { return window.size.back() == grid_.size.back(); }
   std::int64_t start(const Window& window) const { return window.offset.back() * grid_.step(); }

@@ -85,24 +85,11 @@ void run_normal(const fft::ImageTransform& transform, NormalAxes axes, const std
       for (const CoilTask<T>& task : tasks) {
         const auto enter = [&](std::int64_t r, T* row) { weigh(task, r, row); };
         const auto leave = [&](std::int64_t r, T* row) { add(task, r, row); };
-        const auto scale = [&](std::int64_t r) {
-          kernels::scale(coil.row(r), kernels::from(task.power, r * width), width);
-        };
-        if (axes.rows) {
-          coil.forward_rows(first, count, enter);
-        }
-        for (std::int64_t r = first; r < first + count; ++r) {
-          if (!axes.rows) {
-            enter(r, coil.row(r));
-          }
-          scale(r);
-          if (!axes.rows) {
-            leave(r, coil.row(r));
-          }
-        }
-        if (axes.rows) {
-          coil.backward_rows(first, count, leave);
-        }
+        axes.rows ? coil.forward_rows(first, count, enter) : coil.for_rows(first, count, enter);
+        coil.for_rows(first, count, [&](std::int64_t r, T* row) {
+          kernels::scale(row, kernels::from(task.power, r * width), width);
+        });
+        axes.rows ? coil.backward_rows(first, count, leave) : coil.for_rows(first, count, leave);
       }
     });
     return;
