@@ -78,12 +78,13 @@ format: setup ## rewrite the sources in the house style
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format -i
 	ruff check --fix . && ruff format $(FORMATTED)
 
-check: configure ## formatting, Python's style and types, the include graph, first comments, and that every public header stands alone
+check: configure ## formatting, Python's style and types, the include graph, first comments, licence lines, and that every public header stands alone
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format --dry-run -Werror
 	ruff check . && ruff format --check $(FORMATTED)
 	python -m mypy
 	python scripts/check_includes.py
 	python scripts/check_comments.py
+	python scripts/check_licence.py
 	ninja -C $(BUILD) -j $(JOBS) adjoin_headers
 
 check-installing: build ## every block of docs/installing.md as it stands, in copies of the sources (half an hour)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The command-line program of adjoin: `adjoin recon`, `adjoin info` and `adjoin messages`, alone or under mpirun.
 #include <CLI/CLI.hpp>
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Complex images as pairs of numbers in a .safetensors file, which takes the place of the last one when it is complete.
 #include "checkpoint.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What `adjoin recon` has found so far, in a file that a later run goes on from.
 #pragma once
 

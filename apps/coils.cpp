@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Coil maps and virtual coils from data that are spread over the ranks: small matrices and the centre of k-space are
 // gathered, the coils themselves are not.
 #include "coils.hpp"

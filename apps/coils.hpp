@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The coils of a scan, which are spread over the ranks: their noise made white, fewer of them made, their maps found.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The subcommands of the program `adjoin`. Each is collective over the ranks and returns an exit status.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The lines of `adjoin info`: versions, ranks, devices, and the libraries in use.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The messages of each method of a small stack, counted for `adjoin messages`.
 #include <ATen/ATen.h>
 

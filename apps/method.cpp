@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Least squares by conjugate gradients, sparse images by FISTA, and plug-and-play by ADMM, all on the same stack.
 #include "method.hpp"
 

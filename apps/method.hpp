@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The methods of `adjoin recon`: an image from the measurements of a stack of coils.
 #pragma once
 

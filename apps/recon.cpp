@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The steps of `adjoin recon`: each slice's scan, its coils, a solve, and the files that show what was found.
 #include <ATen/ATen.h>
 

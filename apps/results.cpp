@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Images in the format that a name ends in, sets of maps joined by their magnitude where the format has no axis for
 // them.
 #include "results.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What `adjoin recon` writes: the image, a table of settings and times, and a report of them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Scans as BART and ISMRMRD files have them, brought to one form, each rank's own coils alone.
 #include "scan.hpp"
 

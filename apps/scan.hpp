@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What `adjoin recon` reads: the measurements of one image, of which each rank has its own coils.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The times of adjoin's distributed stacks, run under mpirun. Prints or writes JSON, seconds under the names of calls:
 //
 //   adjoin       the distributed stacks, on replicated images

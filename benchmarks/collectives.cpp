@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Times the reduction through shared memory against MPI_Allreduce: to a result that the ranks share, as the solvers
 // take it, and to memory of each rank's own; as its floor the copies that it cannot do without; and the writing of the
 // contributions, which for ours may lie in shared memory, too. Run under mpirun; rank 0 prints a table and writes JSON:

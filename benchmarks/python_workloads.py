@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Times the Python face of adjoin on the workloads of workloads.cpp: operators in Python ("tiny"), and C++ operators
 made and called from Python ("blur", "mri").
 

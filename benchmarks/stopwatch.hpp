@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The time of calls that all ranks make together.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Times Tomography on what benchmarks/peers/astra_tomography.py times the ASTRA toolbox on: 256 x 256 images, 77 angles
 // from -76 to 76 degrees, 256 detectors; alone and as the slices of a volume. Prints JSON: medians, in seconds.
 #include <ATen/ATen.h>

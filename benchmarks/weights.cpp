@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What weights of the measurements and default steps cost; prints JSON. Ratios are those of times taken in turns, in
 // one run, in one process:
 //

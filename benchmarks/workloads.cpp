@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The stacks that are timed: tiny ones, for the cost of a call, blurs, parallel MRI, tomography, and one of unequal
 // operators.
 #include "workloads.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What is timed: stacks and an image each, the same that benchmarks/peers/ times other libraries on.
 #pragma once
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # Functions that define adjoin's targets: one static library a room, the shared library of them all, programs and tests.
 
 add_library(adjoin_options INTERFACE)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # Functions that register tests: one program a room, run alone or under mpirun at 1, 2, 3 and 4 ranks.
 
 set(ADJOIN_GTEST_SOURCES "/usr/src/googletest" CACHE PATH "Sources of GoogleTest (Debian: googletest)")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # Locates libtorch inside an installed torch wheel and defines the target torch::torch.
 #
 # TorchConfig.cmake of a CUDA wheel demands the CUDA toolkit; the headers and the three libraries that adjoin uses do not.

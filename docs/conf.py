@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """How Sphinx makes the site of these pages: make docs."""
 
 import pathlib

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // BART, the Berkeley advanced reconstruction toolbox, where it is installed: its command and its files.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Distributed denoiser: a trained network works on tiles of a photograph, spread over the ranks; the result is that of
 // the network on the whole.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Distributed operators: three blurs of a photograph, spread over the ranks, do what they do in one process.
 //
 //   mpirun -n 2 build/release/examples/distributed_operators

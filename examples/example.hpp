@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the examples share: printing from rank 0, timing, promises about the numbers, and pictures put side by side.
 #pragma once
 

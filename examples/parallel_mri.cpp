@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parallel MRI: eight coils of a scanner, spread over the ranks; a quarter of the lines of k-space is measured. The
 // image by SENSE (least squares) and by plug-and-play. With BART on the path, its coil maps and k-space are used, and
 // its reconstructions are shown beside ours.

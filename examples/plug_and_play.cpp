@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Plug-and-play: a photograph seen through three blurs with noise, reconstructed with a trained denoiser. The blurs are
 // spread over the ranks, and so are the tiles that the denoiser works on.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Three blurred views of an image, spread over the ranks of mpirun, and the image that explains them all.
 #include <ATen/ATen.h>
 #include <iostream>

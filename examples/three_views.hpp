@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The photograph's three views of the examples.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tomography of a real specimen: an electron microscope's tilt series, each of its 77 angles an operator of its own,
 // spread over the ranks. The specimen is a needle of layered materials, and 28 degrees of the half circle are missing.
 //

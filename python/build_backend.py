@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The build backend of the Python package: scikit-build-core, told which torch and which MPI to build against.
 
 An extension module works with the one torch that it was built with. So it is built against the torch that TORCH_ROOT names

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Times adjoin, prints tables and writes out/bench.json: bench.py [--build FOLDER] [--peers] [--rounds N].
 
 adjoin is timed from C++ and, where the Python package was built, from Python. With --peers, deepinv and PyLops-MPI are

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Checks that every source and header begins with a comment, or docstring, that says its idea in a sentence, and that none of
 the library is longer than 400 lines, unless that comment says why. Prints every file that does not; exits 1 if any."""
 import ast
@@ -11,6 +12,7 @@ from violations import report
 FOLDERS = ["src", "include", "python", "apps", "benchmarks", "examples", "tests"]
 LIBRARY = ("src/", "include/", "python/")
 MOST_LINES = 400
+LICENCE = re.compile(r"^(//|#) SPDX-License-Identifier: .*\n", re.MULTILINE)
 SENTENCE = re.compile(r".*?(?<!\b[A-Z])\.(?=\s|$)")  # K. Zhang ends none
 REASON = re.compile(r"\bin one file\b", re.IGNORECASE)
 
@@ -47,7 +49,7 @@ def first_comment(path, text):
 def violations(root):
     """Yields one message for each file that is not as it should be."""
     for path in sources(root):
-        text = path.read_text(encoding="utf-8")
+        text = LICENCE.sub("", path.read_text(encoding="utf-8"), count=1)
         here = path.relative_to(root).as_posix()
         if not text.strip():  # an empty __init__.py
             continue

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Checks that includes go only down the rooms (docs/architecture.md). Prints every include that goes up; exits 1 if any."""
 import pathlib
 import re

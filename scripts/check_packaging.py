@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Checks that the recipes of packaging/ agree with the sources about adjoin's version and the oldest torch, CMake and
 scikit-build-core that it takes. Prints what does not; exits 1 if any."""
 

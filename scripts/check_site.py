@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Checks the site that scripts/docs.py has made: every link within it leads somewhere, and every public name is on it, of
 Python what modules name in `__all__`, of C++ what include/adjoin declares."""
 

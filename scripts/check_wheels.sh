@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Makes the wheel from what the build folder has compiled, repairs it (scripts/repair_wheel.py), and runs the first program
 # of docs/python.md with it in a new virtual environment, where neither a compiler nor MPI is on the path: under torchrun,
 # alone, and under mpirun once MPI has been installed. check_wheels.sh [BUILD FOLDER]

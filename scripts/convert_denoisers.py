@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Puts the weights of trained denoisers into .cache/models as .safetensors files, for adjoin::load_denoiser.
 
     python scripts/convert_denoisers.py                     DnCNN (grey) and FFDNet (colour) from two Python packages

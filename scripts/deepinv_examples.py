@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Runs deepinv's examples of distributed computing on adjoin, with one changed import.
 
     python scripts/deepinv_examples.py [physics] [denoiser] [pnp] [unrolled] [NAME=NUMBER …]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Releases of deepinv, each in a folder of its own beside the one torch of this environment.
 
     python scripts/deepinv_releases.py RELEASE…   installs them, and prints their folders

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Runs deepinv's own tests of its distributed module, unchanged, on adjoin in its place.
 
     python scripts/deepinv_tests.py [--release 0.5.0] [pytest arguments]

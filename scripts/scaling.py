@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """A model of what an iteration of conjugate gradients costs on many ranks, fitted to measurements: scaling.py [measure [one] [two]].
 
 Without arguments, writes the figures of docs/scaling.md, docs/pictures/scaling_*.svg, from docs/scaling.json, and prints how

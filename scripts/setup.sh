@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Installs all that adjoin needs: system libraries by apt where that is possible, and the rest into .venv.
 # Idempotent; when everything is there it only checks, in a fraction of a second.
 set -euo pipefail

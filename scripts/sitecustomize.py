@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Lets torchvision, which deepinv imports, load beside the CPU build of torch: scripts/setup.sh puts this file into .venv.
 
 PyPI has torchvision's operators for the CUDA build only; without them its import fails, where it describes two of them.

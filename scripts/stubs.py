@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Writes python/adjoin/_adjoin.pyi, the types of the extension module, and the names of its operators in physics.py; with
 --check, says whether both are up to date.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Runs clang-tidy over adjoin's sources: tidy.py BUILD [PATH_PREFIX …]. Exits 1 when it finds anything.
 
 The build folder must be configured. GCC's precompiled headers and OpenMP are of no use to clang, so its commands run

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Two nodes of network namespaces on one machine, with a bandwidth that `tc` sets between them: two_nodes.py [--check].
 
 Runs sums, reduce-scatters and all-gathers of a 16 MiB image under torchrun and mpirun, with one, two and four ranks a

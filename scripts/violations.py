@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What checks of the sources have in common: the tree that they look at, and their report."""
 import pathlib
 import sys

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Derivatives of functions of tensors, by autograd.
 #pragma once
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Runs the code blocks of docs/installing.md as they stand: installing.py GROUP... [--build FOLDER] [--mpirun PROGRAM].
 
 The comment before a block, <!-- test: GROUP, where -->, names its group. The blocks of a group run in turn, in an

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Entry point of the tests that run under mpirun: every rank runs every test; only rank 0 prints the passing ones.
 #include <gtest/gtest.h>
 #include <mpi.h>

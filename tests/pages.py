@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Runs the code blocks of pages as they stand: pages.py [PAGE…], by default those of all pages.
 
 Blocks of Python share one interpreter, those of the shell one folder, from top to bottom. A block of Python whose first line

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # cmake -DROOT=<sources> -P readme.cmake: pages show programs as they are.
 function(adjoin_shows page program)
   file(READ "${ROOT}/${page}" text)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """`adjoin recon` on files as BART and ISMRMRD's libraries write them, on one rank and several: recon.py PROGRAM MPIRUN
 [--whole]. A sample of the broken files is tried, or --whole."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Times the ASTRA toolbox's CPU projector "linear" (Joseph's method) on the workload of benchmarks/tomography.cpp.
 
 Prints JSON: medians, in seconds. Run it with OMP_NUM_THREADS=1 to compare with one thread.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Draws how many times as long as adjoin other systems take: chart.py PNG, with {system: {workload: ratio}} on standard
 input."""
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Counts the collectives that deepinv's distributed operators call, on what `adjoin messages` counts ours on.
 
 torchrun --standalone --nproc-per-node 2 deepinv_messages.py FILE writes {call: collectives} as JSON. Collectives of

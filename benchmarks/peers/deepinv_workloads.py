@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Times deepinv's distributed operators on adjoin's workloads (benchmarks/workloads.cpp).
 
 torchrun --standalone --nproc-per-node 2 deepinv_workloads.py FILE writes the medians, in seconds, and

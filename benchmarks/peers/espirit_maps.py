@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ESPIRiT's maps and what SENSE makes of them, by adjoin and by BART's ecalib, on BART's phantom: espirit_maps.py prints a
 table. bart must be on the path.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Non-Cartesian SENSE by adjoin, BART, SigPy and mri-nufft, in turn in one run on one thread.
 
 noncartesian_mri.py [FILE] prints a table, and writes it as JSON: milliseconds, medians over the rounds. sigpy, mrinufft and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What a user gets who changes one import: deepinv's own operators under deepinv.distributed and under adjoin.deepinv, in turn
 in one run, and adjoin's operators on the same work.
 

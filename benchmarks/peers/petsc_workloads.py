@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Times a PETSc shell matrix, with PETSc's CG and LSQR, on adjoin's workloads tiny and blur (benchmarks/workloads.cpp).
 
 mpirun -n 2 python3 petsc_workloads.py FILE writes the medians, in seconds, as JSON. As PETSc has it, the image is divided

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Wavelets beside PyWavelets, and total variation of complex images beside that of real ones: priors.py prints two tables.
 
 The transform of 230 x 180 pixels, which 2^4 does not divide, in every family, with its largest difference from PyWavelets'.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Times PyLops-MPI's MPIVStack on adjoin's workloads tiny and blur (benchmarks/workloads.cpp).
 
 mpirun -n 2 python pylops_mpi_workloads.py FILE writes the medians, in seconds, as JSON.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What the peers' programs share: the blur of adjoin's workloads (benchmarks/workloads.cpp) in numpy, and their clock."""
 import statistics
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """How much memory a training step of a denoiser takes that is applied in tiles, under deepinv.distributed and under adjoin.deepinv.
 
 tiled_training.py [--module deepinv.distributed | adjoin.deepinv] prints the peak resident memory of the first step above what was

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The public declarations of the headers in include/adjoin, as Doxygen finds them, with their comments."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A Sphinx extension: the page reference/cpp/ROOM.rst shows what the headers of that room declare.
 
 Each declaration becomes a directive of Sphinx's C++ domain, under a heading for its header; declarations that share one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A Sphinx extension: the gallery shows its programs, and runs those that take seconds: what they print, and their pictures,
 are those of this build."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A Sphinx extension: what autodoc makes of the package's docstrings, signatures and classes."""
 
 import re

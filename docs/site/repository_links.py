@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A Sphinx extension: links of the pages into the repository lead to pages of the site where there is one, and two files of
 the repository's root are pages of the site."""
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // y = x moved by some pixels, circularly: an operator of one's own, its fused form and its binding.
 #include <ATen/ATen.h>
 #include <pybind11/stl.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Distributed operators: three blurred and noisy views of a photograph, on the ranks as in one process, and the
 photograph by total variation.
 

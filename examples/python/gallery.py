@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What the gallery's scripts share: options, data, and figures by matplotlib."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A volume that no rank holds: tomography whose volume, and every vector of the solver, is spread over the ranks in slices,
 read from and written to .npy files by each rank alone.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Parallel MRI: eight coils of a scanner as eight operators, spread over the ranks; every fourth line of k-space, and the
 middle ones, are measured.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Plug-and-play: three blurred and noisy views of a photograph, and a trained denoiser in tiles over the ranks.
 
     mpirun -n 2 python examples/python/plug_and_play.py

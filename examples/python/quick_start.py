@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Quick start: three blurred views of an image, spread over the ranks, and the image that explains them all.
 
     python examples/python/quick_start.py

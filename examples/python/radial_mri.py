@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Radial MRI: spokes of k-space from eight coils, whose maps are found in the data themselves.
 
     mpirun -n 2 python examples/python/radial_mri.py

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tomography of a real specimen: an electron microscope's tilt series, its 77 angles as 77 operators.
 
     mpirun -n 2 python examples/python/tomography.py

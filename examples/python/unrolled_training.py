@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Unrolled training: proximal gradient steps whose prox is a network, trained through the operators of all ranks.
 
     torchrun --nproc-per-node 2 examples/python/unrolled_training.py

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Distributed stacks of linear operators for imaging inverse problems.
 
 A stack [A_1; …; A_n] whose operators are spread over processes, under torchrun, mpirun or alone, with its adjoint,

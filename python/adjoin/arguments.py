@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Arguments of calls: NumPy arrays as tensors, and what is wrong with what is neither."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The collectives of torch.distributed as methods of a context, the same with every engine."""
 
 from __future__ import annotations

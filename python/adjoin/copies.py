@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Copies of operators, fidelities, priors and denoisers, which are made again from what they were made of.
 
 ``copy``, ``pickle`` and ``torch.save`` ask an object how it was made (``__reduce__``) and call :func:`remade`. So a copy

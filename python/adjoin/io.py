@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Pictures, arrays and weights in files, as tensors on the CPU, and reports of what a run found."""
 
 from __future__ import annotations

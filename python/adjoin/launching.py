@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Ranks that are started from a running program, such as a notebook."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Learned denoisers: callables of an image (B, C, …) and the standard deviation of its noise, a number or, but for
 :class:`Denoiser`, a tensor of one an item."""
 

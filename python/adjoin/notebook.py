@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What Jupyter shows of reports, results, stacks and progress."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Operators from Python: what a factory may return, made ready for C++."""
 
 from __future__ import annotations

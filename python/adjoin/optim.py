@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Data fidelities, priors and algorithms for min_x f(x) + λ g(x), f(x) = Σ d_i(A_i x, y_i).
 
 The algorithms take ``(physics, y, prior, x0)`` where ``physics`` is a distributed stack and ``y`` its measurements, as

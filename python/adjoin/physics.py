@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measurement models whose arithmetic is that of C++.
 
 Each has ``A``, ``forward`` (with noise), ``A_vjp`` and, as all here are linear, ``A_adjoint``, ``A_adjoint_A``,

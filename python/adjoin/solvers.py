@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Krylov solvers for linear maps given as functions of a tensor.
 
 They are not recorded by autograd: tensors that require gradients or carry a tangent raise :class:`adjoin.InvalidArgument`,

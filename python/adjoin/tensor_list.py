@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A list of tensors that behaves as one vector."""
 
 from __future__ import annotations

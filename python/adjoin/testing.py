@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tests that an operator of one's own should pass.
 
 >>> from adjoin.physics import Diagonal

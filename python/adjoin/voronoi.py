@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Density compensation by the areas of Voronoi cells, which SciPy finds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The algorithms, and what they return.
 #include "adjoin/optim/algorithms.hpp"
 #include "adjoin/optim/distributed_data_fidelity.hpp"

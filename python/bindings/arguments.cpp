@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Arguments that fit no signature: the error names the argument, what was expected and what came.
 #include <utility>
 

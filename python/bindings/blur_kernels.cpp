@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The kernels that blurs and downsamplings are made with.
 #include "adjoin/operators/blur/kernels.hpp"
 #include "casters.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tensors, NumPy arrays, lists and keyword arguments on their way from Python to C++ and back.
 #include "casters.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What every binding needs: torch's casters, one for lists of tensors, and the bridges to Python callables.
 #pragma once
 

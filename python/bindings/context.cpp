@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Ranks: engines, communicators, contexts.
 #include <algorithm>
 #include <chrono>

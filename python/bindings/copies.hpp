@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What Python's copy and pickle ask of an object: how it was made. adjoin/copies.py makes it again.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks of operators over ranks, and sums over ranks of what Python computes.
 #include "adjoin/distributed/local_sum.hpp"
 #include "adjoin/distributed/measure_costs.hpp"

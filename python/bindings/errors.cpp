@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Exceptions of C++ as exceptions of Python.
 #include <torch/csrc/Exceptions.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Data fidelities, of one operator and of stacks.
 #include "adjoin/optim/distributed_data_fidelity.hpp"
 #include "casters.hpp"

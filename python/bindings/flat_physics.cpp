@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Operators on vectors, as PyLops and SciPy have them, made of ours.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // References to Python's objects that any thread may drop, with the lock.
 #include "gil.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Who holds Python's global lock, the GIL: the conventions of the bindings.
 //
 // Arguments are read, and results made, with the lock. The work of C++ in between, which may wait for other ranks, runs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Pictures, arrays and weights in files.
 #include <pybind11/stl/filesystem.h>
 

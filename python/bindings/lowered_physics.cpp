@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Calls of lowered operators: to ours where it takes the tensors, to the Python original where not.
 #include "lowered_physics.hpp"
 

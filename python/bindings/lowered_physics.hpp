@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Operators of Python's libraries, for which operators of ours do the work.
 #pragma once
 

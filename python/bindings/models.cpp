@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Learned denoisers and saved networks, as callables of Python.
 #include "adjoin/io/safetensors.hpp"
 #include "adjoin/models/denoiser.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The extension module adjoin._adjoin. The package around it, in Python, is what users see.
 #include "casters.hpp"
 

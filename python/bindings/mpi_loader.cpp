@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The MPI backend, libadjoin_mpi.so.0 beside this module, which is loaded when MPI is first asked for: elsewhere, as
 // under torchrun, there need be no MPI.
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parallel MRI, Cartesian and along trajectories: its operators, Fourier sums, coil maps and weights.
 #include "adjoin/operators/mri/coil_compression.hpp"
 #include "adjoin/operators/mri/coil_maps.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Noise models of C++ bound for Python, and callables of Python's as noise models.
 #include "noise.hpp"
 

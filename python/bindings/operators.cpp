@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The operators but those of MRI.
 #include "adjoin/operators/blur/blur.hpp"
 #include "adjoin/operators/channel_mixing.hpp"

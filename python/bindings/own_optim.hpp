@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Data fidelities and priors that a Python class derived from DataFidelity or Prior defines.
 #pragma once
 

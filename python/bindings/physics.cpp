@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Measurement models: the base classes, those made of Python callables, and their algebra.
 #include "adjoin/physics/physics.hpp"
 

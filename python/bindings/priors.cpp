@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Priors, those of denoisers among them, and wavelet transforms.
 #include "adjoin/optim/prior.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Denoisers and other functions of images, tile by tile.
 #include "adjoin/distributed/processing.hpp"
 

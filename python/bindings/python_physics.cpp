@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Models whose methods are looked up once in a Python object, and called with the lock held.
 #include "python_physics.hpp"
 

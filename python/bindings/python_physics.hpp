@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Measurement models whose methods are Python's.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The package's sharded images as arguments and results.
 #pragma once
 

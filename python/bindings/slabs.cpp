@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sharded images, and the calls of stacks on them.
 #include <pybind11/complex.h>
 

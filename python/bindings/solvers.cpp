@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Krylov solvers for maps given as Python callables.
 #include "adjoin/solvers/krylov.hpp"
 #include "adjoin/solvers/lanczos.hpp"

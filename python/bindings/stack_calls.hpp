@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the bindings of the distributed stacks have in common.
 #pragma once
 

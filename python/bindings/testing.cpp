@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // check_operator and its report.
 #include "adjoin/physics/check_operator.hpp"
 #include "casters.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Warnings of C++ as warnings of Python.
 #pragma once
 

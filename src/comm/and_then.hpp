@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A started collective with a last step of this rank's own.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The errors of collectives for dtypes that cannot be reduced, and for counts that do not fit the ranks.
 #include "comm/argument_checks.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The message of an error for ranks that make different calls, rank by rank.
 #include "adjoin/comm/call.hpp"
 

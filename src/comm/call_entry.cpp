@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The bytes that say what a rank is about to do, cut to fit a fixed room.
 #include "comm/call_entry.hpp"
 

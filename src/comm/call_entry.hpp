@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a rank is about to do, as bytes that the other ranks get.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The comparison of calls: by steps in shared memory or by announcements, with refusals and departures on the same
 // ways.
 #include "comm/call_state.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The call that a rank is in, and how the ranks find out whether all of them are in the same one.
 #pragma once
 

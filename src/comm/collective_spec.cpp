@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The word by which ranks compare a collective, and its description in an error.
 #include "comm/collective_spec.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One collective, as it is compared among the ranks and described to people.
 #pragma once
 

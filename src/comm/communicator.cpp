@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The collectives that return when they are made: each says what it is going to make, counts it, and lets the engine
 // make it.
 #include "adjoin/comm/communicator.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What communicators do about calls: comparing them, refusing and leaving.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collectives that are started now and waited for later, or put off until the next one of the call is made.
 #include <ATen/ATen.h>
 

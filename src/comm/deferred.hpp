@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collectives that have been started where ranks share memory: they are made together, when one of them is waited for.
 #pragma once
 

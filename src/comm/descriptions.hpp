@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What collectives say of themselves, after a check of their arguments.
 #pragma once
 

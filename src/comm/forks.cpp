@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A count of forks, kept by a handler that runs in every child.
 #include "comm/forks.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Processes that are forked from a rank have copies of all that it has, and must not act in its place.
 #pragma once
 

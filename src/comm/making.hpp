@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What surrounds every collective: its arguments are checked, it is counted, and compared among the ranks.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Communicators of MPI and its session, by the table of functions of the backend, linked or loaded.
 #include "adjoin/comm/mpi.hpp"
 

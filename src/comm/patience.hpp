@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How a rank rests between two looks at what it waits for.
 #pragma once
 

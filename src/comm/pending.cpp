@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The end of a started collective: waited for, asked after, or waited for by the destructor.
 #include "adjoin/comm/pending.hpp"
 

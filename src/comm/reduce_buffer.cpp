@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The public calls of reduce buffers: checked, counted and compared, with plain forms for engines that have no better
 // ones.
 #include "adjoin/comm/reduce_buffer.hpp"

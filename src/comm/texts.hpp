@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Texts of all ranks, one after the other in a tensor of bytes.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A hash of all bytes of a tensor, and the sum of a few of its elements.
 #include "adjoin/core/checksum.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The space of measurements that two vectors have in common, and the items that a rank has of a vector.
 #pragma once
 

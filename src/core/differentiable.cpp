@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Nodes of autograd that call our own backward passes, which are recorded themselves so that they differentiate again.
 #include "adjoin/core/differentiable.hpp"
 

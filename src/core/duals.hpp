@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Lists of which some tensors carry tangents, in two.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The texts of errors that name a rank, an operator and a reason.
 #include "adjoin/core/errors.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Several inner products in one pass over memory.
 #pragma once
 

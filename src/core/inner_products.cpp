@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How inner products are summed: by loops where memory is contiguous, else by tensor operations that stay on their
 // device until all are done.
 #include <ATen/ATen.h>

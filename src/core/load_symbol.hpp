@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Functions of libraries whose headers are not there.
 #pragma once
 

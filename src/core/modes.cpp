@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Half precision brought to single where torch computes too coarsely in it.
 #include "adjoin/core/modes.hpp"
 

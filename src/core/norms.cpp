@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Norms whose squares a double cannot hold.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A loop on the threads of libgomp, torch's OpenMP runtime, called as the code that GCC makes of `#pragma omp parallel`
 // does.
 #include "core/parallel_for.hpp"

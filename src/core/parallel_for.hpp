@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Loops shared among torch's threads, by every compiler.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parameters as a list of names and values, with errors that say which names and types there are.
 #include "adjoin/core/params.hpp"
 

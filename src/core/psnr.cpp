@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The peak signal-to-noise ratio in decibels.
 #include "adjoin/core/psnr.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A writer and a reader of tensors and parameters as consecutive bytes, which refuses bytes cut short.
 #include "adjoin/core/serialize.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Cuts of an image into slabs, and vector operations on slabs whose inner products are global.
 #include "adjoin/core/sharded_image.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The best instruction set of the machine, found once, unless the environment names a lesser one.
 #include "adjoin/core/simd.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Arithmetic of lists, tensor by tensor.
 #include "adjoin/core/tensor_list.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How vectors are updated in place, y ← alpha x + beta y: by loops where memory is contiguous, else by tensor
 // operations.
 #include <ATen/ATen.h>

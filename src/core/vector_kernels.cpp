@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The loops over contiguous memory that inner products and updates are made of, for the widest vectors of the machine.
 #include "core/vector_kernels.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Loops over the contiguous memory of vectors, and how tensors are handed to them in chunks.
 #pragma once
 

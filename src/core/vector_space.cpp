@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How vectors are made and compared: zeros, copies, random ones, the space and the items that two have in common.
 #include "adjoin/core/vector_space.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A tensor as an operator keeps it, so that changes in place are seen: itself, or without gradients, or a copy of one
 // of inference mode.
 #include "adjoin/core/versions.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collective calls as nodes of autograd: each rank records its local part, and the backward pass sums over the ranks.
 #include "adjoin/distributed/autograd.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The engine that fits the launcher, and random tensors that are equal on every rank.
 #include "adjoin/distributed/context.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The sum of the ranks' normal forms, made again when operators, parameters or the image's layout change on any rank.
 #include "adjoin/distributed/joint_normal.hpp"
 

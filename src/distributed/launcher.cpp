@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Signs of mpirun, srun and torchrun in the environment, told from those inherited by a child of a rank.
 #include "adjoin/distributed/launcher.hpp"
 

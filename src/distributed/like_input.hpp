@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gradients in the space of what they are gradients of.
 #pragma once
 

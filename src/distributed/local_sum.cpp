@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A reduction of whatever a function returns for this rank's operators, with its gradients.
 #include "adjoin/distributed/local_sum.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The time of each operator's normal operator, the quickest of a few calls, gathered from all ranks.
 #include "adjoin/distributed/measure_costs.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // This rank's own measurements out of all of them, or as they are.
 #include "adjoin/distributed/measurements.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // An operator on images without slices, which few operators would take: it gives them one, of zeros.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parameters that require gradients, which the backward pass of a call sums over the ranks or leaves to their owner.
 #include "adjoin/distributed/parameters.hpp"
 

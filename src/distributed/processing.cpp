@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tiles processed by their owners and put together on every rank by one reduction.
 #include "adjoin/distributed/processing.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Round robin, and an even spread of unequal costs by the longest first.
 #include "adjoin/distributed/sharding.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Places of ranks in a grid, and slices of measurements by them.
 #include "adjoin/distributed/slice_grid.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What of calls on sharded images, and of the options of solves, all ranks must have in common.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Adjoint-like methods of stacks; the solves are in stacked_solves.cpp.
 #include "adjoin/distributed/stacked_linear_physics.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Calls of A and forward: this rank's operators, then one gather, or none.
 #include "adjoin/distributed/stacked_physics.hpp"
 

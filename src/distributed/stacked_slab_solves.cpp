@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Pseudoinverse, proximal step and norm of stacks on sharded images: the solvers as they are, with other vectors.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks on sharded images: slabs in are gathered, sums are scattered to slabs.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

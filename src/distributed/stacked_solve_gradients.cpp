@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gradients of pseudoinverses and proximal steps by the implicit function theorem: the differential of a solve is a
 // solve with the same operator.
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Pseudoinverse, proximal step and norm of stacks: solves whose vectors are images, replicated, and measurements, which
 // stay on their ranks.
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The cuts of each strategy: how much of the image a tile sees, and which part of that it contributes.
 #include "adjoin/distributed/tiling.hpp"
 

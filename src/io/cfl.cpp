@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The text of a .hdr file, and the numbers beside it with the first axis changing fastest.
 #include "adjoin/io/cfl.hpp"
 

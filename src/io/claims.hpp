@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a file claims to hold, checked before memory is taken for it.
 #pragma once
 

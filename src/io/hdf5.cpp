@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Arrays out of each layout of a dataset, after a count of what a file may claim.
 #include "adjoin/io/hdf5.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // libpng's errors as exceptions, and rows of samples as channels between 0 and 1.
 #include "adjoin/io/image.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Lines sorted into k-space by their counters, without the oversampling, or kept along a trajectory.
 #include "adjoin/io/mrd.hpp"
 

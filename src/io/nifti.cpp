@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The 348 bytes of a header, with sizes, voxels and an affine map, and the numbers behind it.
 #include "adjoin/io/nifti.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The dictionary at the head of a .npy file, and the numbers behind it, of all ranks or of a slab.
 #include "adjoin/io/npy.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Truth values and unsigned numbers of files in the dtypes that torch has for them.
 #include "io/numbers.hpp"
 

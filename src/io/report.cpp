@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The HTML and SVG of a report: tables, pictures within the file, and curves with their axes.
 #include "adjoin/io/report.hpp"
 

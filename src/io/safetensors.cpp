@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A JSON header that is taken apart while it is parsed, and tensors where it says.
 #include "adjoin/io/safetensors.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tensors as the CPU kernels read and write them.
 #pragma once
 

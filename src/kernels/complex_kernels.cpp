@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products, sums and weights of complex arrays, planar or interleaved, in loops that vectorise.
 #include "kernels/complex_kernels.hpp"
 

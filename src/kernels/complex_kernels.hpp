@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Elementwise passes over complex arrays on the CPU.
 #pragma once
 

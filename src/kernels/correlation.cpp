@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Rows of results summed in registers over the whole kernel.
 #include "kernels/correlation.hpp"
 

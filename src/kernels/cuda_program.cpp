@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // NVRTC and the CUDA driver, opened at run time, and kernels compiled and launched by them.
 #include "kernels/cuda_program.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Kernels for NVIDIA GPUs, compiled at run time.
 #pragma once
 

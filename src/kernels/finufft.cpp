@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // FINUFFT's functions found in its shared library, with plans that are made and destroyed by them.
 #include "kernels/finufft.hpp"
 

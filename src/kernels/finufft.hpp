@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums of complex exponentials at any frequencies, by FINUFFT: a library that is loaded when it is first asked for.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Plans for the rows and for the blocks of columns of one image.
 #include "kernels/image_transform.hpp"
 

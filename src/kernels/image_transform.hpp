@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The discrete Fourier transform of an image on the CPU in its two stages: along the last axis, a row at a time, and
 // along the others, a block of columns at a time. What is done to the image before, between and after them is done to a
 // row or a block while it is in cache.

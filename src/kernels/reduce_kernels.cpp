@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reductions that ask for memory ahead of its use, and write past the caches where nobody reads soon.
 #include "kernels/reduce_kernels.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Elementwise reductions and copies of arrays in host memory.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The residual a − y and its weighing in one pass over memory.
 #include "kernels/residual.hpp"
 

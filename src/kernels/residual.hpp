@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Weighted residuals of arrays on the CPU.
 #pragma once
 

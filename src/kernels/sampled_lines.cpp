@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Bilinear samples of a bordered image summed along lines, and spread back.
 #include "kernels/sampled_lines.hpp"
 

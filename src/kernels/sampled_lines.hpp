@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums of an image along lines of sample points, by bilinear interpolation, and their adjoint: the computations behind
 // SampledProjection.
 #pragma once

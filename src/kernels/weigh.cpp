@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products with weights that repeat over the leading axes, stored or added, of numbers or of their conjugates.
 #include "kernels/weigh.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products of an image with weights that repeat along it, on the CPU.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Convolutions by torch with each kind of padding, and checks that layers follow on each other.
 #include "models/convolution.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The layers that the denoisers are made of, and how their weights are read.
 #pragma once
 

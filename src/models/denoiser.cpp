@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The denoiser that the metadata of a weights file name.
 #include "adjoin/models/denoiser.hpp"
 

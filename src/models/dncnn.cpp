@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // DnCNN's layers, and the scaling that serves noise levels it was not trained for.
 #include "adjoin/models/dncnn.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // DRUNet's residual blocks, down three scales and up again.
 #include "adjoin/models/drunet.hpp"
 

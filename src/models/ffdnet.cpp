@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // FFDNet's layers on four interleaved subimages and a map of the noise.
 #include "adjoin/models/ffdnet.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // TorchScript and AOTInductor files, told apart by their endings.
 #include "adjoin/models/network.hpp"
 

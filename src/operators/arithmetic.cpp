@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The names of the transform library and of the vector instructions in use.
 #include "adjoin/operators/arithmetic.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products of a matrix with the channels of every pixel.
 #include "adjoin/operators/channel_mixing.hpp"
 

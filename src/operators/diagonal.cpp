@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products with weights, their closed forms, and stacks of them fused block by block.
 #include "adjoin/operators/diagonal.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A blur at every factor-th pixel, and the image sizes that measurements leave open.
 #include "adjoin/operators/downsampling.hpp"
 

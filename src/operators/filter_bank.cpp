@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A bank as a stack of blurs with one kernel each, whose results lie in channels.
 #include "adjoin/operators/filter_bank.hpp"
 

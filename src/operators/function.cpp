@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Operators around callables, whose missing adjoint is found by differentiation.
 #include "adjoin/operators/function.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Masks drawn at random, and noise that spares missing pixels.
 #include "adjoin/operators/inpainting.hpp"
 

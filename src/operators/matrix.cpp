@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products with every image of a batch, the pseudoinverse by singular values, and stacks as one matrix.
 #include "adjoin/operators/matrix.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What an operator holds for each slice of an image, cut to some of the slices.
 #pragma once
 

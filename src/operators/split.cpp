@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parts of an operator by its angles, coils or shots.
 #include "adjoin/operators/split.hpp"
 

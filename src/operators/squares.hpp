@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Normal operators by factors that are computed once, such as |H|² of a blur or MᵀM of a matrix.
 #pragma once
 

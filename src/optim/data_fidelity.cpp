@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Checks of every method, and the formulas of L2, L1 and the ball of errors.
 #include "adjoin/optim/data_fidelity.hpp"
 

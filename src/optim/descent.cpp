@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Steps that are lengthened while all goes well, and shortened or refused where the objective shows that they are too
 // long.
 #include "optim/descent.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Steps of gradient methods: their length, and what shows that it is wrong.
 #pragma once
 

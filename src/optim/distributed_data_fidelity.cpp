@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Values and gradients of this rank's operators summed over the ranks, both by one message.
 #include "adjoin/optim/distributed_data_fidelity.hpp"
 

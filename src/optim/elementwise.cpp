@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Soft thresholds, balls, boxes and unit vectors, by the modulus where numbers are complex.
 #include "optim/elementwise.hpp"
 

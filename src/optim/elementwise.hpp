@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The elementwise maps that fidelities and priors share, for real and complex tensors.
 #pragma once
 

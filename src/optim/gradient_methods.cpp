@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Algorithms that use the gradient of the data term.
 #include <ATen/ATen.h>
 

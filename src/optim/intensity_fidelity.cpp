@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The fidelities of numbers that cannot be negative: counts and intensities. Round-off below zero counts as zero, and
 // at zero, at infinity and where there are no counts the methods give the limits of their formulas.
 #include <ATen/ATen.h>

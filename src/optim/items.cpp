@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Arithmetic with a number for each item, which costs nothing more where they are equal.
 #include "optim/items.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Images that hold independent problems along dimension 0, each with numbers of its own.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The loop behind optimise(), for algorithms that know of the items of a batch.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The choice between slabs and replicated images by the size of the image and what the prior needs, and the way there
 // and back.
 #include "optim/on_slabs.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Runs of algorithms on slabs for a caller who has replicated images.
 #pragma once
 

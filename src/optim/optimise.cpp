@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The loop: one step of an algorithm, what it changed, and whether to go on.
 #include "adjoin/optim/optimise.hpp"
 

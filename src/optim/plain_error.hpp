@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Errors of solvers, which no rank is to blame for.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Checks of every method, and the formulas of the priors without iterations of their own.
 #include "adjoin/optim/prior.hpp"
 

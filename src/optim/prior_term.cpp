@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A prior times λ, its prox for all items of one step at once, and no denoiser for images that are not finite.
 #include "optim/prior_term.hpp"
 

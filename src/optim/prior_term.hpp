@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // λ g as the algorithms see it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums of the ranks' own products, which for an image that every rank has are the whole already.
 #include "optim/products.hpp"
 

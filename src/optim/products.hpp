@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Inner products of images of which this rank has the whole or a slab.
 #pragma once
 

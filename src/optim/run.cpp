@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Checks of arguments alike on all ranks, and the values that every algorithm asks for.
 #include "optim/run.hpp"
 

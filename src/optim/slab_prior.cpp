@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Priors on sharded images.
 #include "optim/slab_prior.hpp"
 

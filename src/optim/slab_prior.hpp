@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What priors that do not act on numbers need of the slabs of other ranks.
 #pragma once
 

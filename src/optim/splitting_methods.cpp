@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Algorithms that use the prox of the data term, or that of its conjugate.
 #include <ATen/ATen.h>
 

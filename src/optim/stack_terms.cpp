@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The sum over the operators that are here, of values, gradients and closed forms of the prox.
 #include "adjoin/optim/stack_terms.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Values and gradients of all operators, by the stack's weighted residual where the distance is L2.
 #include "adjoin/optim/stacked_data_fidelity.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The prox by an accelerated dual iteration, which stops on a proven bound.
 #include "adjoin/optim/total_variation.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Rows shared among threads, or tensor operations where there are no kernels.
 #include "optim/tv_kernels.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The steps of the dual iteration for total variation (total_variation.cpp), for any tensor; fast for CPU tensors.
 //
 // Images are real and have the shape {parts, …}, with one part, or the real and the imaginary part of a complex image,

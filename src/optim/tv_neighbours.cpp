@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Planes gathered from the nearest slabs that have any, and numbers added up over all slabs.
 #include "optim/tv_neighbours.hpp"
 

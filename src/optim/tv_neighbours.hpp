@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What total variation on a slab needs of the slabs around it: a plane of each, and sums.
 #pragma once
 

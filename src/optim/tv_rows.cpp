@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One row at a time: differences, projections onto the unit ball, and their adjoints.
 #include "optim/tv_rows.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The arithmetic of total variation on rows of pixels: runs along the last dimension of an image.
 //
 // Free of torch, since this file is compiled without errno for square roots, which a precompiled header does not allow.

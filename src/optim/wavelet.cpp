@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Levels of a transform laid out in one array, and the prox of its details.
 #include "adjoin/optim/wavelet.hpp"
 

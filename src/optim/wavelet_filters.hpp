@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tables of orthonormal wavelets. Each holds the reconstruction low-pass filters of a family, order after order;
 // filters grow by a fixed number of taps with each order.
 #pragma once

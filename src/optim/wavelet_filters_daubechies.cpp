@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reconstruction low-pass filters of orthonormal wavelets, order after order: Daubechies' db1 to db38 (Comm. Pure Appl.
 // Math. 41, 1988), of 2 to 76 taps.
 #include "optim/wavelet_filters.hpp"

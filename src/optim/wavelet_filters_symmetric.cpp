@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reconstruction low-pass filters of orthonormal wavelets, order after order: Daubechies' least asymmetric sym2 to
 // sym20, of 4 to 40 taps, and coiflets coif1 to coif17, of 6 to 102 taps (Daubechies, SIAM J. Math. Anal. 24, 1993).
 #include "optim/wavelet_filters.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One level with periodic borders, by kernels on the CPU and by indices elsewhere.
 #include "optim/wavelet_kernels.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One level of a wavelet transform along one dimension of a tensor, and its adjoint.
 #pragma once
 

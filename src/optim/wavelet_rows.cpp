@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Filters applied to blocks of outputs that stay in registers.
 #include "optim/wavelet_rows.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums, products, multiples and adjoints of operators, as operators that hold their operands.
 #include "adjoin/physics/algebra.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The checks in the order in which they build on each other, and the report of them.
 #include "adjoin/physics/check_operator.hpp"
 

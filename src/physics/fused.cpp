@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Weights that fit measurements, as all fused forms take them.
 #include "adjoin/physics/fused.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Checks that γ is positive, and one number for each item.
 #include "adjoin/physics/gamma.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The call of a solver in units in which nothing over- or underflows, and the report of its end.
 #include "adjoin/physics/least_squares_problem.hpp"
 

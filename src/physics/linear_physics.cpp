@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Adjoints that are given or found by differentiation, and what follows from them: normal operators, norms,
 // pseudoinverses.
 #include "adjoin/physics/linear_physics.hpp"

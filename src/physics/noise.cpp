@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Random streams that begin at a seed and go on, and the noise drawn from them.
 #include "adjoin/physics/noise.hpp"
 

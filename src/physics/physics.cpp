@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Public calls that check their arguments and count, and vector-Jacobian products by autograd.
 #include "adjoin/physics/physics.hpp"
 

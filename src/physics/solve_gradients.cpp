@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Solves as nodes of autograd, backwards and forwards, for measurements of any vector type.
 #include "physics/solve_gradients.hpp"
 

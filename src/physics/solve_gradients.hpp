@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Derivatives of solves by the implicit function theorem: the differential of a solve is a solve with the same
 // operator.
 #pragma once

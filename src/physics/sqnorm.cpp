@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Norms that are kept until the operator changes.
 #include "adjoin/physics/sqnorm.hpp"
 

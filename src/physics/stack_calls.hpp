@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the calls of every stack share: an operator's parameters, lists and sums of its operators' results, checks.
 #pragma once
 

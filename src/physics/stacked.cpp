@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks of linear operators: their calls, by fused forms where there are some.
 #include "adjoin/physics/stacked.hpp"
 

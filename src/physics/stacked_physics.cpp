@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks of any measurement models.
 #include "adjoin/physics/stacked.hpp"
 #include "physics/stack_calls.hpp"

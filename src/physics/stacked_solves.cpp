@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks of linear operators: pseudoinverse, proximal step, norm and adjoint test.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

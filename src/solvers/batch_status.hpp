@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The bookkeeping that the solvers share: which items of a batch still run, and why the others stopped.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The Golub–Kahan bidiagonalisation A V = U B, started at y − A x0, on which LSQR and LSMR rest.
 #pragma once
 

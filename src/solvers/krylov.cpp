@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Conjugate gradients and BiCGStab, with the scalars of an iteration in as few reductions as may be.
 #include "adjoin/solvers/krylov.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the solvers for square systems begin with.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The Lanczos process, and bounds from its tridiagonal matrix.
 #include "adjoin/solvers/lanczos.hpp"
 

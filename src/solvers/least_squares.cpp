@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // LSQR and LSMR on one bidiagonalisation, with the stopping rules of Paige and Saunders.
 #include "adjoin/solvers/least_squares.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // MINRES for indefinite and singular systems, by Paige and Saunders' recurrences.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

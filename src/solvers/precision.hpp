@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Precision and range of the numbers that a vector holds.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A line on a terminal, drawn at most ten times a second and erased at the end.
 #include "adjoin/solvers/progress.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Linear problems in units in which their numbers are of order 1, so that operators of 10⁻³⁰ or data of 10³⁰ are solved
 // as those of 1 are. Units are powers of two: nothing is rounded, and where none are needed nothing is done.
 #pragma once

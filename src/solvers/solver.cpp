@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The state of each item of a batch: how far it has come, and why it stopped.
 #include "adjoin/solvers/solver.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Ranks that make calls that do not belong together: all of them throw, and the next call works.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The collectives of the engines among several ranks.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the tests of the communicators share: a communicator over all ranks, and data that tells ranks apart.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Ranks that leave, are late, or are no ranks: nobody waits for ever.
 #include <ATen/ATen.h>
 #include <sys/wait.h>

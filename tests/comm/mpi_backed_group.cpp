@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A process group of torch.distributed whose collectives are MPI's.
 #include "mpi_backed_group.hpp"
 

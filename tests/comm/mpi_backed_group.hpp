@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The engine of torch.distributed over a process group that needs no Python: its backend is MPI, and takes no more than
 // Gloo does.
 #pragma once

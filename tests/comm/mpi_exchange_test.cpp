@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reductions by messages between pairs of ranks: the order of their sums, parts of any length, memory.
 #include "comm/backend/mpi_exchange.hpp"
 

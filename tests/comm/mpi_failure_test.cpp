@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // MPI that fails or grants less than asked for: its functions here stand before those of the library.
 #include <ATen/ATen.h>
 #include <mpi.h>

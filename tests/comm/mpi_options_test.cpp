@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the MPI engine is made with: its options, and MPI itself.
 #include <gtest/gtest.h>
 #include <mpi.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Memory shared between processes without MPI, and what happens when one of them ends.
 #include "comm/shared_memory/node.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Repeated reductions from a ReduceBuffer, through shared memory, through the network, and through both (pretended
 // nodes).
 #include <ATen/ATen.h>

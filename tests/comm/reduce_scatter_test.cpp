@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reductions of which each rank gets a part, and gathers of such parts, through every engine.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The engine of one process.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Memory that the other ranks see: gathers and broadcasts from there, and whose it is afterwards.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Norms where squares do not fit into a double, against norms of scaled vectors.
 #include "adjoin/core/norms.hpp"
 

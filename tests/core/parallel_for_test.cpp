@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Loops shared among torch's threads, whose number at::set_num_threads chooses, by every compiler.
 #include "core/parallel_for.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parameters of every type: kept, looked up, selected, and sent as bytes.
 #include "adjoin/core/params.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The formula of the peak signal-to-noise ratio.
 #include "adjoin/core/psnr.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Images cut into slabs, whose vector space is that of the whole images; the ranks here take turns in one process.
 #include "adjoin/core/sharded_image.hpp"
 

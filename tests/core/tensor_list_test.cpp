@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Arithmetic of lists, and lists that do not fit.
 #include "adjoin/core/tensor_list.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Inner products and updates against plain tensor operations, for all dtypes and layouts.
 #include "adjoin/core/vector_space.hpp"
 

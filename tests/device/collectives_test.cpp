@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collectives on tensors of a GPU, where there is one, which are staged through host memory where MPI cannot reach
 // them.
 #include <ATen/ATen.h>

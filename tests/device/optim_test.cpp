@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Priors, networks and algorithms on the context's device, against the same in double precision on the CPU.
 #include <functional>
 

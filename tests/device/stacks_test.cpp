@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks of every operator on the context's device, a GPU where torch and the machine have one: each method against
 // the single-process stack in double precision on the CPU.
 #include <c10/core/GradMode.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Ranks make calls together: unlike calls, options and images are one error on all ranks, which says who differs in
 // what, and the next call works.
 #include <thread>

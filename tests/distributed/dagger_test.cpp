@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The exact pseudoinverse of a distributed stack against the dense one.
 #include "distributed/support.hpp"
 

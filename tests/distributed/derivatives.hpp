@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Derivatives of two functions, compared: those of a distributed call, and those of an expression that torch follows by
 // itself.
 #pragma once

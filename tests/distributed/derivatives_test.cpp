@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Derivatives of every call, of first and second order, backwards and forwards, against those of dense matrices that
 // torch follows by itself.
 #include "distributed/derivatives.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // distribute() gives the distributed form of what it is handed, and each equals what one process computes.
 #include "adjoin/distributed/distribute.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A failure on one rank is the same error on every rank, at that call, and the next call works.
 #include <limits>
 

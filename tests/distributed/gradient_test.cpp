@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gradients through collective calls equal those of the dense matrix, at every rank count.
 #include <torch/csrc/autograd/autograd.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Blurs whose normal operators add up to one that the ranks compute together.
 #include "adjoin/operators/blur/blur.hpp"
 #include "adjoin/operators/blur/kernels.hpp"

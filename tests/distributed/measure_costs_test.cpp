@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Measured costs balance a stack of very unequal operators.
 #include "adjoin/distributed/measure_costs.hpp"
 

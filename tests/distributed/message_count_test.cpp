@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // In the steady state a call sends exactly what it must, and not one message more.
 #include "distributed/support.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Derivatives with respect to what operators are made of: tensors that calls get by keyword, and the parameters of
 // operators.
 #include <memory>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gradients of what operators and processors are made of.
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Shapes and dtypes may change between calls, on all ranks or on some: all ranks plan anew together.
 #include "adjoin/operators/function.hpp"
 #include "distributed/support.hpp"

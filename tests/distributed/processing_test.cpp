@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A processor in tiles gives what it gives on the whole image, at any number of ranks.
 #include "adjoin/distributed/processing.hpp"
 

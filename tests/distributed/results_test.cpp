@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Results are their caller's own: each has memory of its own size, and may be kept, saved, changed, moved and used in
 // any mode of autograd.
 #include <c10/core/InferenceMode.h>

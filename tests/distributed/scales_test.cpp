@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Solutions of stacks at every scale of operators and data: the scaled one, or an error where the dtype does not hold
 // it.
 #include "distributed/support.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks on sharded images equal those on replicated ones, through every way in which the ranks communicate.
 #include <torch/csrc/autograd/autograd.h>
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Ranks in a grid of slices and operators: slabs along the slices need no message, and sums go within a group.
 #include <torch/csrc/autograd/autograd.h>
 

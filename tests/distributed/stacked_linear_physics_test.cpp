@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every method of DistributedStackedLinearPhysics against its single-process twin and against the dense matrix, for
 // mixed shapes, real and complex data, few and many operators (with two, ranks 2 and 3 own none), both reductions and
 // all gather strategies.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Small stacks with known dense matrices, and comparisons, for the tests of the distributed room.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tiles cover the image once, and see beyond its border what their padding says.
 #include "adjoin/distributed/tiling.hpp"
 

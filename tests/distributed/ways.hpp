@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Ways in which the ranks of a context communicate, as parameters of tests.
 #pragma once
 

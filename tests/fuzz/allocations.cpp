@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A count of all memory, by functions in the place of malloc and free.
 #include "allocations.hpp"
 

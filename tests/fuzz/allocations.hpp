@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How much memory is taken, as the calls of malloc and free tell.
 #pragma once
 

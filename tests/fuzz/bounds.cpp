@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The bounds that target.cpp sets, against loaders that break them: a file's text says in which way.
 #include <limits>
 #include <stdexcept>

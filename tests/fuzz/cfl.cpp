@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // BART files to begin with, header and numbers joined.
 #include "adjoin/io/cfl.hpp"
 

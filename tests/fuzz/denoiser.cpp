@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Weights of small denoisers to begin with.
 #include "adjoin/models/denoiser.hpp"
 

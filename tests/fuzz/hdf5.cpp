@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // HDF5 files of every layout, type and filter to begin with, and some that promise what they do not hold.
 #include "adjoin/io/hdf5.hpp"
 

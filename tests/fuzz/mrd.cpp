@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // ISMRMRD files of a few lines to begin with.
 #include "adjoin/io/mrd.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A fuzzer for where there is no libFuzzer: <program> [RUNS [SEED]] loads the files to begin with, then RUNS (1000)
 // files changed at random, the same ones each time.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // NumPy files of each version and type to begin with.
 #include "adjoin/io/npy.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // PNG pictures of each colour type to begin with, with checksums that are mended after a change.
 #include <ATen/ATen.h>
 #include <png.h>

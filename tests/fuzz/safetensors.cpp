@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Safetensors files to begin with, some of them deep or long.
 #include "adjoin/io/safetensors.hpp"
 

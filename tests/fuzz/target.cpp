@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A run of a loader on changed bytes, with limits of time and memory, under libFuzzer or by itself.
 #include "target.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a fuzzer needs to know of a format. Each <format>.cpp beside this file defines these three, and makes a program
 // together with target.cpp and either libFuzzer or mutate.cpp.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // BART's files written and read, and refused where they do not fit.
 #include "adjoin/io/cfl.hpp"
 

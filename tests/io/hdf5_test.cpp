@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Arrays that the HDF5 library wrote, read in every type, and refused where they are damaged.
 #include "adjoin/io/hdf5.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Pictures written and read, with the precision and the order that tensors promise.
 #include "adjoin/io/image.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // NumPy's files written and read whole and in slabs.
 #include "adjoin/io/npy.hpp"
 

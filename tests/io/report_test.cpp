@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A report is one file that needs no other, with everything that was added, in order.
 #include "adjoin/io/report.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Named tensors written and read, and refused where a header does not fit.
 #include "adjoin/io/safetensors.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Rows that are transformed at once equal ATen's transforms, however many there are, and leave what is beside them
 // alone.
 #include "kernels/fft/rows.hpp"

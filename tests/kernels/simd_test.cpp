@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The instruction set that our loops use.
 #include "adjoin/core/simd.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms of rows and of blocks of columns by each library equal ATen's.
 #include "kernels/fft/transform.hpp"
 

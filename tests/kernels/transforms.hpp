@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What transforms are compared by: ATen's, to the precision of their dtype.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Trained denoisers reach the quality that their authors' code reaches on the same photographs.
 #include "adjoin/models/denoiser.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // DnCNN against PyTorch's own layers, at noise levels that it was and was not trained for.
 #include "adjoin/models/dncnn.hpp"
 

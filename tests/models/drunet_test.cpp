@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // DRUNet against PyTorch's own layers.
 #include "adjoin/models/drunet.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Networks that were saved from Python, and files that are none.
 #include "adjoin/models/network.hpp"
 

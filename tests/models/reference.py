@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What the tests of the models room compare with: networks built from torch.nn, and what they make of small images.
 
     python tests/models/reference.py OUT

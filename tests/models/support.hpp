@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Where the weights and the reference outputs are, and comparisons, for the tests of the models room.
 #pragma once
 

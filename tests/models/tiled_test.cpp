@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Trained denoisers in tiles give what they give on the whole image.
 #include "adjoin/distributed/processing.hpp"
 #include "adjoin/models/denoiser.hpp"

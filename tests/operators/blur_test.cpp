@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Blurs against the sum that defines them, for every padding, method and dtype.
 #include "adjoin/operators/blur/blur.hpp"
 

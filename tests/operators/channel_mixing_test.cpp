@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Mixing of channels against the product with a matrix.
 #include "adjoin/operators/channel_mixing.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every operator passes check_operator, in every dtype, alone and several as one.
 #include "adjoin/physics/check_operator.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Maps of known coils, and matrices that whiten and compress.
 #include "adjoin/operators/mri/coil_maps.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // ‖A‖² as the algorithms' default steps take it: within 10 % of the value, and not below it by more than round-off.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products with weights, by themselves and fused.
 #include "adjoin/operators/diagonal.hpp"
 

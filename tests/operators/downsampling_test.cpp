@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Downsampling against a blur at every factor-th pixel, with sizes that the factor does not divide.
 #include "adjoin/operators/downsampling.hpp"
 

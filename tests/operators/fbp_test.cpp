@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Filtered backprojection of scans as scanners make them: a disc of value 1, whose projections are chords, must come
 // out as 1 to 1 %, or a warning must say why it does not.
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Banks against one blur a kernel, by themselves and fused.
 #include "adjoin/operators/filter_bank.hpp"
 

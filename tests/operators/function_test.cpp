@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Operators of callables, with adjoints given and found by differentiation.
 #include "adjoin/operators/function.hpp"
 

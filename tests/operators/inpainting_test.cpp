@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Masks given and drawn, and what closed forms make of them.
 #include "adjoin/operators/inpainting.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Kernels against reference values and their symmetries.
 #include "adjoin/operators/blur/kernels.hpp"
 

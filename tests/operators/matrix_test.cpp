@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Matrices on batches and images, their pseudoinverses, and stacks fused to one.
 #include "adjoin/operators/matrix.hpp"
 

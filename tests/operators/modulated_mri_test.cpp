@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Off-resonance and subspaces against the sums that define them.
 #include "adjoin/operators/mri/modulated_mri.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Cartesian parallel MRI against dense transforms, in two and three dimensions and in time.
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
 #include "adjoin/operators/arithmetic.hpp"

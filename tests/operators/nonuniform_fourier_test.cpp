@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Fourier sums against their definition, their normal operator, and stacks of them.
 #include "adjoin/operators/nufft/nonuniform_fourier.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Complex operators take real images: their own adjoint is complex, that in the space of real images its real part.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums along lines against torch's grid_sample.
 #include "adjoin/operators/tomography/sampled_projection.hpp"
 

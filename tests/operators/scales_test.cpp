@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Operators of any size that their dtype holds: the normal operator, whose factors are squares, makes of an image what
 // A and then Aᵀ make of it.
 #include <ATen/ATen.h>

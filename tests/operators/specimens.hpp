@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One of each operator that is made of tensors, for tests of what holds for all of them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parts of operators whose stack is the whole.
 #include "adjoin/operators/split.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What operators derive from their tensors follows these, in whatever mode it was computed.
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>

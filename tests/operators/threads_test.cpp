@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Operators and their stacks from several threads at once, first use included.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Projections against Joseph's method written out, and filtered backprojection of known objects.
 #include "adjoin/operators/tomography/tomography.hpp"
 

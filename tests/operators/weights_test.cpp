@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Weighted measurements: Σ A_iᵀ W_i A_i x fused and plain, and solutions in the weighted norm.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every algorithm reaches the minimiser of small problems whose solution is known, over ranks as in one process, with
 // the messages that it must send.
 #include "adjoin/optim/algorithms.hpp"

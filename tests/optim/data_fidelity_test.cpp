@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every data fidelity against automatic differentiation, against the variational property of a prox, and against
 // numbers worked out by hand.
 #include "adjoin/optim/data_fidelity.hpp"

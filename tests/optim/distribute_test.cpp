@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // distribute() of data fidelities: one, one for each operator, or a factory.
 #include "adjoin/optim/distribute.hpp"
 

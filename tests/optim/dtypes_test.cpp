@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Data in one precision and a start in the other: the result has the dtype of the start, whatever the algorithm.
 #include <map>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every algorithm x everything that makes an image NaN, infinite or wrong: an error on all ranks, which names the
 // iteration, and a next call that is right; or a right result.
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Data fidelities where their formulas divide by zero, cancel, overflow or leave their domain: against long double
 // arithmetic, and their prox against a search for the minimum, one number at a time.
 #include <cmath>

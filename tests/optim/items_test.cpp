@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The images of a batch are independent problems: each comes out as it does alone, beside whatever.
 #include <map>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The iteration loop: stop rules, history, monitors, on one rank and on many.
 #include "adjoin/optim/optimise.hpp"
 

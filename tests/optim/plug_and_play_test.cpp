@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Plug-and-play with a denoiser in tiles: equal to one process, with one message for the physics and one for the tiles.
 #include <functional>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Photon counts, many of them zero: every algorithm that takes Poisson's likelihood comes as far as Richardson-Lucy
 // does (Richardson, J. Opt. Soc. Am. 62, 1972; Lucy, Astron. J. 79, 1974), or says that it cannot.
 #include <cmath>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Priors with closed forms, and denoisers used as priors.
 #include "adjoin/optim/prior.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Fidelities, priors and algorithms on sharded images equal those on replicated ones, with the messages that they must
 // send; what is wrong is the same error on all ranks.
 #include <functional>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Data fidelities of stacks, distributed against single-process, against automatic differentiation, and their messages
 // and failures.
 #include "adjoin/optim/distributed_data_fidelity.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The small stacks of the distributed room's tests, all algorithms, and what a prox is.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Total variation: values by hand, the prox by its variational property and by a long run of another method.
 #include "adjoin/optim/total_variation.hpp"
 

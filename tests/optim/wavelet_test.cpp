@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Wavelets: orthonormal filters with the moments promised, perfect reconstruction, images of any size, and the sparsity
 // prior.
 #include "adjoin/optim/wavelet.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums, products and multiples of operators against those of matrices.
 #include "adjoin/physics/algebra.hpp"
 

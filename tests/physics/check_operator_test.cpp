@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // check_operator finds what is wrong with an operator, and names it.
 #include "adjoin/physics/check_operator.hpp"
 

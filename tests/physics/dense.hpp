@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Dense references for the tests of linear operators.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Pseudoinverses, proximal points and norms against dense ones, for every solver.
 #include "adjoin/physics/linear_physics.hpp"
 

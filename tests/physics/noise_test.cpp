@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Moments of the noise models, and streams that repeat with their seeds.
 #include "adjoin/physics/noise.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What every measurement model checks, counts and differentiates.
 #include "adjoin/physics/physics.hpp"
 

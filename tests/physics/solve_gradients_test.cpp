@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Derivatives of pseudoinverses and proximal steps in one process, backwards and forwards, against those of dense
 // matrices that torch follows by itself.
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks in one process against the dense matrix of their operators.
 #include "adjoin/physics/stacked.hpp"
 

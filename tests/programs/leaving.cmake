@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # cmake -DMPIRUN=… -DPROGRAM=… -P leaving.cmake: in whatever way rank 1 leaves, with shared memory and without, the job ends
 # soon, not with 0, and with a message that names the rank.
 separate_arguments(MPIRUN)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A program whose rank 1 leaves as the argument says, while the others wait for it: "return", "throw", "exit", "abort"
 // or "context", the end of its context alone. It ends soon, and not with 0 (tests/programs/leaving.cmake).
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Arguments: NumPy arrays wherever tensors are taken, and errors that say which argument is wrong, and what it must be."""
 
 import numpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The collectives of the engine that this process was started for; of torch.distributed with and without shared memory."""
 
 from functools import reduce

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The same tests run alone, under mpirun and under torchrun: every rank runs them all, in the same order."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The context's collectives: torch's names, right values with every engine, and calls that do not belong together."""
 
 import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Copies of operators, fidelities, priors, denoisers and what holds them compute what the original does, on their own."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Every algorithm of deepinv's that runs in one process runs on distributed parts, with the same result."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """deepinv's objects, optimisers and module on adjoin."""
 
 import importlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Derivatives of every differentiable call, of first and second order, backwards, forwards and mixed, against differences."""
 
 import pytest

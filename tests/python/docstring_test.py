@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Docstrings: every public name has one that says what its arguments are and what it returns, and their examples run."""
 
 import doctest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """All succeed or all fail: what fails on one rank is raised there as it is, and on the others as RankFailure."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Filtered backprojection warns as Python does."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Gradients through distributed calls against those of one process."""
 
 import pytest

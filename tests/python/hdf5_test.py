@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """HDF5 files as h5py writes them: every kind of file, index, filter and type gives what was written."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Pictures, arrays and weights that are written and read, and files that are refused."""
 
 import numpy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """adjoin.launch: ranks that are started from a running program."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Operators of PyLops and SciPy whose work adjoin's operators do."""
 
 import numpy as np

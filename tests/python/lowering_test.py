@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Operators of deepinv whose work adjoin's operators do: results, gradients and changes are those of deepinv."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Nothing is copied between Python and C++, and nothing is left behind."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Messages of calls, iterations and backward passes, as the tables of README.md and docs/gradients.md have them."""
 
 import pytest

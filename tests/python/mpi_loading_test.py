@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """MPI is loaded when it is asked for, and an error says what to install where it cannot be."""
 
 import os

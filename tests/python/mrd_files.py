@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ISMRMRD files as scanners' converters write them, by the Python package ismrmrd."""
 
 import ismrmrd

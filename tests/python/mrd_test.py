@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ISMRMRD files: every line is where it belongs, nothing else is read, and damaged files are errors."""
 
 import pathlib

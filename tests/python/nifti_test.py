@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """NIfTI files, as nibabel reads them."""
 
 import gzip

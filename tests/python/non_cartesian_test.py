@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Fourier sums at any frequencies, and what is made of them: definitions, ranks, and what is said without FINUFFT."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Fidelities, priors and algorithms."""
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Data fidelities and priors that a program defines itself do what those of the library do."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Peaks of memory, in ranks that begin with none of it in reserve."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Processing in tiles over ranks, against the whole image in one process."""
 
 import pytest

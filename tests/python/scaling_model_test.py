@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The model of costs behind docs/scaling.md against the measurements that it was fitted to, and where it must lead."""
 
 import dataclasses

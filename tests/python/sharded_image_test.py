@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Images of which each rank holds a slab."""
 
 import pytest

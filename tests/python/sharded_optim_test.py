@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Fidelities, priors and algorithms on images of which each rank holds a slab."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Ranks in a grid of slices and operators, for operators that act slice by slice."""
 
 import pytest

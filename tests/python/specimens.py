@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """One of each operator of adjoin.physics, for tests of what holds for all of them: copies, arrays, check_operator.
 
 A line for a new operator is all that these tests need.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Operators of C++ follow their tensors and serve every mode and thread."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """check_operator: ten planted faults are found and named, and every operator passes."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Ranks whom no launcher watches, and none ends: what each of them hears of one that leaves, is lost, fails or is late."""
 
 import signal

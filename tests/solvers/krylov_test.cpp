@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Krylov solvers against dense inverses, with their counts of messages and applications.
 #include "adjoin/solvers/krylov.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Bounds of Lanczos against known spectra.
 #include "adjoin/solvers/lanczos.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // LSQR and LSMR against dense pseudoinverses, with their counts of messages.
 #include "adjoin/solvers/least_squares.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a progress bar writes to a terminal, and to a file.
 #include "adjoin/solvers/progress.hpp"
 

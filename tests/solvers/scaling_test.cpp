@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every solver at every scale of operator and data: the scaled solution, or an error, and nothing else.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Solvers whose images are sharded: merged inner products, and what is as accurate for all that.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Dense problems, their references, and a stand-in for vectors that are spread over ranks.
 #pragma once
 

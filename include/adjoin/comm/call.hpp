@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The calls that ranks make together: each collective belongs to one, and unlike calls are an error on every rank.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The collectives that adjoin needs, as an abstract class. Its engines: one process (single.hpp), MPI (mpi.hpp) and the
 // process groups of torch.distributed (process_group.hpp).
 #pragma once

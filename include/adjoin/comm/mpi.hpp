@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The MPI engine: MPI-3.1 between nodes, shared memory among the ranks of a node.
 #pragma once
 

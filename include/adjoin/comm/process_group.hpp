@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The engine of torch.distributed: a process group of any backend (Gloo, NCCL, UCC, MPI), and shared memory among the
 // ranks of a node. Who calls these functions includes <torch/csrc/distributed/c10d/ProcessGroup.hpp> before.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How ranks use the memory of their node; the same settings for every engine.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The engine of one process: every collective is a no-op.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Numbers by which copies of one tensor are compared without sending them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Values derived from tensors: kept while these are what they were, and computed by whichever thread asks first.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Operations with derivatives of our own, in autograd's eyes.
 #pragma once
 

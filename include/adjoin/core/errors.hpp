@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The exceptions of adjoin, and `check`, which throws the commonest of them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sizes, dtype and device of a tensor: what plans are made for.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The modes of torch that a computation must not depend on.
 #pragma once
 

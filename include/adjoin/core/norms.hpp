@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Norms of vectors whose squares overflow or underflow.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The place in its stack of an operator that failed.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Named optional parameters: passed through every call to the operators, and shared with the operator factory.
 #pragma once
 

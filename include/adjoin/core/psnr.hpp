@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The quality of an image beside the true one, in decibels.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How an object was made, so that another like it can be.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tensors and parameters as bytes, for messages between ranks of one program (the machine's byte order).
 #pragma once
 

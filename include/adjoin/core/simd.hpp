@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Lets one source be compiled for several instruction sets, of which the best that the machine has is chosen when it
 // runs.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Whether a tensor's memory may be written again.
 #pragma once
 

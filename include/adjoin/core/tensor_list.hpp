@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A list of tensors that behaves as one vector: the measurements of a stack of operators.
 #pragma once
 

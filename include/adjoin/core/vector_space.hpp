@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The vector-space operations that solvers are written against, the same for at::Tensor, TensorList and
 // ShardedTensorList. The inner product belongs to the vector: that of a ShardedTensorList is global.
 //

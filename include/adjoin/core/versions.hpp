@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tensors that something is derived from, and how often they have changed.
 #pragma once
 

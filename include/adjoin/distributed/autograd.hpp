@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Lets torch's automatic differentiation pass through collective calls, backwards and forwards, as often as asked.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The ranks that work together: which engine, which device, which seed.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // distribute(): the distributed form of what one process has: a stack, a list, a factory, a denoiser. That of data
 // fidelities is in optim/distribute.hpp.
 #pragma once

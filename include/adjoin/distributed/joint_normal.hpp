@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The normal operator of a whole distributed stack as one fused form.
 #pragma once
 

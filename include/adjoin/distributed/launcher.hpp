@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Who started this process, and as one of how many.
 #pragma once
 

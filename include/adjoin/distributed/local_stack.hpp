@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // This rank's operators, as a distributed stack calls them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums over the operators of all ranks of what a function makes of each, such as a data fidelity of the user's own.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the operators of a stack cost, so that they can be spread evenly.
 #pragma once
 

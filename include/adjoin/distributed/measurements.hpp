@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Measurements as an argument: all of them, or this rank's own.
 #pragma once
 

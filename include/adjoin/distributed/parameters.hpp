@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gradients of what operators and processors are made of: filters, coil maps, the weights of a denoiser.
 #pragma once
 

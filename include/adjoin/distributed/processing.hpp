@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A denoiser, or any function of images, applied tile by tile, the tiles spread over the ranks.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A stack of linear operators spread over ranks: the heart of adjoin.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A stack of measurement models spread over ranks.
 #pragma once
 

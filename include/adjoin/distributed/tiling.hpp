@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How an image is cut into tiles, and put together again.
 #pragma once
 

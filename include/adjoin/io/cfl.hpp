@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // BART's .cfl files: single-precision complex arrays, with their sizes in a .hdr file beside them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // ISMRMRD files (MRD): k-space as MRI scanners of every vendor measure it, line by line.
 #pragma once
 

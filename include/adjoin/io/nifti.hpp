@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // NIfTI-1 files, which viewers and analysis programs of medical images read.
 #pragma once
 

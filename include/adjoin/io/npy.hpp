@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // NumPy's .npy files (format versions 1 to 3, either byte order, C or Fortran order).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a run found, as one HTML file that needs nothing else: text, tables of numbers, pictures, curves.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Named tensors in a .safetensors file: the weights of networks.
 #pragma once
 

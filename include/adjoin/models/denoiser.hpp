@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Learned denoisers: functions of an image and a noise level.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // DnCNN: K. Zhang et al., Beyond a Gaussian denoiser, IEEE Trans. Image Process. 26, 2017.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // DRUNet: K. Zhang et al., Plug-and-play image restoration with deep denoiser prior, IEEE Trans. PAMI 44, 2022.
 #pragma once
 

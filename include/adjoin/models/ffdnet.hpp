@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // FFDNet: K. Zhang, W. Zuo, L. Zhang, FFDNet, IEEE Trans. Image Process. 27, 2018.
 #pragma once
 

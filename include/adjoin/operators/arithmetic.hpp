@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What computes the arithmetic of the operators on the CPU of this machine, for reports.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Combinations of the channels of an image.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Multiplication of an image by weights, entry by entry.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Low resolution from high resolution: a filter, and every n-th pixel.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One operator as a stack of smaller ones, for the ranks to share.
 #pragma once
 

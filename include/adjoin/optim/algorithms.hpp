@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Algorithms for min_x f(x) + λ g(x): f a data term, g a prior. They know no ranks: what the data term does, it does on
 // all of them. What fails on one rank, in the prior or between two calls, fails on all at the data term's next message.
 // Options and x0 must be equal on all ranks, which is checked.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Data fidelities: how far clean measurements u = A x are from the observed ones, y.
 #pragma once
 

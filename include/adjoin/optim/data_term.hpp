@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The data term of an optimisation problem, as the algorithms see it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // distribute() for data fidelities; that for operators and denoisers comes along.
 #pragma once
 

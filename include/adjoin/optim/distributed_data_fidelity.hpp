@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The data fidelity of a stack of operators over ranks: f(x) = Σ d_i(A_i x, y_i).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The one iteration loop of all algorithms: stop rule, monitor, progress bar, history.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Priors g(x), which say what images are like.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the data fidelities of stacks in one process and over ranks have in common.
 #pragma once
 

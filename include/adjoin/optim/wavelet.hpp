@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Orthonormal wavelets, and sparsity in them.
 #pragma once
 

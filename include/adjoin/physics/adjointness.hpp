@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The measure behind every adjointness_test.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // All that is asked of a linear operator, tried in one call that explains what fails.
 #pragma once
 

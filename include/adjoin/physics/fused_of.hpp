@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the fused forms of operators of one class have in common.
 #pragma once
 

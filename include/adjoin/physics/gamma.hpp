@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The weight of the data against the prior in proximal steps.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The least-squares problems of linear measurement models, for measurements of any vector type.
 #pragma once
 

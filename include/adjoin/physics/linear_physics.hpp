@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Measurement models that are linear, and so have an adjoint, a norm and a pseudoinverse.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The base of all measurement models, linear or not.
 #pragma once
 

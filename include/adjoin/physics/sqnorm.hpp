@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Squared spectral norms by Lanczos iteration on AᵀA.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stacks of operators in one process: A = [A_1; …; A_n].
 #pragma once
 

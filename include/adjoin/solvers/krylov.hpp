@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Krylov solvers for square systems H x = b. Written once against vector_space.hpp; instantiated for at::Tensor,
 // TensorList, ShardedTensorList and ShardedImage. b, x0 and what the maps return are never modified. A zero right-hand
 // side gives zero. Gradients are not recorded. NaN or infinity in b, or from a map, throws Error naming the iteration.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The largest eigenvalue of a Hermitian positive semi-definite map, with bounds on both sides.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Solvers for min ‖A x − y‖² + λ² ‖x − x0‖² that use A and Aᵀ. Instantiated for images of type at::Tensor with
 // measurements of type at::Tensor, TensorList and ShardedTensorList, and of type ShardedImage with the last. y, x0 and
 // what the maps return are never modified. Gradients are not recorded. NaN or infinity in y, or from a map, throws

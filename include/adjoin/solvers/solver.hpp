@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What all iterative solvers share: options, stop reasons, results, monitors.
 #pragma once
 

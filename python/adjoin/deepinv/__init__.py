@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """deepinv's classes for distributed computing, done by adjoin.
 
 The classes are deepinv's ``Physics``, ``LinearPhysics``, ``DataFidelity`` and ``Denoiser``, so that its optimisers,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The ranks, with collectives that differentiate as those of deepinv 0.5 do."""
 
 from __future__ import annotations

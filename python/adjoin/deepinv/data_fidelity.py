@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Data fidelities of stacks, as deepinv's."""
 
 from __future__ import annotations

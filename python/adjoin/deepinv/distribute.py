@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """distribute(): the distributed form of what deepinv has for one process."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """install(): adjoin's classes in the place of deepinv's, for programs that cannot change an import."""
 
 from __future__ import annotations

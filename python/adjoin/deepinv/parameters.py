@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Parameters that every rank has a copy of."""
 
 from __future__ import annotations

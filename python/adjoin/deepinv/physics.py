@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Stacks of operators, as deepinv's."""
 
 from __future__ import annotations

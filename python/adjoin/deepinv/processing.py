@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Denoisers in tiles, as deepinv's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Proximity operators of data fidelities of stacks that are not quadratic."""
 
 from __future__ import annotations

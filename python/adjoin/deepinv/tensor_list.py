@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measurements as deepinv has them, with what its algorithms ask of them besides."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What differs among the releases of deepinv: one table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Stacks of operators, processing in tiles and data fidelities, spread over ranks."""
 
 from adjoin.context import DistributedContext

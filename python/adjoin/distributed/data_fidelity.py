@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Data fidelities of stacks: f(x) = Σ d_i(A_i x, y_i), over ranks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """How long each operator of a stack takes, to spread them evenly over ranks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Denoisers and other functions of images, tile by tile, the tiles spread over the ranks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Ranks in a grid: groups along the slices of images, in each of which the operators are shared out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What the stacks of ``adjoin`` and ``adjoin.deepinv`` have in common: how they are made, and how calls reach C++."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Stacks of any operators, spread over ranks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Ways to cut an image into patches."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Operators of other libraries whose work is done by operators of adjoin.
 
 An operator of deepinv, PyLops or SciPy that has an equal in :mod:`adjoin.physics` is lowered: it stays the object that it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The equals of deepinv's operators."""
 
 from __future__ import annotations

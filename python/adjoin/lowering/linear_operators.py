@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The equals of the linear operators of PyLops and SciPy, on vectors (batch, n)."""
 
 from __future__ import annotations

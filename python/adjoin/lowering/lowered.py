@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """An operator and its equal, from change to change."""
 
 from __future__ import annotations

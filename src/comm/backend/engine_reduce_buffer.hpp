@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reduce buffers that an engine's own collectives serve.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How torch's backends make each collective: what none of them does, sums of complex numbers or parts of unlike
 // lengths, is made of what they do.
 #include "comm/backend/group_collectives.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The collectives of a process group of torch.distributed, by whichever of its backends takes a tensor.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The choice of a backend by the kind of a device, and the detour over an accelerator where host memory has none.
 #include "comm/backend/group_devices.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Which backend of a process group takes a tensor.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Names that all ranks derive alike: of communicators over one group, and of the node.
 #include "comm/backend/group_facts.hpp"
 

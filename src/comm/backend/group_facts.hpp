@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What is known of a process group, as far as the version of torch tells.
 #pragma once
 

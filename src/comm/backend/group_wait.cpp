@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The roll that is called by the group's store when a backend gives up, so that the error names who is missing.
 #include "comm/backend/group_wait.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Waiting for the backends of torch.distributed: what they throw becomes an error that names the ranks.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The communicator over MPI: which collectives go through shared memory, and which through messages.
 #include "adjoin/comm/mpi.hpp"
 

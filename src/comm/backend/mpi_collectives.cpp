@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Which of MPI's functions make each collective, or messages of our own where those cannot be waited for with an end.
 #include "comm/backend/mpi_collectives.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The collectives of an MPI communicator, each of which can be waited for with an end.
 #pragma once
 

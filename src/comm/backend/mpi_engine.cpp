@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The table of what the MPI backend offers, and those of its functions that belong to no communicator.
 #include "comm/backend/mpi_engine.hpp"
 

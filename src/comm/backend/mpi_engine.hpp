@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the MPI backend offers, as a table of functions: so it can be a library of its own that is loaded when MPI is
 // asked for, as Python's extension module does.
 #pragma once

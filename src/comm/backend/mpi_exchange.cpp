@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parts that go from rank to rank in pieces, a step of which stays in the caches until it is reduced.
 #include "comm/backend/mpi_exchange.hpp"
 

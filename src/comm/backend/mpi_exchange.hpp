@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reductions and gathers of large host arrays by messages between pairs of ranks: each rank reduces a part of its own.
 #pragma once
 

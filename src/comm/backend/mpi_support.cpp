@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Calls of MPI whose codes become errors, with datatypes and operations for each dtype of torch.
 #include "comm/backend/mpi_support.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // MPI behind C++: checked calls, owned communicators, torch's dtypes and our operations.
 #pragma once
 

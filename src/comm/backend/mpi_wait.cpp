@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Waits for MPI that call the roll when time is up, so that the error names who is missing.
 #include "comm/backend/mpi_wait.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The reduce buffer of a communicator of one rank.
 #pragma once
 

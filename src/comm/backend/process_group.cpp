@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The communicator over a process group: which collectives go through shared memory, and which through the group.
 #include "adjoin/comm/process_group.hpp"
 

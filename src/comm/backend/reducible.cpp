@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Dtypes and operations that backends lack, in terms of what they have: NaN in minima by the order of bits, complex
 // numbers as pairs.
 #include "comm/backend/reducible.hpp"

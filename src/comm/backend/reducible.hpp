@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Tensors as the backends of torch.distributed can reduce them.
 #pragma once
 

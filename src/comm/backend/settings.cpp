@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Settings written out as text, which is how ranks find that they differ.
 #include "comm/backend/settings.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What ranks that make a communicator together must have chosen alike.
 #pragma once
 

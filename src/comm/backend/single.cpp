@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A communicator of one process, which has nobody to talk to.
 #include "adjoin/comm/single.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reduce buffers for devices that an engine cannot reach.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Copies to the host and back for tensors that an engine cannot read where they lie.
 #include "comm/backend/staging.hpp"
 

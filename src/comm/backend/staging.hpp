@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Bringing tensors into a form that an engine can hand to the network, and back.
 #pragma once
 

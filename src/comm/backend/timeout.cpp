@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The seconds that ADJOIN_TIMEOUT allows, read from the environment.
 #include "comm/backend/timeout.hpp"
 

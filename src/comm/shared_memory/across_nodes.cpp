@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Slots in shared memory through which pieces of an array go: added up on the node, sent, added up, sent back, copied.
 #include "comm/shared_memory/across_nodes.hpp"
 

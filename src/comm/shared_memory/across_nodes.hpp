@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collectives of host memory over several nodes, in pieces: while one piece is on its way between the nodes, the ranks
 // of each node add up the next.
 #pragma once

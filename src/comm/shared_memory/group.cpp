@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Steps as counters in shared memory: patient waits, comparison of calls, ranks that leave or are lost.
 #include "comm/shared_memory/group.hpp"
 

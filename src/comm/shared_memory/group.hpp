@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The steps in which the ranks of a node take turns in the memory that they share.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Anonymous files that the processes of a node open of each other, with a mark that proves whose they are.
 #include "comm/shared_memory/node.hpp"
 

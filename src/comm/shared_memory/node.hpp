@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the ranks of a node have in common: memory, and ways to agree about it. By the operating system alone, anonymous
 // files that each process opens of the others: whatever launched them, and with no file that anyone could forget.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Which elements of an array each node adds up, piece by piece.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Options for shared memory by name, and from the environment.
 #include <array>
 #include <cstdlib>

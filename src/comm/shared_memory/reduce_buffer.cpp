@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reductions that read contributions where they were computed, and write the sum where all ranks read it.
 #include "comm/shared_memory/reduce_buffer.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reduce buffers among the ranks of a node.
 #pragma once
 

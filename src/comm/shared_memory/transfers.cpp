@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collectives in pieces through a small window, or in place where all ranks see the tensors.
 #include "comm/shared_memory/transfers.hpp"
 

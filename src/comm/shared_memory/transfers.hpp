@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collectives of any size among the ranks of a node, on memory of each rank's own.
 #pragma once
 

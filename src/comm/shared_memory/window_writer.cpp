@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The choice between ordinary and streaming stores, by the time that each has taken.
 #include "comm/shared_memory/window_writer.hpp"
 

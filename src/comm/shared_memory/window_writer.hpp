@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How a rank writes to memory that the other ranks of its node read.
 #pragma once
 

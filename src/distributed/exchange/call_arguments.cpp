@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Arguments as a hash that ranks compare, and as a text that says how they differ.
 #include "adjoin/distributed/exchange/call_arguments.hpp"
 

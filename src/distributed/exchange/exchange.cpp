@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What surrounds the verbs: the name and number of a call, and one error on all ranks where one of them fails.
 #include "adjoin/distributed/exchange/exchange.hpp"
 

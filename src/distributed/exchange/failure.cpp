@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A failure told to other ranks and thrown there, as RankFailure where it was somebody else's.
 #include "adjoin/distributed/exchange/failure.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sharded to gathered: the tensors of all ranks, by one of three strategies.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

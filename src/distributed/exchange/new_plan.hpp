@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Plans that are made in a call which then fails.
 #pragma once
 

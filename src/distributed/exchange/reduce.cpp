@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Partial to replicated: sums over the ranks.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

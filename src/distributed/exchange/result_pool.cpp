@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Memory cut into tensors that tell the pool when their last holder has gone.
 #include "adjoin/distributed/exchange/result_pool.hpp"
 

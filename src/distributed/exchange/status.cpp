@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Status words written behind sums and before gathered parts, and the verdict that they give.
 #include "distributed/exchange/status.hpp"
 

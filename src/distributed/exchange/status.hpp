@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The words that travel with every payload: by them one rank can call upon all to stop and confer, and samples of
 // replicated arguments are compared.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Trees of both versions, and the fractal heap, walked with a limit to what a damaged file can make of them.
 #include "io/hdf5/btree.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The trees and heaps of an HDF5 file. All are walked as a whole: what is looked for is found however they are sorted.
 #pragma once
 

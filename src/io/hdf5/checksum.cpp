@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Jenkins' lookup3 hash of a file's structures, and Fletcher's sum of a chunk.
 #include "io/hdf5/checksum.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every index of chunks that the format has, walked in one way.
 #include "io/hdf5/chunks.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The chunks of an HDF5 dataset.
 #pragma once
 

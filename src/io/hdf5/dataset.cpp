@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The messages of a dataset's header read as its sizes, type, layout and filters.
 #include "io/hdf5/dataset.hpp"
 

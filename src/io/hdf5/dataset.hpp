@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What an HDF5 file says of a dataset.
 #pragma once
 

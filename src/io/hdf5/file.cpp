@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Reads within the bounds of the file, and its superblock, wherever that lies.
 #include "io/hdf5/file.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The bytes of an HDF5 file, every one of which is checked before it is believed. The structures are those of the "HDF5
 // File Format Specification", version 3.0.
 #pragma once

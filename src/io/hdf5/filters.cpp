@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Inflating, unshuffling and checking, in the opposite order of writing.
 #include "io/hdf5/filters.hpp"
 

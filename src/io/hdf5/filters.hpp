@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What was done to the chunks of an HDF5 dataset, undone.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Collections of objects, each read once, in which lists and texts are looked up.
 #include "io/hdf5/global_heap.hpp"
 

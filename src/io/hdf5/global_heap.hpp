@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The lists and texts of varying length of an HDF5 file.
 #pragma once
 

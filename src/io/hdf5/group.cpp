@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Paths followed through groups of both kinds and through soft links.
 #include "io/hdf5/group.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A dataset read by the HDF5 library, where our own reader does not know its features.
 #include "io/hdf5/library.hpp"
 

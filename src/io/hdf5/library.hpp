@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // HDF5 files by the HDF5 library, which trusts them, and is loaded when it is first asked for.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Integers, floats and complex numbers of any width and byte order, converted to what tensors hold.
 #include "io/hdf5/number_type.hpp"
 

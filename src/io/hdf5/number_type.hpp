@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Numbers of HDF5 files as numbers of tensors.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Object headers of both versions, with their continuations and shared messages.
 #include "io/hdf5/object_header.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The messages that describe an object of an HDF5 file.
 #pragma once
 

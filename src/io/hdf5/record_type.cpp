@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The type message of a compound, unfolded to members with places.
 #include "io/hdf5/record_type.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Entries of HDF5 datasets that have several members: compounds, in one another, of numbers, arrays, and lists and
 // texts of varying length.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Records visited chunk by chunk, so that few are in memory at a time.
 #include "io/hdf5/records.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The entries of an HDF5 dataset of records.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The encodings of the XML header: sizes, fields of view, centres and kinds of trajectory.
 #include "io/mrd/header.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the header of an ISMRMRD file says of its images.
 #pragma once
 

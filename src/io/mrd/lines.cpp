@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Acquisition records read without their samples, of which only the places are kept.
 #include "io/mrd/lines.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The lines of k-space (acquisitions) of an ISMRMRD file, without their samples.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A parser of elements, text and entities that refuses everything else.
 #include "io/mrd/xml.hpp"
 

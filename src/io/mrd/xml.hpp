@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // XML as far as headers of scans have it: elements, and the text in them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // ATen's own transforms, called without scaling along any axes.
 #include "kernels/fft/differentiable.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The discrete Fourier transforms of the imaging operators by ATen: unnormalised, differentiable, on any device.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // FFTW's functions found in its shared libraries, and plans made of them.
 #include "kernels/fft/fftw.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms by FFTW 3, where the system has its libraries, which are loaded when they are asked for.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The choice of a library: one that is found, that computes two small transforms right, and that the environment
 // allows.
 #include "kernels/fft/library.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Which library computes the Fourier transforms between plain arrays on the CPU.
 #pragma once
 

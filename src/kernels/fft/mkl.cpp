@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // oneMKL's descriptors, found as symbols of libtorch.
 #include "kernels/fft/mkl.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms by oneMKL, which libtorch contains and exports without a header of its own.
 #pragma once
 

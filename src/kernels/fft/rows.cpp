@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The choice between adjoin's own transforms of several rows and the library's, one after the other.
 #include "kernels/fft/rows.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms of the rows of images, as many at once as is quickest.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sizes without large prime factors, and rows that do not fall on the same lines of a cache.
 #include "kernels/fft/sizes.hpp"
 

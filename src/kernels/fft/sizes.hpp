@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sizes of transforms: which are quick, and how their rows lie in memory.
 #pragma once
 

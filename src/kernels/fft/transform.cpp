@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms of whole images and of blocks of columns, as plans for the library in use.
 #include "kernels/fft/transform.hpp"
 

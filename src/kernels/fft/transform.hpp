@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Fourier transforms between plain arrays on the CPU, planned once: by the library that is in use.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Blocks of columns, along one axis or along two, one after the other.
 #include "kernels/fft/wide.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms of blocks of columns by adjoin's own passes, in which a row of the block is one vector of AVX-512.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stockham's passes of radix 2 to 16 over vectors of AVX-512, which leave the spectrum in its natural order (C. Van
 // Loan, Computational Frameworks for the Fast Fourier Transform, SIAM 1992, section 1.7).
 #pragma once

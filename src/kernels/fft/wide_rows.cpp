@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Rows as columns: complex ones as they are, and real ones as complex ones of half the length, whose even and odd
 // numbers are told apart in the spectrum (W. H. Press et al., Numerical Recipes, 3rd ed., section 12.3).
 #include "kernels/fft/wide_rows.hpp"

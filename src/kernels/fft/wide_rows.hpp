@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms of as many rows at once as a vector of AVX-512 has complex numbers: they become the columns of a block and
 // rows again, so that no number of a vector meets another one of it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A cache line of complex numbers as one vector of AVX-512, and butterflies of such vectors. Only functions that are
 // compiled for AVX-512 may include what is here, so all is inlined into them.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Backprojections on the CPU: gathering from the views.
 
 #include <algorithm>

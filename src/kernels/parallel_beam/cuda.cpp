@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Projection and backprojection on a GPU, compiled at the first call.
 #include <ATen/ATen.h>
 

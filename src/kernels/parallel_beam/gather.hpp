@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The one computation behind projections and backprojections on the CPU: weighted entries of rows of numbers are summed
 // up at positions that are affine in the row and in the result.
 #pragma once

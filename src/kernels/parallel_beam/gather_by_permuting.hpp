@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gathering for neighbouring results of one plane in single precision, which lie within a few vector registers: picking
 // the entries is a permutation.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Projections of images along parallel rays, and their adjoints: the computations behind Tomography.
 //
 // Seen along its dominant axis, a view is a family of rays that cross the lines of an image (its rows, or its columns)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Projections on the CPU: gathering from the lines of images.
 
 #include <algorithm>

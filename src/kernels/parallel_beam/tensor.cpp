@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Projection and backprojection by tensor operations, which run on any device.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One view as its direction and steps along lines: Joseph's rays, or the interpolation of its transpose.
 #include <algorithm>
 #include <cmath>

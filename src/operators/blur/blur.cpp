@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The public operator: checks, names of options, and plans kept for each layout of images.
 #include "adjoin/operators/blur/blur.hpp"
 

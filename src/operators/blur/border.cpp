@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Padding of each kind, and the folding back of what lies beyond an image.
 #include "operators/blur/border.hpp"
 

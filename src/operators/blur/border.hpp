@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The border that a convolution finds beyond an image, and its adjoint.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The choice between our kernel and torch's convolution.
 #include "operators/blur/correlate.hpp"
 

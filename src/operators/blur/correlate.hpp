@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The direct form of a convolution of batches.
 #pragma once
 

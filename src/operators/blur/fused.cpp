@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One transform of the image for all blurs, and one product with the sum of their squared responses for the normal
 // operator.
 #include "operators/blur/fused.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Circular blurs of one image, which share its transform.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A batch of images as the CPU kernels take it, one image after another, and the filter of each.
 #pragma once
 

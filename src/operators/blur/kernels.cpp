@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gaussians, motions, boxes and resampling filters by their formulas, divided by their sums.
 #include "adjoin/operators/blur/kernels.hpp"
 

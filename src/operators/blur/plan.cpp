@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The estimate by which a plan is direct or by transforms, and each way's computation.
 #include "operators/blur/plan.hpp"
 

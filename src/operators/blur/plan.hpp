@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A filter of Blur made ready for images of one layout: direct, or by transforms of a grid that holds the image.
 #pragma once
 

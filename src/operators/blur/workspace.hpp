@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The memory and the steps by which the CPU leads images through the transforms of a Blur.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Complex images and measurements as real ones of two channels, their real and imaginary part.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Singular vectors of the coils at each place along the readout, turned so that neighbours are alike.
 #include "adjoin/operators/mri/coil_compression.hpp"
 

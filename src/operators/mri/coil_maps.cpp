@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // ESPIRiT and adaptive combination, and the matrices that whiten or compress coils.
 #include "adjoin/operators/mri/coil_maps.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The CPU's work on coils: what MultiCoilMRI and its fused form do to one coil, item and frame after another, a row or
 // a block of columns at a time.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Coils of several operators on images of one layout, computed together.
 #include <ATen/ATen.h>
 #include <ATen/ExpandUtils.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Coils along one trajectory, or trajectories with common coils, as one operator.
 #include <ATen/ATen.h>
 

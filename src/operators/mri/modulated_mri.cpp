@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Factors of time and space whose products add up to the modulation, each with an operator of its own.
 #include "adjoin/operators/mri/modulated_mri.hpp"
 

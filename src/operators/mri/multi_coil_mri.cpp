@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The public operator: checks of images, mask and maps, and plans kept for each precision and device.
 #include "adjoin/operators/mri/multi_coil_mri.hpp"
 

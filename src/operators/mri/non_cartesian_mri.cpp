@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Products with the maps, Fourier sums and weights, and the normal operator as one convolution.
 #include "adjoin/operators/mri/non_cartesian_mri.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Transforms of all coils without shifts of the data: the centring is in phases of maps and mask.
 #include "operators/mri/plan.hpp"
 

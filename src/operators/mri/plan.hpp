@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Mask and coil maps of MultiCoilMRI made ready for tensors of one precision and device.
 #pragma once
 

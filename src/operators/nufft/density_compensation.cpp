@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Pipe and Menon's iteration, with the kernel by which FINUFFT spreads samples.
 #include "adjoin/operators/nufft/density_compensation.hpp"
 

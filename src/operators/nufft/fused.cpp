@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The samples of several operators on one image as those of one trajectory.
 #include <ATen/ATen.h>
 

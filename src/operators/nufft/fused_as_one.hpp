@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A fused form that is one operator with the measurements of all.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The public operator: checks, units and the trajectory's derivatives around Transforms.
 #include "adjoin/operators/nufft/nonuniform_fourier.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Convolutions on a grid twice as fine, done as one on the image's own grid for each half-pixel shift.
 #include "operators/nufft/toeplitz.hpp"
 

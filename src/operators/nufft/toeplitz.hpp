@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The normal operator of Fourier sums: a convolution, computed by transforms of the image's own size.
 #pragma once
 

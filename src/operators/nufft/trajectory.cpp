@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Checks of a trajectory, and its conversion to cycles a pixel.
 #include "operators/nufft/trajectory.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Plans of FINUFFT for each precision and batch, with derivatives to images, samples and trajectory.
 #include "operators/nufft/transforms.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Sums between images and samples of one trajectory, and their derivatives.
 #pragma once
 

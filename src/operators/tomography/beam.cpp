@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The way from a tensor to the kernels of its device, and derivatives that are the other direction.
 #include "operators/tomography/beam.hpp"
 

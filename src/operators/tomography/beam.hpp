@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The rays of Tomography at all its angles, and how devices compute with them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Angles of several operators on images of one size, computed together.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Projections of images of one size, sampled by several operators.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The grid of a SampledProjection made ready for tensors of one precision, on one device, and what it computes.
 #pragma once
 

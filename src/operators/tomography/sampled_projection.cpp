@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The operator on grids of samples: plans for each layout, and torch's grid_sample where there is no kernel.
 #include "adjoin/operators/tomography/sampled_projection.hpp"
 

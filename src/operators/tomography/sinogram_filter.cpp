@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The ramp and its windows, and weights of angles that are uneven, repeated or missing.
 #include "operators/tomography/sinogram_filter.hpp"
 

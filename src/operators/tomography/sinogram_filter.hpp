@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What filtered backprojection does to a sinogram before it smears the views over the image.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The public operator: geometry, checks, and filtered backprojection.
 #include "adjoin/operators/tomography/tomography.hpp"
 

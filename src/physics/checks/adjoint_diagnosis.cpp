@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Guesses at common faults, each tried on one sample: a missing conjugate, a missing flip, a factor.
 #include "physics/checks/adjoint_diagnosis.hpp"
 

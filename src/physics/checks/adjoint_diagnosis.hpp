@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Why an adjoint is none, as far as simple causes explain it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Whether a result is the argument's alone, and leaves that as it is.
 #include <ATen/ATen.h>
 

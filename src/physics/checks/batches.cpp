@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // That items of a batch are independent.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Where results are and of which dtype.
 #include <ATen/ATen.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // That what is computed together is what its parts compute.
 #include <ATen/ATen.h>
 

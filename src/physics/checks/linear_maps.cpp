@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // That A and A_adjoint are linear, and the adjoints and derivatives of each other.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Samples of an operator, drawn anew for each check, and tolerances by dtype.
 #include "physics/checks/trial.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the checks of an operator share: the operator, random samples of each dtype that it takes, and how a check ends.
 #pragma once
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The calls of the fault matrix: every collective call that a program makes, each with what a fault may change in it.
 
 A call is a function of :class:`Arguments`; the ranks pass equal ones, but for the one that a fault is put into.

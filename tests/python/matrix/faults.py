@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The faults of the matrix: what goes wrong on one rank while the others make a call as it should be.
 
 Each runs a call on all ranks, with its fault on the last one, and says what came of it there.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """One group of cells of the fault matrix: program.py CALL[,CALL…] FAULT[,FAULT…], on every rank of a launcher.
 
 For each cell: the call is right; then it is made with the fault on the last rank, which is the same error on all ranks

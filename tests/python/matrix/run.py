@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Runs the fault matrix: run.py [--sample N] [--ranks 2 3] [--launchers mpirun torchrun] [--memory shared off]; 1 where a cell is wrong.
 
 Every collective call x every fault on one rank, on 2 and 3 ranks, under both launchers, with shared memory and by messages. With ``--sample N`` every N-th

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What must be equal on all ranks that make a call together.
 #pragma once
 

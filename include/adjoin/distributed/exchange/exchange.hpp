@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The one door to the network: calls that all ranks make together, and the verbs by which they communicate in them.
 #pragma once
 

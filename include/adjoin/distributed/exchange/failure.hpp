@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What failed on a rank, on its way to the others.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Memory of results, used again once nobody holds them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Convolution kernels for Blur and Downsampling. All sum to one.
 #pragma once
 

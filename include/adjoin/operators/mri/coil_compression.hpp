@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Geometric compression of coils: virtual ones of their own at each place along the readout.
 #pragma once
 

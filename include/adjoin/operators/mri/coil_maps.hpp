@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Coil sensitivities from the data themselves, and changes of the set of coils.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parallel magnetic resonance imaging of what changes while it is measured: off-resonance, and images that are
 // combinations of a few.
 #pragma once

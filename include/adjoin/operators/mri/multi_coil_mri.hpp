@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parallel magnetic resonance imaging on the grid of k-space.
 #pragma once
 

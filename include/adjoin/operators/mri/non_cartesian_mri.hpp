@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Parallel magnetic resonance imaging along any trajectory.
 #pragma once
 

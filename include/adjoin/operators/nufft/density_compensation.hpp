@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Weights that make up for samples that lie closer together in some places than in others.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Fourier sums of an image at any frequencies.
 #pragma once
 

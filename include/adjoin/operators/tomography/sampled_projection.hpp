@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Line sums of an image that is sampled at given points.
 #pragma once
 

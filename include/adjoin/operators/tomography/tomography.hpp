@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Line integrals of an image along parallel rays at many angles, and filtered backprojection.
 #pragma once
 
