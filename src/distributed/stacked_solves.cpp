@@ -62,10 +62,9 @@ LeastSquaresProblem<ShardedTensorList> DistributedStackedLinearPhysics::problem(
   // Aᵀ v for images like `like`, where that is known.
   const auto adjoint_of = [this, &params](const ShardedTensorList& v, Exchange::Memory memory, const at::Tensor& like) {
     const auto sum = [&](const at::Tensor& out) {
-      const TensorList own = local_part("y", v);
-      return weighted(
-          like.defined() ? local_.A_adjoint_for_sum(own, like, out, params) : local_.A_adjoint_sum(own, out, params),
-          out, weight());
+      return weighted(like.defined() ? local_.A_adjoint_for_sum(v.local, like, out, params)
+                                     : local_.A_adjoint_sum(v.local, out, params),
+                      out, weight());
     };
     return exchange_->reduce(image_plans_->sums, sum, {.memory = memory});
   };

@@ -109,7 +109,8 @@ TensorList StackedLinearPhysics::A_into(const TensorList& out, const at::Tensor&
 TensorList StackedLinearPhysics::A_reusing(TensorList& kept, const at::Tensor& x, const Params& params) const {
   const bool free = std::ranges::all_of(
       kept, [](const at::Tensor& t) { return t.defined() && t.has_storage() && is_sole_holder(t); });
-  kept = A_into(free ? kept : TensorList(), x, params);
+  static const TensorList none;
+  kept = A_into(free ? kept : none, x, params);
   return kept;
 }
 

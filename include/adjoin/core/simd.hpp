@@ -60,16 +60,22 @@ __attribute__((target("arch=x86-64-v3"), noinline)) auto run_with_avx2(Arguments
 template <auto function, class... Arguments>
 auto vectorised(Arguments... arguments) {
 #ifdef ADJOIN_HAS_INSTRUCTION_SETS
-  switch (instruction_set()) {
-    case InstructionSet::avx512:
-      return detail::run_with_avx512<function>(arguments...);
-    case InstructionSet::avx2:
-      return detail::run_with_avx2<function>(arguments...);
-    case InstructionSet::plain:
-      break;
-  }
-#endif
+  using Compiled = decltype(function(arguments...)) (*)(Arguments...);
+  static const Compiled best = []() -> Compiled {
+    switch (instruction_set()) {
+      case InstructionSet::avx512:
+        return detail::run_with_avx512<function, Arguments...>;
+      case InstructionSet::avx2:
+        return detail::run_with_avx2<function, Arguments...>;
+      case InstructionSet::plain:
+        break;
+    }
+    return [](Arguments... given) { return function(given...); };
+  }();
+  return best(arguments...);
+#else
   return function(arguments...);
+#endif
 }
 
 }  // namespace adjoin

@@ -25,11 +25,17 @@ at::Tensor tensor_of(const GatherPlan& plan, const ResultMemory& memory, std::in
   return memory.tensor(i, plan.entries[i].sizes, plan.entries[i].dtype);
 }
 
-TensorList all_tensors(const GatherPlan& plan, const ResultMemory& memory) {
-  TensorList results;
-  results.reserve(plan.entries.size());
-  for (std::size_t i = 0; i < plan.entries.size(); ++i) {
-    results.push_back(memory.tensor(i, plan.entries[i].sizes, plan.entries[i].dtype));
+// The tensors at `places` are those of `own`.
+TensorList all_tensors(const GatherPlan& plan, const ResultMemory& memory, const std::vector<std::int64_t>& own,
+                       TensorList places) {
+  TensorList results(plan.entries.size());
+  for (std::size_t k = 0; k < own.size(); ++k) {
+    results[static_cast<std::size_t>(own[k])] = std::move(places[k]);
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (!results[i].defined()) {
+      results[i] = tensor_of(plan, memory, static_cast<std::int64_t>(i));
+    }
   }
   return results;
 }
@@ -151,7 +157,7 @@ TensorList Exchange::gather_concatenated(GatherPlan& plan, const Sharding& shard
         if (verdict.unlike) [[unlikely]] {
           compare(method_, *arguments_);
         }
-        return all_tensors(plan, *memory);
+        return all_tensors(plan, *memory, own, std::move(places));
       }
     }
     const std::vector<Params> layouts = confer(layout_of(mine), failure);
@@ -205,7 +211,7 @@ TensorList Exchange::gather_broadcast(GatherPlan& plan, const Sharding& sharding
         if (verdict.unlike) [[unlikely]] {
           compare(method_, *arguments_);
         }
-        return all_tensors(plan, memory);
+        return all_tensors(plan, memory, {}, {});
       }
     }
     for (std::size_t position = 0; position < mine.size(); ++position) {
