@@ -4,6 +4,7 @@
 
 #include <c10/util/SmallVector.h>
 
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -13,8 +14,9 @@ namespace adjoin {
 
 class BatchStatus {
  public:
-  /// Checks the options; they must outlive the status. `solver` names the caller in errors.
-  BatchStatus(std::string_view solver, const SolverOptions& options);
+  /// Checks the options; they must outlive the status. `solver` names the caller in errors. `precision`: that of the
+  /// numbers of a solver whose residuals are tested.
+  BatchStatus(std::string_view solver, const SolverOptions& options, double precision = 0.0);
 
   std::size_t size() const { return items_.size(); }
   int iteration() const { return iteration_; }
@@ -26,7 +28,8 @@ class BatchStatus {
     stop(item, reason);
     items_[item].reason = reason;
   }
-  /// Records ‖r‖ / ‖b‖ of an item, and stops the item when that is at most the tolerance.
+  /// Records ‖r‖ / ‖b‖ of an item, and stops the item when that is at most the tolerance, or is round-off that no
+  /// longer falls: what comes then are vectors that H makes nothing of.
   void set_residual(std::size_t item, double relative_residual, bool test = true);
   double residual(std::size_t item) const { return items_[item].residual; }
 
@@ -61,6 +64,7 @@ class BatchStatus {
     bool running = true;
     StopReason reason = StopReason::max_iterations;
     double residual = 0.0;
+    double last_tested = std::numeric_limits<double>::infinity();
   };
 
   static double magnitude(double value) { return std::abs(value); }
@@ -70,6 +74,7 @@ class BatchStatus {
 
   std::string_view solver_;
   const SolverOptions& options_;
+  double round_off_;
   c10::SmallVector<Item, 2> items_;
   std::size_t running_;
   int iteration_ = 0;

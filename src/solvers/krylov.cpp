@@ -7,11 +7,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <tuple>
 #include <utility>
 
 #include "solvers/batch_status.hpp"
 #include "solvers/krylov_start.hpp"
+#include "solvers/precision.hpp"
+#include "solvers/round_off.hpp"
 #include "solvers/scaling.hpp"
 
 namespace adjoin {
@@ -70,13 +73,26 @@ class GradientProducts {
   Scalars qq_;
 };
 
+// The direction p of an item: ‖p‖², in the norm of the preconditioner's inverse, by the recurrence that holds as p_k is
+// orthogonal to r_{k+1}, and the largest Rayleigh quotient ⟨p, H p⟩ / ‖p‖² so far.
+struct Direction {
+  double squared = 0.0;
+  double largest_quotient = 0.0;
+
+  double quotient(double curvature) {
+    const double quotient = curvature / squared;
+    largest_quotient = std::max(largest_quotient, quotient);
+    return quotient;
+  }
+};
+
 }  // namespace
 
 template <class V>
 SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand_side, const SolverOptions& options,
                                    const std::optional<V>& x0, const LinearMap<V, V>& preconditioner) {
   const c10::NoGradGuard no_grad;
-  BatchStatus status("conjugate_gradient", options);
+  BatchStatus status("conjugate_gradient", options, precision(x0 ? *x0 : right_hand_side));
   auto [b, x, r, b_squared, r_squared, b_units] = krylov_start(status, H, right_hand_side, x0);
   const ScaleLimits limits = scale_limits(b);
   Units H_units(status.size());
@@ -86,6 +102,11 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
   Scalars alpha(status.size(), 0.0);
   Scalars minus_alpha = alpha;
   Scalars beta = alpha;
+  const RoundOff round_off(precision(b));
+  c10::SmallVector<Direction, 2> directions(status.size());
+  for (std::size_t i = 0; i < status.size(); ++i) {
+    directions[i].squared = rho[i].real();
+  }
   GradientProducts<V> products(inner_products_are_messages<V> && !preconditioner, options.items);
   while (status.next()) {
     V q = map(p);
@@ -101,6 +122,12 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
     for (std::size_t i = 0; i < status.size(); ++i) {
       if (status.running(i) && (curvature[i].real() <= 0.0 || rho[i].real() <= 0.0)) {
         status.stop(i, StopReason::breakdown);
+      }
+      if (status.running(i)) {
+        const double quotient = directions[i].quotient(curvature[i].real());
+        if (round_off.leads_astray(status, i, quotient, directions[i].largest_quotient)) {
+          status.stop(i, StopReason::stagnated);
+        }
       }
       alpha[i] = status.running(i) ? rho[i].real() / curvature[i].real() : 0.0;
     }
@@ -124,6 +151,7 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
       if (status.running(i)) {
         status.set_residual(i, std::sqrt(r_squared[i].real() / b_squared[i].real()));
         beta[i] = status.running(i) ? next_rho[i].real() / rho[i].real() : 0.0;
+        directions[i].squared = next_rho[i].real() + beta[i].real() * beta[i].real() * directions[i].squared;
       }
     }
     rho = std::move(next_rho);
@@ -140,7 +168,7 @@ template <class V>
 SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, const SolverOptions& options,
                          const std::optional<V>& x0, const LinearMap<V, V>& preconditioner) {
   const c10::NoGradGuard no_grad;
-  BatchStatus status("bicgstab", options);
+  BatchStatus status("bicgstab", options, precision(x0 ? *x0 : right_hand_side));
   auto [b, x, r, b_squared, r_squared, b_units] = krylov_start(status, H, right_hand_side, x0);
   const ScaleLimits limits = scale_limits(b);
   Units H_units(status.size());
@@ -153,6 +181,19 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, con
   Scalars beta = alpha;
   Scalars minus = alpha;
   const Scalars one(status.size(), 1.0);
+  const RoundOff round_off(precision(b));
+  Reals smallest_steps(status.size(), std::numeric_limits<double>::infinity());
+  // 1 / |step| is about what H makes of the direction.
+  const auto leave_out_if_astray = [&](c10::complex<double>& step, std::size_t i) {
+    if (!status.running(i) || is_zero(step)) {
+      return;
+    }
+    smallest_steps[i] = std::min(smallest_steps[i], std::abs(step));
+    if (round_off.leads_astray(status, i, smallest_steps[i], std::abs(step))) {
+      status.stop(i, StopReason::stagnated);
+      step = 0.0;
+    }
+  };
   while (status.next()) {
     const V p_hat = preconditioner ? preconditioner(p) : p;
     V v = map(p_hat);
@@ -170,6 +211,7 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, con
         status.stop(i, StopReason::breakdown);
       }
       alpha[i] = status.running(i) ? rho[i] / r_hat_v[i] : 0.0;
+      leave_out_if_astray(alpha[i], i);
     }
     negate(alpha, minus);
     adjoin::axpy(alpha, p_hat, x);
@@ -190,6 +232,7 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, con
     bool recompute = false;
     for (std::size_t i = 0; i < status.size(); ++i) {
       omega[i] = status.running(i) && tt[i].real() > 0.0 ? ts[i] / tt[i].real() : 0.0;
+      leave_out_if_astray(omega[i], i);
       next_rho[i] -= omega[i] * r_hat_t[i];
       r_squared[i] = ss[i].real() - (omega[i] * std::conj(ts[i])).real();
       recompute = recompute || digits_lost(i);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "adjoin/core/errors.hpp"
 #include "solvers/batch_status.hpp"
@@ -50,7 +51,8 @@ void check_options(const SolverOptions& options) {
   check(options.items >= 1, "items: must be at least 1, got ", options.items);
 }
 
-BatchStatus::BatchStatus(std::string_view solver, const SolverOptions& options) : solver_(solver), options_(options) {
+BatchStatus::BatchStatus(std::string_view solver, const SolverOptions& options, double precision)
+    : solver_(solver), options_(options), round_off_(options.tol > 0.0 ? 8.0 * precision : 0.0) {
   check_options(options);
   running_ = static_cast<std::size_t>(options.items);
   items_.resize(running_);
@@ -66,8 +68,15 @@ void BatchStatus::stop(std::size_t item, StopReason reason) {
 
 void BatchStatus::set_residual(std::size_t item, double relative_residual, bool test) {
   items_[item].residual = relative_residual;
-  if (test && relative_residual <= options_.tol) {
+  if (!test) {
+    return;
+  }
+  constexpr double falling = 0.9;
+  const double last = std::exchange(items_[item].last_tested, relative_residual);
+  if (relative_residual <= options_.tol) {
     stop(item, StopReason::converged);
+  } else if (last <= round_off_ && relative_residual > falling * last) {
+    stop(item, StopReason::stagnated);
   }
 }
 

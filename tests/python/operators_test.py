@@ -9,7 +9,7 @@ import torch
 from support import Scaling
 
 from adjoin import DistributedStackedLinearPhysics, distribute, measure_costs
-from adjoin.physics import Blur, Diagonal, Inpainting, MatrixFree, as_physics, gaussian_kernel
+from adjoin.physics import Blur, Diagonal, Inpainting, MatrixFree, MultiCoilMRI, as_physics, gaussian_kernel
 
 
 def stack_of(ctx, *operators):
@@ -150,3 +150,16 @@ def test_operators_computed_together_agree_with_those_computed_one_by_one(ctx):
         DistributedStackedLinearPhysics(ctx, 3, lambda i, device, shared: blurs[i], fuse=fuse) for fuse in (True, False)
     )
     assert torch.allclose(fused.A_adjoint_A(x), plain.A_adjoint_A(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["CG", "MINRES", "BiCGStab", "LSQR", "LSMR"])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_tolerance_below_round_off_leaves_what_was_not_sampled_at_zero(ctx, solver, sharded):
+    coil = torch.ones(1, 1, 32, 32, dtype=torch.complex64)
+    masks = (ctx.rand(4, 1, 1, 32, 32) < 0.2).float()
+    # What is sampled once or twice has eigenvalues 1 and 2, what is not has 0.
+    stack = stack_of(ctx, *(MultiCoilMRI(mask, coil) for mask in masks))
+    x = stack.A_adjoint(stack.A(ctx.randn(1, 2, 32, 32)))
+    layout = "sharded" if sharded else "replicated"
+    solution = stack.A_dagger(stack.A(x), solver, tol=1e-20, max_iter=200, local_only=False, layout=layout)
+    assert torch.linalg.norm(solution - x) < 1e-4 * torch.linalg.norm(x)

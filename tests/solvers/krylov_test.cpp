@@ -305,6 +305,21 @@ TEST_P(KrylovTest, ConsistentSingularSystemGivesTheMinimumNorm) {
   }
 }
 
+TEST_P(KrylovTest, ToleranceBelowRoundOffBringsNoNullVectorsIn) {
+  for (const auto dtype : {at::kFloat, at::kComplexFloat, at::kDouble, at::kComplexDouble}) {
+    for (const auto& [least, rank] : {std::pair{1.0, 40}, std::pair{1.0, 5}, std::pair{0.3, 40}, std::pair{0.3, 3}}) {
+      SCOPED_TRACE(c10::str(dtype, ", eigenvalues 1 … ", least, ", rank ", rank));
+      std::vector<double> values = geometric(1.0, least, static_cast<std::size_t>(rank));
+      values.resize(60, 0.0);
+      const at::Tensor H = with_eigenvalues(values, dtype);
+      const at::Tensor x = at::matmul(H, randn({60}, dtype, 5));
+      const auto result = solve(GetParam(), map_of(H), at::matmul(H, x), {.max_iter = 500, .tol = 1e-30});
+      EXPECT_LT(relative_error(result.x, x), c10::toRealValueType(dtype) == at::kDouble ? 1e-12 : 1e-4);
+      EXPECT_NE(result.reason, StopReason::max_iterations);
+    }
+  }
+}
+
 TEST(ConjugateGradient, NullVectorAsRightHandSideIsABreakdown) {
   const at::Tensor H = at::diag(at::tensor({1.0, 0.0}, at::kDouble));
   const auto result = conjugate_gradient<at::Tensor>(map_of(H), at::tensor({0.0, 1.0}, at::kDouble));
