@@ -45,8 +45,8 @@ matrix: configure ## every collective call x every fault of one rank, on 2 and 3
 	ninja -C $(BUILD) -j $(JOBS) adjoin_python
 	PYTHONPATH=$(BUILD)/python python tests/python/matrix/run.py $(MATRIX)
 
-wheels: configure ## the wheel for this torch and Python, tried in a new virtual environment: build/release/wheels
-	scripts/check_wheels.sh $(BUILD)
+wheels: configure ## the wheel for this torch and Python, or PYTHON=python3.13, tried in a new virtual environment: build/release/wheels
+	scripts/check_wheels.sh $(BUILD) $(PYTHON)
 
 stubs: configure ## rewrite the types of the extension module, python/adjoin/_adjoin.pyi
 	ninja -C $(BUILD) -j $(JOBS) adjoin_python

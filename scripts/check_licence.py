@@ -32,7 +32,7 @@ def main() -> int:
             path.write_text("".join(lines))
         return 0
     for name in missing:
-        print(f"{name}: has no line '{LINE}'")
+        print(f"{name}: has no line '{LINE}'; python scripts/check_licence.py --add writes it")
     return 1 if missing else 0
 
 

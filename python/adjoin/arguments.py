@@ -85,7 +85,8 @@ def described(value: Any) -> str:
     if value is None:
         return "None"
     if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
+        followed = " that requires gradients" if value.numel() == 1 and _is_differentiated(value) else ""
+        return f"a tensor of shape {tuple(value.shape)}{followed}"
     parts = value if isinstance(value, (list, tuple)) else [value]
     if all(isinstance(part, (bool, int, float, complex, str)) for part in parts):
         text = repr(value)
@@ -136,6 +137,8 @@ def _fits(value: Any, kind: str) -> bool:
     if kind == "torch.Tensor":
         return isinstance(value, torch.Tensor)
     if kind in _NUMBER:
+        if isinstance(value, torch.Tensor) and _is_differentiated(value):
+            return False
         return hasattr(value, "__float__") or hasattr(value, "__index__")
     if kind in _INTEGER:
         return not isinstance(value, float) and (hasattr(value, "__int__") or hasattr(value, "__index__"))

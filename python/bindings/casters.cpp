@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "adjoin/core/gradients.hpp"
+
 namespace {
 
 // The tensor that `source` is, or that a NumPy array becomes; false for anything else.
@@ -32,6 +34,18 @@ namespace pybind11::detail {
 
 bool type_caster<adjoin::python::TensorLike>::load(handle source, bool /*convert*/) {
   return load_tensor(source, value.tensor);
+}
+
+bool type_caster<double>::load(handle source, bool convert) {
+  if (source && THPVariable_Check(source.ptr()) && adjoin::records_gradients(THPVariable_Unpack(source.ptr()))) {
+    return false;
+  }
+  type_caster<long double> any;
+  if (!any.load(source, convert)) {
+    return false;
+  }
+  value = static_cast<double>(static_cast<long double&>(any));
+  return true;
 }
 
 bool type_caster<adjoin::TensorList>::load(handle source, bool /*convert*/) {

@@ -47,6 +47,18 @@ struct type_caster<adjoin::python::TensorLike> {
   bool load(handle source, bool convert);
 };
 
+/// Numbers as pybind11 takes them, but for a tensor that autograd follows, whose gradient would be lost.
+template <>
+struct type_caster<double> {
+ public:
+  PYBIND11_TYPE_CASTER(double, type_caster<long double>::name);
+
+  bool load(handle source, bool convert);
+  static handle cast(double number, return_value_policy /*policy*/, handle /*parent*/) {
+    return PyFloat_FromDouble(number);
+  }
+};
+
 /// Any sequence of tensors and NumPy arrays ↔ adjoin::TensorList, which comes back as a list of tensors.
 template <>
 struct type_caster<adjoin::TensorList> {

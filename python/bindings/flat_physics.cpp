@@ -8,6 +8,7 @@
 
 #include "adjoin/core/errors.hpp"
 #include "adjoin/physics/stacked.hpp"
+#include "casters.hpp"
 #include "lowered_physics.hpp"
 
 namespace adjoin::python {

@@ -2,6 +2,7 @@
 // Noise models of C++ bound for Python, and callables of Python's as noise models.
 #include "noise.hpp"
 
+#include "casters.hpp"
 #include "copies.hpp"
 
 namespace adjoin::python {

@@ -35,7 +35,10 @@ auto unary(Method method) {
 
 at::Scalar to_scalar(const py::object& number) {
   if (THPVariable_Check(number.ptr())) {
-    return number.cast<at::Tensor>().item();
+    const auto tensor = number.cast<at::Tensor>();
+    check(!records_gradients(tensor), "scale: factor: must be a number, got a tensor that requires gradients, which ",
+          "the product would not have; Diagonal has a tensor of weights");
+    return tensor.item();
   }
   if (PyComplex_Check(number.ptr()) != 0) {
     return number.cast<c10::complex<double>>();

@@ -16,6 +16,7 @@ from adjoin.physics import (
     Inpainting,
     Matrix,
     MatrixFree,
+    SampledProjection,
     Tomography,
     as_physics,
     gaussian_kernel,
@@ -285,3 +286,23 @@ def test_constructors_refuse_unknown_keywords(ctx):
     ):
         with pytest.raises((TypeError, adjoin.Error), match="gather_stategy"):
             call()
+
+
+NUMBERS_WITH_GRADIENTS = {
+    "scale: factor": lambda w: w * Diagonal(1.0),
+    "SampledProjection: factor": lambda w: SampledProjection(torch.zeros(1, 4, 4, 2), (4, 4), factor=w),
+    "Tomography: spacing": lambda w: Tomography(torch.zeros(2), (4, 4), spacing=w),
+    "IndicatorLInf: radius": lambda w: optim.IndicatorLInf(w),
+    "Huber: delta": lambda w: optim.Huber(delta=w),
+    "Box: upper": lambda w: optim.Box(0.0, w),
+}
+
+
+@pytest.mark.parametrize("argument", NUMBERS_WITH_GRADIENTS)
+def test_a_number_whose_gradient_would_be_lost_is_refused(argument):
+    use = NUMBERS_WITH_GRADIENTS[argument]
+    with pytest.raises(InvalidArgument, match=f"{argument}: must be a number, got a tensor.* that requires gradients"):
+        use(torch.tensor(2.0, requires_grad=True))
+    use(torch.tensor(2.0))
+    with torch.no_grad():
+        use(torch.tensor(2.0, requires_grad=True))

@@ -117,7 +117,7 @@ def test_every_operator_has_a_specimen():
         for kind in vars(physics).values()
         if isinstance(kind, type) and issubclass(kind, physics.LinearPhysics) and kind is not physics.LinearPhysics
     }
-    assert concrete <= set(SPECIMENS)
+    assert concrete <= set(SPECIMENS), f"add to tests/python/specimens.py: {sorted(concrete - set(SPECIMENS))}"
 
 
 @every_way

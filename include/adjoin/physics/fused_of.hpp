@@ -63,7 +63,7 @@ class FusedOf : public FusedStack {
 
 /// The operators as those of class Operator; none when one is of another class.
 template <class Operator>
-typename FusedOf<Operator>::Operators all_of_class(std::span<const std::shared_ptr<const LinearPhysics>> operators) {
+FusedOf<Operator>::Operators all_of_class(std::span<const std::shared_ptr<const LinearPhysics>> operators) {
   typename FusedOf<Operator>::Operators result;
   for (const auto& one : operators) {
     auto cast = std::dynamic_pointer_cast<const Operator>(one);
