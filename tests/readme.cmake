@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# cmake -DROOT=<sources> -P readme.cmake: pages show programs as they are.
+# cmake -DROOT=<sources> -P readme.cmake: pages show programs as they are, but for the line that names the licence.
 function(adjoin_shows page program)
   file(READ "${ROOT}/${page}" text)
   file(READ "${ROOT}/${program}" code)
+  string(REGEX REPLACE "^// SPDX-License-Identifier: [^\n]*\n" "" code "${code}")
   string(FIND "${text}" "${code}" place)
   if(place EQUAL -1)
     message(FATAL_ERROR "The program in ${page} is not ${program}")
