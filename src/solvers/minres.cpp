@@ -62,7 +62,7 @@ class LeastSquaresIterate {
 
   /// Puts it in the place of x where x neither converged nor has a smaller residual, and takes its part in the null
   /// space away: the residual r is orthogonal to the range of H, and Krylov spaces of b hold no other null vectors, so
-  /// that x − x0 without its part along r is the shortest (Liu, Milzarek and Roosta, arXiv 2309.17096, 2023). Two
+  /// that x − x0 without its part along r is the shortest (Liu, Milzarek and Roosta, arXiv 2309.17096, 2023). Three
   /// applications of H, if there is one.
   void restore(BatchStatus& status, double tol, const RoundOff& round_off, const ScaledMap<V, V>& H, const V& b,
                const std::optional<V>& x0, V& x) const {
@@ -99,6 +99,16 @@ class LeastSquaresIterate {
         left[i] = 0.0;
         part[i] = -products[2][i] / squared;
         status.end_at(i, StopReason::stagnated);
+      }
+    }
+    // Of a regular H that is ill-conditioned, r is orthogonal to nothing, and leads away from the solution.
+    const V Hr = H(r);
+    const auto images = adjoin::dots({{&r, &Hr}, {&Hr, &Hr}}, items);
+    for (std::size_t i = 0; i < status.size(); ++i) {
+      const double squared = products[1][i].real();
+      const double then = squared - 2.0 * (part[i] * images[0][i]).real() + std::norm(part[i]) * images[1][i].real();
+      if (!(smaller * smaller * then <= squared)) {
+        part[i] = 0.0;
       }
     }
     adjoin::axpby(taken, *kept_, left, x);

@@ -386,6 +386,28 @@ TEST(Minres, InconsistentSingularSystemsGiveTheLeastSquaresSolutionOfMinimumNorm
   }
 }
 
+TEST(Minres, IllConditionedRegularSystemsAreNotTakenForSingularOnes) {
+  for (const auto& [dtype, condition] :
+       {std::pair{at::kFloat, 1e4}, std::pair{at::kDouble, 1e8}, std::pair{at::kComplexDouble, 3e8}}) {
+    for (const std::int64_t size : {5, 8, 18, 34, 49}) {
+      for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+        SCOPED_TRACE(c10::str(dtype, ", size ", size, ", seed ", seed));
+        const at::Tensor H =
+            with_eigenvalues(geometric(1.0, 1.0 / condition, static_cast<std::size_t>(size)), dtype, seed);
+        const at::Tensor b = randn({size}, dtype, 5 + seed);
+        const at::Tensor near = at::linalg_solve(H, b) * (1.0 + 0.1 * randn({size}, dtype, 90 + seed));
+        for (const double tol : {1e-3, 1e-6, 1e-12}) {
+          for (const std::optional<at::Tensor>& x0 : {std::optional<at::Tensor>(), std::optional(near)}) {
+            const double before = x0 ? relative_error(at::matmul(H, *x0), b) : 1.0;
+            const auto result = minres<at::Tensor>(map_of(H), b, {.max_iter = 2000, .tol = tol}, x0);
+            EXPECT_LT(relative_error(at::matmul(H, result.x), b), 1.1 * before + 1e-3);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Minres, AnIndefinitePreconditionerIsABreakdown) {
   const at::Tensor H = with_eigenvalues(geometric(1.0, 0.1, 10));
   const auto result = minres<at::Tensor>(map_of(H), randn({10}), {}, {}, map_of(-at::eye(10, at::kDouble)));

@@ -32,8 +32,8 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& b, const SolverOptio
 /// MINRES for Hermitian, possibly indefinite or singular H (Paige and Saunders 1975). One application of H an
 /// iteration. `preconditioner` must be Hermitian positive definite; residuals are then measured in the norm √⟨r, M r⟩.
 /// On an inconsistent singular system it stops, `stagnated`, at the least-squares solution that is nearest to x0 (Liu,
-/// Milzarek and Roosta, arXiv 2309.17096, 2023), for which it applies H once more; with a preconditioner, at some
-/// least-squares solution.
+/// Milzarek and Roosta, arXiv 2309.17096, 2023), for which it applies H three times more; with a preconditioner, at
+/// some least-squares solution.
 template <class V>
 SolverResult<V> minres(const LinearMap<V, V>& H, const V& b, const SolverOptions& options = {},
                        const std::optional<V>& x0 = {}, const LinearMap<V, V>& preconditioner = {});
