@@ -33,6 +33,19 @@ class BatchStatus {
   void set_residual(std::size_t item, double relative_residual, bool test = true);
   double residual(std::size_t item) const { return items_[item].residual; }
 
+  // Of a singular H, as that of fewer samples than pixels, round-off leaves a little of the residual in the null space.
+  // A solver that goes on divides it by what round-off makes of the eigenvalue 0: a null vector as large as the
+  // solution, or far larger, comes in, which no residual shows. The bounds leave a margin for operators that round more
+  // than once.
+
+  /// Whether a residual ‖r‖ / ‖b‖ may be round-off.
+  bool may_be_round_off(double relative_residual) const { return relative_residual <= small_residual_; }
+  /// Whether a step is to be left out: round-off may be all of the residual, and H makes `size` of the direction where
+  /// it makes `largest` of others.
+  bool leads_astray(std::size_t item, double size, double largest) const {
+    return may_be_round_off(residual(item)) && size <= small_eigenvalue_ * largest;
+  }
+
   /// Whether to go on; counts an iteration if so.
   bool next();
   /// Calls the monitor.
@@ -75,6 +88,8 @@ class BatchStatus {
   std::string_view solver_;
   const SolverOptions& options_;
   double round_off_;
+  double small_residual_;
+  double small_eigenvalue_;
   c10::SmallVector<Item, 2> items_;
   std::size_t running_;
   int iteration_ = 0;

@@ -14,7 +14,6 @@
 #include "solvers/batch_status.hpp"
 #include "solvers/krylov_start.hpp"
 #include "solvers/precision.hpp"
-#include "solvers/round_off.hpp"
 #include "solvers/scaling.hpp"
 
 namespace adjoin {
@@ -102,7 +101,6 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
   Scalars alpha(status.size(), 0.0);
   Scalars minus_alpha = alpha;
   Scalars beta = alpha;
-  const RoundOff round_off(precision(b));
   c10::SmallVector<Direction, 2> directions(status.size());
   for (std::size_t i = 0; i < status.size(); ++i) {
     directions[i].squared = rho[i].real();
@@ -125,7 +123,7 @@ SolverResult<V> conjugate_gradient(const LinearMap<V, V>& H, const V& right_hand
       }
       if (status.running(i)) {
         const double quotient = directions[i].quotient(curvature[i].real());
-        if (round_off.leads_astray(status, i, quotient, directions[i].largest_quotient)) {
+        if (status.leads_astray(i, quotient, directions[i].largest_quotient)) {
           status.stop(i, StopReason::stagnated);
         }
       }
@@ -181,7 +179,6 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, con
   Scalars beta = alpha;
   Scalars minus = alpha;
   const Scalars one(status.size(), 1.0);
-  const RoundOff round_off(precision(b));
   Reals smallest_steps(status.size(), std::numeric_limits<double>::infinity());
   // 1 / |step| is about what H makes of the direction.
   const auto leave_out_if_astray = [&](c10::complex<double>& step, std::size_t i) {
@@ -189,7 +186,7 @@ SolverResult<V> bicgstab(const LinearMap<V, V>& H, const V& right_hand_side, con
       return;
     }
     smallest_steps[i] = std::min(smallest_steps[i], std::abs(step));
-    if (round_off.leads_astray(status, i, smallest_steps[i], std::abs(step))) {
+    if (status.leads_astray(i, smallest_steps[i], std::abs(step))) {
       status.stop(i, StopReason::stagnated);
       step = 0.0;
     }

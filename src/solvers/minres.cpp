@@ -13,7 +13,6 @@
 #include "solvers/batch_status.hpp"
 #include "solvers/krylov_start.hpp"
 #include "solvers/precision.hpp"
-#include "solvers/round_off.hpp"
 #include "solvers/scaling.hpp"
 
 namespace adjoin {
@@ -64,8 +63,8 @@ class LeastSquaresIterate {
   /// space away: the residual r is orthogonal to the range of H, and Krylov spaces of b hold no other null vectors, so
   /// that x − x0 without its part along r is the shortest (Liu, Milzarek and Roosta, arXiv 2309.17096, 2023). Three
   /// applications of H, if there is one.
-  void restore(BatchStatus& status, double tol, const RoundOff& round_off, const ScaledMap<V, V>& H, const V& b,
-               const std::optional<V>& x0, V& x) const {
+  void restore(BatchStatus& status, double tol, const ScaledMap<V, V>& H, const V& b, const std::optional<V>& x0,
+               V& x) const {
     if (!kept_) {
       return;
     }
@@ -93,7 +92,7 @@ class LeastSquaresIterate {
       const double b_squared = products[3][i].real();
       // The rest of a consistent system is round-off, and orthogonal to nothing.
       const bool converged =
-          last_squared <= 4.0 * tol * tol * b_squared || round_off.may_be(std::sqrt(ratio(squared, b_squared)));
+          last_squared <= 4.0 * tol * tol * b_squared || status.may_be_round_off(std::sqrt(ratio(squared, b_squared)));
       if (errors_[i] < unlikely && squared > 0.0 && !converged && !(last_squared < smaller * smaller * squared)) {
         taken[i] = 1.0;
         left[i] = 0.0;
@@ -157,7 +156,6 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& right_hand_side, const
   // ‖H r‖ / (‖H‖ ‖r‖) at which r counts as orthogonal to the range of H: round-off lets inconsistent singular systems
   // come down to about this and no further. tol = 0 asks to go on until nothing at all is left.
   const double orthogonal = options.tol > 0.0 ? std::pow(precision(b), 0.6) : 10.0 * precision(b);
-  const RoundOff round_off(precision(b));
   LeastSquaresIterate<V> least_squares(status.size(), preconditioner ? 0.0 : std::sqrt(precision(b)));
   c10::SmallVector<Item, 2> items(status.size());
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -236,7 +234,7 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& right_hand_side, const
         continue;
       }
       const double gamma = std::hypot(gamma_bar, next_beta);
-      if (round_off.leads_astray(status, i, gamma, std::sqrt(item.H_squared))) {
+      if (status.leads_astray(i, gamma, std::sqrt(item.H_squared))) {
         status.stop(i, StopReason::stagnated);
         continue;
       }
@@ -260,7 +258,7 @@ SolverResult<V> minres(const LinearMap<V, V>& H, const V& right_hand_side, const
   }
   const Units units = b_units.inverse() * H_units;
   const V scaled_b = b_units.scaled(b);
-  least_squares.restore(status, options.tol, round_off, map, scaled_b,
+  least_squares.restore(status, options.tol, map, scaled_b,
                         x0 ? std::optional<V>(units.inverse().scaled(*x0)) : std::nullopt, x);
   if (status.iteration() > 0) {
     restore("minres", units, x);

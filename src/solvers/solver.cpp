@@ -52,7 +52,11 @@ void check_options(const SolverOptions& options) {
 }
 
 BatchStatus::BatchStatus(std::string_view solver, const SolverOptions& options, double precision)
-    : solver_(solver), options_(options), round_off_(options.tol > 0.0 ? 8.0 * precision : 0.0) {
+    : solver_(solver),
+      options_(options),
+      round_off_(options.tol > 0.0 ? 8.0 * precision : 0.0),
+      small_residual_(std::pow(precision, 5.0 / 6.0)),
+      small_eigenvalue_(std::pow(precision, 3.0 / 4.0)) {
   check_options(options);
   running_ = static_cast<std::size_t>(options.items);
   items_.resize(running_);
