@@ -14,7 +14,7 @@ import torch
 from adjoin.io import read_cfl
 from adjoin.physics import MultiCoilMRI, espirit_maps
 
-SIZE, COILS, KERNEL, CALIBRATION, STEPS = 128, 8, 6, 24, 30
+SIZE, COILS, CALIBRATION, STEPS = 128, 8, 24, 30
 THRESHOLD = 0.001**0.5  # BART's, which is that of squares
 
 
@@ -24,25 +24,6 @@ def bart(*arguments):
 
 def coils_of(file):
     return read_cfl(file).squeeze(2).permute(2, 1, 0).contiguous()
-
-
-def by_power_iteration(kspace):
-    """Maps as BART finds them, of Σ |s|² = 1 everywhere."""
-    first = SIZE // 2 - CALIBRATION // 2
-    region = kspace[:, first : first + CALIBRATION, first : first + CALIBRATION].to(torch.complex128)
-    windows = region.unfold(1, KERNEL, 1).unfold(2, KERNEL, 1).permute(0, 3, 4, 1, 2).flatten(0, 2).flatten(1)
-    kernels, values, _ = torch.linalg.svd(windows, full_matrices=False)
-    kernels = kernels[:, values >= THRESHOLD * values[0]].unflatten(0, (COILS, KERNEL, KERNEL))
-    padded = torch.zeros(COILS, SIZE, SIZE, kernels.shape[-1], dtype=torch.complex128)
-    padded[:, :KERNEL, :KERNEL] = kernels.conj()
-    images = torch.fft.fftshift(torch.fft.fft2(padded, dim=(1, 2)), dim=(1, 2)) / KERNEL
-    operators = torch.einsum("cxyk,dxyk->xycd", images.conj(), images)
-    maps = torch.zeros(SIZE, SIZE, COILS, 1, dtype=torch.complex128)
-    maps[:, :, 0] = 1
-    for _ in range(STEPS):
-        maps = operators @ maps
-        maps = maps / maps.norm(dim=2, keepdim=True)
-    return maps[..., 0].permute(2, 0, 1).to(kspace.dtype)
 
 
 def main():
@@ -70,8 +51,8 @@ def main():
         reference = sense(theirs)
         for name, maps in (
             ("BART", theirs),
-            ("adjoin", espirit_maps(kspace, calibration=CALIBRATION, kernel=KERNEL, threshold=THRESHOLD)[0]),
-            (f"adjoin, {STEPS} steps", by_power_iteration(kspace) * seen),
+            ("adjoin", espirit_maps(kspace, CALIBRATION, threshold=THRESHOLD)[0]),
+            (f"adjoin, {STEPS} steps", espirit_maps(kspace, CALIBRATION, threshold=THRESHOLD, power_iterations=STEPS)[0]),
         ):
             rest = images - maps * (maps.conj() * images).sum(0)
             apart = (sense(maps) - reference).norm() / reference.norm()

@@ -20,12 +20,16 @@ void bind_coils(py::module_& m) {
   m.def(
       "espirit_maps",
       [](const TensorLike& kspace, std::int64_t calibration, std::int64_t kernel, double threshold, double crop,
-         std::int64_t sets) {
-        return espirit_maps(
-            kspace, {.calibration = calibration, .kernel = kernel, .threshold = threshold, .crop = crop, .sets = sets});
+         std::int64_t sets, std::int64_t power_iterations) {
+        return espirit_maps(kspace, {.calibration = calibration,
+                                     .kernel = kernel,
+                                     .threshold = threshold,
+                                     .crop = crop,
+                                     .sets = sets,
+                                     .power_iterations = power_iterations});
       },
       py::arg("kspace"), py::arg("calibration") = 24, py::arg("kernel") = 6, py::arg("threshold") = 0.02,
-      py::arg("crop") = 0.8, py::arg("sets") = 1, Unlocked(),
+      py::arg("crop") = 0.8, py::arg("sets") = 1, py::arg("power_iterations") = 0, Unlocked(),
       R"(Coil maps by ESPIRiT (Uecker et al., Magn. Reson. Med. 71, 2014).
 
 :param kspace: complex (N, H, W) or (N, D, H, W) whose centre is fully sampled.
@@ -34,6 +38,8 @@ void bind_coils(py::module_& m) {
 :param threshold: of the kernels those count whose singular value is above so many times the largest.
 :param crop: maps are zero where their eigenvalue is below; elsewhere Σ |s|² = 1 over the coils.
 :param sets: 2 where the field of view folds.
+:param power_iterations: 0 for the eigenvectors themselves; 30 for what BART's ecalib makes of them by as many steps of
+    the power iteration.
 :return: (sets, N, H, W) or (sets, N, D, H, W), of the dtype of k-space.
 :raises adjoin.InvalidArgument: for k-space that is real, or smaller than the centre.)");
   m.def(

@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/accumulate.h>
 
+#include <array>
 #include <memory>
 #include <utility>
 
@@ -101,7 +102,8 @@ at::Tensor DistributedStackedLinearPhysics::dagger_by_layout(const TensorList& p
     check_tensor("A_dagger: init", like);
     image = slab_of(like, chosen_space(like.sizes(), like.scalar_type(), {}, options.params));
   }
-  LeastSquaresProblem<ShardedTensorList, ShardedImage> slab = slab_problem(part, image, {}, options.params);
+  LeastSquaresProblem<ShardedTensorList, ShardedImage> slab =
+      slab_problem(part, image, {}, options.solver, options.params);
   if (A_adjoint_y.defined()) {
     slab.A_adjoint_y = *image;
   }
@@ -112,7 +114,7 @@ at::Tensor DistributedStackedLinearPhysics::dagger_by_layout(const TensorList& p
 
 // Failures of the local steps are thrown on every rank by the next message.
 LeastSquaresProblem<ShardedTensorList, ShardedImage> DistributedStackedLinearPhysics::slab_problem(
-    const TensorList& part, const std::optional<ShardedImage>& image, std::optional<std::int64_t> axis,
+    const TensorList& part, const std::optional<ShardedImage>& image, std::optional<std::int64_t> axis, Solver solver,
     const Params& params) const {
   LeastSquaresProblem<ShardedTensorList, ShardedImage> problem;
   problem.y = sharded(part);
@@ -125,6 +127,15 @@ LeastSquaresProblem<ShardedTensorList, ShardedImage> DistributedStackedLinearPhy
         sum, [&](at::IntArrayRef sizes, at::ScalarType dtype) { return chosen_space(sizes, dtype, axis, params); });
   }
   const at::Tensor shape = shape_of_image(has_grid() ? like.local.sizes() : like.sizes(), like.local.options());
+  if (!image && uses_normal_equations(solver) && !exchange_->alone() && !has_grid()) {
+    // The forms of all ranks, a rank's own of which goes when they are added up, before the solver has its vectors.
+    JointNormal::ForCall joint(joint_normal_, *exchange_, local_, shape, params);
+    std::array<double, 1> stale = {joint.made() && joint.is_current() ? 0.0 : 1.0};
+    exchange_->agree_max(stale, [] {});
+    if (stale[0] != 0.0) {
+      joint.make();
+    }
+  }
   problem.A = [this, part, &params, kept = std::make_shared<TensorList>()](const ShardedImage& x) {
     return measured_in_solve(*kept, read_by_operators(x), part, params);
   };
@@ -161,7 +172,8 @@ ShardedImage DistributedStackedLinearPhysics::A_dagger_sharded(const Measurement
     mine = local_part("A_dagger_sharded: y", y);
   };
   return everywhere("A_dagger_sharded", arguments, prepare, [&] {
-    return solve_least_squares(slab_problem(mine, init, options.axis, options.params), with_common_monitor(own), init);
+    return solve_least_squares(slab_problem(mine, init, options.axis, own.solver, options.params),
+                               with_common_monitor(own), init);
   });
 }
 
@@ -191,7 +203,8 @@ ShardedImage DistributedStackedLinearPhysics::prox_l2(const ShardedImage& z, con
     mine = local_part("prox_l2: y", y);
   };
   return everywhere("prox_l2", arguments, prepare, [&] {
-    return solve_prox_l2(slab_problem(mine, own_z, {}, options.params), own_z, gamma, with_common_monitor(own), init);
+    return solve_prox_l2(slab_problem(mine, own_z, {}, own.solver, options.params), own_z, gamma,
+                         with_common_monitor(own), init);
   });
 }
 

@@ -190,7 +190,7 @@ at::Tensor DistributedStackedLinearPhysics::prox_l2(const at::Tensor& z, const M
         init = slab_of(*options.init, space);
       }
       const ShardedImage own_z = slab_of(z, space);
-      return whole(solve_prox_l2(slab_problem(mine, own_z, {}, options.params), own_z, gamma,
+      return whole(solve_prox_l2(slab_problem(mine, own_z, {}, options.solver, options.params), own_z, gamma,
                                  with_common_monitor(options), init));
     }
     return solve_prox_l2(problem(mine, z, options.params), z, gamma, with_common_monitor(options));

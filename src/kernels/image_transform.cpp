@@ -31,4 +31,17 @@ at::Tensor ImageTransform::in_blocks(const at::Tensor& factors) const {
   return padded.unflatten(-1, {columns_in_blocks_ / columns, columns}).movedim(-2, -3).contiguous();
 }
 
+at::Tensor ImageTransform::zeros_in_blocks(at::IntArrayRef leading, const at::TensorOptions& options) const {
+  const std::int64_t columns = columns_in_block(c10::typeMetaToScalarType(options.dtype()));
+  std::vector<std::int64_t> sizes = leading.vec();
+  sizes.insert(sizes.end(), {columns_in_blocks_ / columns, rows_, columns});
+  return at::zeros(sizes, options);
+}
+
+void ImageTransform::add_to_blocks(const at::Tensor& blocks, std::int64_t first, const at::Tensor& factors,
+                                   double weight) const {
+  const at::Tensor padded = at::constant_pad_nd(factors, {0, columns_in_blocks_ - bins_});
+  blocks.movedim(-3, -2).narrow(-3, first, factors.size(-2)).add_(padded.unflatten(-1, {blocks.size(-3), -1}), weight);
+}
+
 }  // namespace adjoin::fft

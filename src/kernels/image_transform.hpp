@@ -13,6 +13,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "core/parallel_for.hpp"
 #include "kernels/complex_kernels.hpp"
@@ -38,6 +39,10 @@ class ImageTransform {
   /// Factors for the numbers of spectra, (…, the sizes of a spectrum), in the order in which blocks of columns take
   /// them: (…, blocks, rows, columns of a block), with zeros behind the last column.
   at::Tensor in_blocks(const at::Tensor& factors) const;
+  /// Zeros in blocks, of factors whose sizes before those of a spectrum are `leading`.
+  at::Tensor zeros_in_blocks(at::IntArrayRef leading, const at::TensorOptions& options) const;
+  /// Adds weight · factors, (…, some rows, bins()), to the rows of `blocks` from `first` on.
+  void add_to_blocks(const at::Tensor& blocks, std::int64_t first, const at::Tensor& factors, double weight) const;
   /// Of a spectrum's factors in blocks.
   std::int64_t numel_in_blocks() const { return rows_ * columns_in_blocks_; }
 
@@ -63,15 +68,19 @@ template <class T>
 class Spectrum {
  public:
   explicit Spectrum(const ImageTransform& transform)
+      : Spectrum(transform, at::empty({2 * transform.rows() * transform.row_length()},
+                                      at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
+  /// In memory of the caller's, which has as many complex numbers as the transform has rows times their length.
+  Spectrum(const ImageTransform& transform, T* memory)
       : along_rows_(transform.along_rows()),
         rows_(transform.rows()),
         bins_(transform.bins()),
         row_length_(transform.row_length()),
-        memory_(at::empty({2 * rows_ * row_length_}, at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {
+        data_(memory) {
     for_each_row([&](std::int64_t /*r*/, T* row) { std::fill(row + 2 * bins_, row + 2 * row_length_, T(0)); });
   }
 
-  T* data() const { return memory_.template data_ptr<T>(); }
+  T* data() const { return data_; }
   T* row(std::int64_t r) const { return data() + 2 * r * row_length_; }
   /// Of blocks of columns, and of what else has the layout of this.
   kernels::Columns columns() const { return {rows_, row_length_}; }
@@ -141,6 +150,9 @@ class Spectrum {
   /// What a thread is worth while for.
   static constexpr std::int64_t least_numbers = 8192;
 
+  Spectrum(const ImageTransform& transform, at::Tensor memory) : Spectrum(transform, memory.template data_ptr<T>()) {
+    memory_ = std::move(memory);
+  }
   std::array<void*, RowTransform::most> rows_from(std::int64_t first, int count) const {
     std::array<void*, RowTransform::most> rows = {};
     for (int k = 0; k < count; ++k) {
@@ -153,7 +165,8 @@ class Spectrum {
   std::int64_t rows_;
   std::int64_t bins_;
   std::int64_t row_length_;
-  at::Tensor memory_;
+  T* data_;
+  at::Tensor memory_;  // which data_ points to, where it is this object's own
 };
 
 }  // namespace adjoin::fft

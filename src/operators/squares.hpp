@@ -3,8 +3,9 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/abs.h>
-#include <ATen/ops/max.h>
+#include <ATen/ops/linalg_vector_norm.h>
+
+#include <limits>
 
 namespace adjoin {
 
@@ -16,7 +17,9 @@ inline bool keep_digits(double largest, at::ScalarType dtype) {
   return largest > (single ? 0x1p-100 : 0x1p-900) && largest < (single ? 0x1p100 : 0x1p900);
 }
 inline bool keep_digits(const at::Tensor& squares) {
-  return keep_digits(squares.detach().abs().max().item<double>(), squares.scalar_type());
+  // The largest size, without an array of sizes.
+  const at::Tensor largest = at::linalg_vector_norm(squares.detach(), std::numeric_limits<double>::infinity());
+  return keep_digits(largest.item<double>(), squares.scalar_type());
 }
 
 }  // namespace adjoin

@@ -69,8 +69,6 @@ SolverResult<X> solve_hermitian(Solver solver, const LinearMap<X, X>& H, const X
   }
 }
 
-bool uses_normal_equations(Solver solver) { return solver != Solver::LSQR && solver != Solver::LSMR; }
-
 template <class Y, class X>
 SolverResult<X> solve_rectangular(const LeastSquaresProblem<Y, X>& problem, const DaggerOptions& options,
                                   const SolverOptions& common, double damping, const std::optional<X>& x0) {

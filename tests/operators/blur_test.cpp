@@ -312,6 +312,52 @@ TEST(Blur, FusedEqualsPlain) {
   }
 }
 
+// A sum whose memory goes on behind it holds its own spectrum meanwhile.
+TEST(Blur, FusedSumsAreTransformedInPlace) {
+  const int threads = at::get_num_threads();
+  const std::vector<std::vector<std::int64_t>> all_sizes = {
+      {1, 1, 8, 16}, {2, 3, 35, 32}, {2, 3, 9, 13}, {1, 1, 10, 12, 16}};
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kComplexFloat, at::kComplexDouble}) {
+    for (const auto& sizes : all_sizes) {
+      const std::vector<std::int64_t> kernel(sizes.size() - 2, 3);
+      std::vector<std::shared_ptr<const LinearPhysics>> blurs;
+      for (std::int64_t i = 0; i < 3; ++i) {
+        std::vector<std::int64_t> filter = {1, 1};
+        filter.insert(filter.end(), kernel.begin(), kernel.end());
+        blurs.push_back(std::make_shared<Blur>(at::randn(filter, at::kDouble),
+                                               BlurOptions{Padding::Circular, ConvolutionMethod::Fft}));
+      }
+      const auto fused = blurs[0]->fuse(blurs);
+      const at::Tensor x = at::randn(sizes, dtype);
+      const TensorList y = {at::randn(sizes, dtype), at::randn(sizes, dtype), at::randn(sizes, dtype)};
+      const auto in_place = [&](const auto& call) {
+        at::set_num_threads(1);
+        const at::Tensor expected = call(at::Tensor());
+        for (const int some : {1, 3}) {
+          at::set_num_threads(some);
+          const at::Tensor memory = at::full({3 * x.numel() + 64}, 7.0, x.options());
+          const at::Tensor out = memory.narrow(0, 0, x.numel()).view(sizes);
+          const at::Tensor result = call(out);
+          EXPECT_EQ(result.data_ptr(), out.data_ptr());
+          EXPECT_TRUE(at::equal(result, expected)) << dtype << ' ' << at::IntArrayRef(sizes) << ' ' << some;
+          // Rows of 13 numbers fill no cache lines; of several images, threads take one each.
+          const bool is_behind = (memory.slice(0, x.numel()) != 7.0).any().item<bool>();
+          EXPECT_EQ(is_behind, sizes.back() != 13 && (some == 1 || sizes[0] == 1)) << dtype << at::IntArrayRef(sizes);
+          const at::Tensor tight = at::empty_like(x);
+          EXPECT_TRUE(at::equal(call(tight), expected));
+        }
+      };
+      const TensorList kept = {y[0].clone(), y[1].clone(), y[2].clone()};
+      in_place([&](const at::Tensor& out) { return fused->A_adjoint(y, out); });
+      in_place([&](const at::Tensor& out) { return fused->A_adjoint_A(x, out); });
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        EXPECT_TRUE(at::equal(y[i], kept[i]));
+      }
+    }
+  }
+  at::set_num_threads(threads);
+}
+
 TEST(Blur, FusedFollowsUpdates) {
   const auto blurs = circular_blurs();
   const auto fused = blurs[0]->fuse(blurs);

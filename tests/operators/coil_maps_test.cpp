@@ -107,6 +107,21 @@ TEST(CoilMaps, TwoSetsExplainWhatFolds) {
   EXPECT_GT(projection_error(espirit_maps(kspace), folded), 2.5 * by_two);
 }
 
+TEST(CoilMaps, PowerIterationsComeToTheEigenvectors) {
+  const at::Tensor images = smooth_maps(6, {48, 40}) * phantom({48, 40});
+  const at::Tensor kspace = kspace_of(images);
+  for (const std::int64_t sets : {1, 2}) {
+    const at::Tensor exact = espirit_maps(kspace, {.sets = sets});
+    const auto apart = [&](std::int64_t steps) {
+      const at::Tensor inside = phantom({48, 40}) > 0.2;
+      return adjoin::norm((espirit_maps(kspace, {.sets = sets, .power_iterations = steps}) - exact)[0] * inside);
+    };
+    EXPECT_LT(apart(2000), 1e-6 * adjoin::norm(exact));
+    EXPECT_GT(apart(1), 1e-3 * adjoin::norm(exact));
+  }
+  EXPECT_THROW(espirit_maps(kspace, {.power_iterations = -1}), InvalidArgument);
+}
+
 TEST(CoilMaps, AdaptiveCombinationFindsTheMaps) {
   const at::Tensor truth = smooth_maps(6, {64, 64});
   const at::Tensor image = phantom({64, 64});

@@ -131,10 +131,10 @@ with adjoin.DistributedContext(device_mode="cpu") as ctx, torch.no_grad():
 """
 
 
-@pytest.mark.parametrize("kind, bound", [("weights", 1.25), ("blurs", 1.25 + 2.2)])
-def test_a_further_rank_adds_its_partial_sum_to_a_solve_on_slabs(kind, bound):
-    """And what its operators take themselves: blurs two padded spectra for their adjoint. The first rank beside another also
-    brings the image that all read, and both their sums."""
+@pytest.mark.parametrize("kind", ["weights", "blurs"])
+def test_a_further_rank_adds_its_partial_sum_to_a_solve_on_slabs(kind):
+    """The spectra of blurs lie in it, so that they take no memory beside it. The first rank beside another also brings the
+    image that all read, the sum that they read, and its own sum to that of the other."""
     peaks = [float(run(f"KIND = {kind!r}\n{SLABS}", ranks)[0].split()[1]) for ranks in (1, 2, 4)]
-    assert peaks[2] - peaks[1] < 2 * bound, peaks
-    assert peaks[1] - peaks[0] < 1.0 + 2 * bound, peaks
+    assert peaks[2] - peaks[1] < 2 * 1.35, peaks
+    assert peaks[1] - peaks[0] < 2.0 + 2 * 1.35, peaks

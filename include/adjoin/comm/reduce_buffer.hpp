@@ -26,7 +26,8 @@ class ReduceBuffer {
   virtual ~ReduceBuffer() = default;
 
   /// Where this rank writes its contribution: shape {numel}, contiguous, of arbitrary content. It is this rank's own,
-  /// and reductions leave it as it is.
+  /// and reductions leave it as it is. Its storage may go on behind it, for what computes the contribution in place and
+  /// needs more memory than that, as transforms do; reductions take nothing from there.
   virtual const at::Tensor& input() const = 0;
 
   /// `output` ← reduction of every rank's input(), the same bits on all ranks of a node. Collective. `output` must

@@ -205,10 +205,10 @@ class DistributedStackedLinearPhysics : public DistributedStackedPhysics {
   Tensors parameter_gradients(const Params& params, const std::function<at::Tensor(const Params& params)>& value) const;
 
   LeastSquaresProblem<ShardedTensorList> problem(const TensorList& part, at::Tensor image, const Params& params) const;
-  /// The same on sharded images, like `image` if that is given, else cut along `axis`.
+  /// The same on sharded images, like `image` if that is given, else cut along `axis`, for a solver.
   LeastSquaresProblem<ShardedTensorList, ShardedImage> slab_problem(const TensorList& part,
                                                                     const std::optional<ShardedImage>& image,
-                                                                    std::optional<std::int64_t> axis,
+                                                                    std::optional<std::int64_t> axis, Solver solver,
                                                                     const Params& params) const;
   /// This rank's part of A x, in a distributed iteration; `kept` is memory of the last one.
   ShardedTensorList measured_in_solve(TensorList& kept, const at::Tensor& x, const TensorList& part,

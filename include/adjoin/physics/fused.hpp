@@ -28,7 +28,8 @@ class FusedStack {
   /// tensor, or an undefined one, that the result may be written into if it has its shape, dtype and device (see fits);
   /// the results are wherever the returned tensors are.
   virtual TensorList A(const at::Tensor& /*x*/, const TensorList& /*out*/) const { return {}; }
-  /// Σ A_iᵀ y_i; `out`, when defined, is such a tensor for the sum.
+  /// Σ A_iᵀ y_i; `out`, when defined, is such a tensor for the sum, and what its storage holds behind it may be
+  /// overwritten: transforms of the image need somewhat more memory than the image.
   virtual at::Tensor A_adjoint(const TensorList& /*y*/, const at::Tensor& /*out*/) const { return {}; }
   /// Σ A_iᵀ A_i x; `out` as above.
   virtual at::Tensor A_adjoint_A(const at::Tensor& /*x*/, const at::Tensor& /*out*/) const { return {}; }
@@ -82,6 +83,16 @@ inline bool fits(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorO
 /// `out` where a result with these sizes and options fits into it, else a new tensor.
 inline at::Tensor fit_or_empty(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options) {
   return fits(out, sizes, options) ? out : at::empty(sizes, options);
+}
+
+/// The same, the new tensor with `room` more elements behind it where it is of a megabyte or more.
+inline at::Tensor fit_or_empty_with_room(const at::Tensor& out, at::IntArrayRef sizes, const at::TensorOptions& options,
+                                         std::int64_t room) {
+  const std::int64_t numel = c10::multiply_integers(sizes);
+  const auto bytes = static_cast<std::size_t>(numel) * options.dtype().itemsize();
+  return fits(out, sizes, options) || bytes < (std::size_t{1} << 20)
+             ? fit_or_empty(out, sizes, options)
+             : at::empty({numel + room}, options).narrow(0, 0, numel).view(sizes);
 }
 
 /// The same for result i and a list that may be empty.

@@ -15,6 +15,9 @@
 
 namespace adjoin {
 
+/// Whether a solver applies AᵀA; else it applies A and Aᵀ.
+inline bool uses_normal_equations(Solver solver) { return solver != Solver::LSQR && solver != Solver::LSMR; }
+
 /// Throws InvalidArgument unless max_iter ≥ 0 and tol ≥ 0 and finite.
 void check_options(const DaggerOptions& options);
 

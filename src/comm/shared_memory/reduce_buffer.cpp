@@ -16,18 +16,19 @@ namespace adjoin {
 NodeReduceBuffer::NodeReduceBuffer(Communicator& communicator, NodeTransfers& transfers, AcrossNodes* across_nodes,
                                    std::int64_t numel, at::ScalarType dtype)
     : ReduceBuffer(communicator), transfers_(transfers), across_nodes_(across_nodes) {
-  const std::size_t bytes = static_cast<std::size_t>(numel) * c10::elementSize(dtype);
+  const std::int64_t with_room = numel + numel / parts_of_room;
+  const std::size_t bytes = static_cast<std::size_t>(with_room) * c10::elementSize(dtype);
   const NodeGroup& group = transfers_.group();
   if (bytes > private_bytes && group.size() > 1 && transfers_.contributes_in_place()) {
     if (const std::shared_ptr<SharedWindow> window = transfers_.group().acquire(bytes)) {
       for (int r = 0; r < group.size(); ++r) {
         contributions_.push_back(window->segment(r));
       }
-      input_ = tensor_in(window, group.rank(), numel, dtype);
+      input_ = tensor_in(window, group.rank(), with_room, dtype).narrow(0, 0, numel);
       return;
     }
   }
-  input_ = at::empty({numel}, dtype);
+  input_ = at::empty({with_room}, dtype).narrow(0, 0, numel);
 }
 
 void NodeReduceBuffer::all_reduce_impl(at::Tensor& output, ReduceOp op) {

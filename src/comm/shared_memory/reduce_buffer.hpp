@@ -36,6 +36,9 @@ class NodeReduceBuffer : public ReduceBuffer {
   void reduce_scatter_impl(at::Tensor& part, const std::vector<std::int64_t>& counts) override;
 
  private:
+  /// The input's storage goes on by an eighth, which takes the half spectra of images from 144 pixels a row on.
+  static constexpr std::int64_t parts_of_room = 8;
+
   std::int64_t item() const { return static_cast<std::int64_t>(input_.element_size()); }
   /// Whether it goes between several nodes in pieces.
   bool goes_in_pieces() const { return across_nodes_ != nullptr && across_nodes_->takes(input_.nbytes()); }

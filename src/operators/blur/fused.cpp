@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "kernels/residual.hpp"
 #include "operators/squares.hpp"
@@ -82,18 +83,11 @@ at::Tensor FusedBlurs::apply_normal_form(const at::Tensor& form, const at::Tenso
 }
 
 at::Tensor FusedBlurs::Plans::sum_powers(const std::vector<double>& weights) const {
-  at::Tensor sum = first().compute_power();
-  if (weights[0] != 1.0) {
-    sum.mul_(weights[0]);
+  at::Tensor sum;
+  for (std::size_t i = 0; i < size(); ++i) {
+    blurs_[i]->add_power(sum, weights[i]);
   }
-  for (std::size_t i = 1; i < size(); ++i) {
-    // Not in place: filters of several items or channels enlarge the sum.
-    sum = at::add(sum, blurs_[i]->compute_power(), weights[i]);
-  }
-  if (!keep_digits(sum)) {
-    return {};
-  }
-  return first().grid().transform != nullptr ? first().in_blocks(sum) : sum;
+  return keep_digits(sum) ? sum : at::Tensor();
 }
 
 at::Tensor FusedBlurs::Plans::stack_responses() const {
@@ -126,6 +120,7 @@ TensorList FusedBlurs::forward(const Plans& plans, const at::Tensor& x, const Te
   for (std::size_t i = 0; i < plans.size(); ++i) {
     y.push_back(fit_or_empty(out, i, x.sizes(), x.options()));
   }
+  plans.make_responses();
   const at::Tensor source = kernels::plain(x);
   const auto forward = [&]<class T>(blur::Workspace<T>& workspace, std::int64_t begin, std::int64_t end) {
     const auto spectrum = workspace.spectrum();
@@ -152,15 +147,23 @@ at::Tensor FusedBlurs::adjoint(const Plans& plans, const TensorList& y, const at
   for (const at::Tensor& one : y) {
     sources.push_back(kernels::plain(one));
   }
-  const at::Tensor x = fit_or_empty(out, y[0].sizes(), y[0].options());
+  plans.make_responses();
+  const at::Tensor x = fit_or_empty_with_room(out, y[0].sizes(), y[0].options(), plans.room());
   const auto adjoint = [&]<class T>(blur::Workspace<T>& workspace, std::int64_t begin, std::int64_t end) {
-    const auto sum = workspace.spectrum();
-    const auto spectrum = workspace.spectrum();
+    const bool all = begin == 0 && end == plans.images();
+    const blur::ResultSpectra<T> sums(workspace, all ? plans.place_for_spectra<T>(x, end) : nullptr);
+    std::optional<fft::Spectrum<T>> spectrum;
+    if (plans.size() > 1) {
+      spectrum.emplace(workspace.spectrum());
+    }
     for (std::int64_t k = begin; k < end; ++k) {
+      const fft::Spectrum<T> sum = sums.of_image(k * plans.numel());
       for (std::size_t i = 0; i < plans.size(); ++i) {
         const T* const response = plans.response<T>(i, k);
-        workspace.load(plans.image<T>(sources[i], k), plans.window(), spectrum);
-        spectrum.for_each_block([&](std::int64_t offset, T* block) {
+        // The first one is where the sum is.
+        const fft::Spectrum<T>& term = i == 0 ? sum : *spectrum;
+        workspace.load(plans.image<T>(sources[i], k), plans.window(), term);
+        term.for_each_block([&](std::int64_t offset, T* block) {
           workspace.forward(block);
           T* const total = sum.data() + 2 * offset;
           kernels::multiply_conjugate(response + 2 * offset, block, total, i == 0, sum.columns());
@@ -184,6 +187,7 @@ at::Tensor FusedBlurs::residual(const Plans& plans, const at::Tensor& x, const T
     measured.push_back(y.empty() ? at::Tensor() : kernels::plain(y[i]));
     factors.push_back(weights_for(weights[i], x).expand(x.sizes()).contiguous());
   }
+  plans.make_responses();
   const at::Tensor source = kernels::plain(x);
   const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
   const int step = x.is_complex() ? 2 : 1;
@@ -230,11 +234,13 @@ at::Tensor FusedBlurs::normal(const Plans& plans, const at::Tensor& form, const 
     return parts == 1 ? first.image(first.spectrum(x) * form) : at::Tensor();
   }
   const at::Tensor source = kernels::plain(x);
-  const at::Tensor z = fit_or_empty(out, x.sizes(), x.options());
+  const at::Tensor z = fit_or_empty_with_room(out, x.sizes(), x.options(), plans.room());
   const ImageRange mine = images_of_part(x.sizes(), part, parts);
   const auto normal = [&]<class T>(blur::Workspace<T>& workspace, std::int64_t begin, std::int64_t end) {
-    const auto spectrum = workspace.spectrum();
+    const bool all = begin == mine.first_image && end == begin + mine.images;
+    const blur::ResultSpectra<T> spectra(workspace, all ? plans.place_for_spectra<T>(z, end) : nullptr);
     for (std::int64_t k = begin; k < end; ++k) {
+      const fft::Spectrum<T> spectrum = spectra.of_image(k * plans.numel());
       const T* const power = plans.factor<T>(form, first.numel_in_blocks(), k);
       workspace.load(plans.image<T>(source, k), plans.window(), spectrum);
       spectrum.for_each_block([&](std::int64_t offset, T* block) {

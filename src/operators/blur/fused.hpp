@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -80,12 +81,40 @@ class FusedBlurs final : public FusedOf<Blur> {
     // Images on the CPU.
     template <class T>
     T* image(const at::Tensor& batch, std::int64_t k) const {
-      return static_cast<T*>(batch.data_ptr()) + k * first().array_size(window());
+      return static_cast<T*>(batch.data_ptr()) + k * numel();
+    }
+    /// Real numbers of an image.
+    std::int64_t numel() const { return first().array_size(window()); }
+    /// Elements behind a result for which the spectrum of its last image lies in its memory.
+    std::int64_t room() const {
+      const std::int64_t spectrum = 2 * first().spectrum_size();
+      return std::max<std::int64_t>(0, spectrum - numel()) / first().grid().step() + 1;
+    }
+    /// The memory of `result` where the spectra of its images up to `end` may lie in it, each from its image's
+    /// beginning on, while they are computed one after the other: it goes on behind the last (FusedStack), and the
+    /// images fill the grid and whole cache lines. Else null.
+    template <class T>
+    T* place_for_spectra(const at::Tensor& result, std::int64_t end) const {
+      constexpr std::size_t line = 64;
+      T* const images = image<T>(result, 0);
+      const auto bytes = static_cast<std::size_t>(numel()) * sizeof(T);
+      const bool fill_lines = reinterpret_cast<std::uintptr_t>(images) % line == 0 && bytes % line == 0;
+      const std::size_t needed = (static_cast<std::size_t>(end) - 1) * bytes +
+                                 static_cast<std::size_t>(2 * first().spectrum_size()) * sizeof(T);
+      const std::size_t there =
+          result.storage().nbytes() - static_cast<std::size_t>(result.storage_offset()) * result.element_size();
+      return window().size == first().grid().size && fill_lines && needed <= there ? images : nullptr;
     }
     /// The factors for image k, which are `numel` real numbers.
     template <class T>
     const T* factor(const at::Tensor& factors, std::int64_t numel, std::int64_t k) const {
       return static_cast<const T*>(factors.const_data_ptr()) + blur::filter_index(factors, k, channels_) * numel;
+    }
+    /// Those of all blurs, ahead of what else takes memory while they are used.
+    void make_responses() const {
+      for (const auto& plan : blurs_) {
+        plan->response();
+      }
     }
     /// Blur i's response for image k.
     template <class T>

@@ -97,12 +97,45 @@ const at::Tensor& Blur::Plan::power() const {
 }
 
 const at::Tensor& Blur::Plan::power_in_blocks() const {
-  return power_in_blocks_.get([&] { return derived([&] { return in_blocks(compute_power()); }); });
+  const auto in_blocks = [&] {
+    at::Tensor power;
+    add_power(power, 1.0);
+    return power;
+  };
+  return power_in_blocks_.get([&] { return derived(in_blocks); });
 }
 
 at::Tensor Blur::Plan::compute_power() const {
   const at::Tensor H = response_.is_ready() ? bins(response()) : compute_response();
   return H.abs().square_().mul_(grid_points_);
+}
+
+void Blur::Plan::add_power(at::Tensor& sum, double weight) const {
+  constexpr std::int64_t numbers_at_once = std::int64_t{1} << 18;
+  const at::Tensor H = response_.is_ready() ? bins(response()) : compute_response();
+  const fft::ImageTransform* const transform = grid_.transform.get();
+  if (!sum.defined()) {
+    const auto dtype = H.options().dtype(at::toRealValueType(dtype_));
+    sum = transform != nullptr ? transform->zeros_in_blocks(H.sizes().slice(0, 2), dtype) : at::zeros(H.sizes(), dtype);
+  } else if (sum.size(0) < H.size(0) || sum.size(1) < H.size(1)) {
+    // Filters of several items or channels enlarge the sum.
+    std::vector<std::int64_t> sizes = sum.sizes().vec();
+    sizes[0] = std::max(sum.size(0), H.size(0));
+    sizes[1] = std::max(sum.size(1), H.size(1));
+    sum = sum.expand(sizes).contiguous();
+  }
+  const at::Tensor rows = H.flatten(2, -2);
+  const std::int64_t at_once =
+      std::max<std::int64_t>(1, numbers_at_once / (rows.size(0) * rows.size(1) * rows.size(3)));
+  for (std::int64_t first = 0; first < rows.size(2); first += at_once) {
+    const std::int64_t count = std::min(at_once, rows.size(2) - first);
+    const at::Tensor power = rows.narrow(2, first, count).abs().square_().mul_(grid_points_);
+    if (transform != nullptr) {
+      transform->add_to_blocks(sum, first, power, weight);
+    } else {
+      sum.flatten(2, -2).narrow(2, first, count).add_(power, weight);
+    }
+  }
 }
 
 double Blur::Plan::largest_response() const {

@@ -54,14 +54,15 @@ class Blur::Plan {
   double largest_response() const;
 
   // The filter's transform H / N and |H|² / N, N the number of grid points: the scale of the inverse transform is
-  // folded in. Kept, but for compute_power(): a sum over many blurs needs none of its terms again.
+  // folded in. Kept.
   /// Its rows are those of the CPU's spectra, with zeros behind the bins.
   const at::Tensor& response() const;
   const at::Tensor& power() const;
-  at::Tensor compute_power() const;
   /// In the order in which the CPU's transforms take it.
   const at::Tensor& power_in_blocks() const;
-  at::Tensor in_blocks(const at::Tensor& power) const { return grid_.transform->in_blocks(power); }
+  /// Adds weight · |H|² / N to a sum over several blurs, which is undefined before the first: in blocks where the CPU
+  /// transforms. Some rows at a time, so that a term takes little memory.
+  void add_power(at::Tensor& sum, double weight) const;
   std::int64_t numel_in_blocks() const { return grid_.transform->numel_in_blocks(); }
   /// Without the zeros behind the rows, as spectrum() is.
   at::Tensor bins(const at::Tensor& factors) const { return factors.narrow(-1, 0, bins()); }
@@ -97,6 +98,7 @@ class Blur::Plan {
   enum class Factor : std::uint8_t { response, conjugate, power };
 
   at::Tensor compute_response() const;
+  at::Tensor compute_power() const;
   /// What make() returns; to be kept, unless the filter is differentiated and the plan lives for one call.
   template <class Make>
   at::Tensor derived(const Make& make) const {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "kernels/complex_kernels.hpp"
 #include "kernels/image_transform.hpp"
@@ -30,6 +31,8 @@ class Workspace {
                         at::TensorOptions(c10::CppTypeToScalarType<T>::value))) {}
 
   Spectrum spectrum() const { return Spectrum(transform()); }
+  /// In the caller's memory.
+  Spectrum spectrum_in(T* memory) const { return Spectrum(transform(), memory); }
 
   /// The transforms along the rows of the grid: those of the image that is at the window, zeros elsewhere.
   void load(const T* image, const Window& window, const Spectrum& spectrum) {
@@ -53,10 +56,14 @@ class Workspace {
       along_rows().forward(sources.data(), rows.spectrum.data(), static_cast<int>(rows.count));
     });
   }
-  /// The reverse, for the rows of the window. Overwrites the spectrum.
+  /// The reverse, for the rows of the window. Overwrites the spectrum, which may begin where the image does if that
+  /// fills the grid: the image's rows are shorter, and what is behind them moves up to them.
   void store(const Spectrum& spectrum, const Window& window, T* image) {
     const std::int64_t width = window.size.back() * grid_.step();
-    const bool copies = grid_.complex || !fills_rows(window);
+    const bool in_place = spectrum.data() == image;
+    const bool copies = grid_.complex || !fills_rows(window) || in_place;
+    // Threads may not move rows to where others still read.
+    const bool moves_later = in_place && at::get_num_threads() > 1;
     spectrum.for_rows_at_once([&](std::int64_t first, int count) {
       const Rows rows = rows_at(window, spectrum, first, count, [](T* /*row*/) {});
       std::array<void*, most> targets = rows.grid;
@@ -65,9 +72,13 @@ class Workspace {
       }
       along_rows().backward(rows.spectrum.data(), targets.data(), static_cast<int>(rows.count));
       for (std::size_t k = 0; copies && k < rows.count; ++k) {
-        std::copy_n(static_cast<const T*>(targets[k]) + start(window), width, image + rows.image[k] * width);
+        T* const row = moves_later ? spectrum.row(rows.image[k]) : image + rows.image[k] * width;
+        std::copy_n(static_cast<const T*>(targets[k]) + start(window), width, row);
       }
     });
+    for (std::int64_t r = 1; moves_later && r < transform().rows(); ++r) {
+      std::copy_n(spectrum.row(r), width, image + r * width);
+    }
   }
   /// From the spectrum's columns to the rows of the image at the window and back: body(row of the image, its values)
   /// changes these in between.
@@ -146,6 +157,25 @@ class Workspace {
 
   const Grid& grid_;
   at::Tensor rows_;  // of the grid, as many as are transformed at once, for each thread
+};
+
+/// Where the spectra of a result's images lie: in the result itself, or in memory of their own, one after the other.
+template <class T>
+class ResultSpectra {
+ public:
+  /// `result`: null where they lie in their own.
+  ResultSpectra(const Workspace<T>& workspace, T* result) : workspace_(workspace), result_(result) {
+    if (result == nullptr) {
+      own_.emplace(workspace.spectrum());
+    }
+  }
+  /// Of the image that begins at this number of the result.
+  fft::Spectrum<T> of_image(std::int64_t begin) const { return own_ ? *own_ : workspace_.spectrum_in(result_ + begin); }
+
+ private:
+  const Workspace<T>& workspace_;
+  T* result_;
+  std::optional<fft::Spectrum<T>> own_;
 };
 
 }  // namespace adjoin::blur

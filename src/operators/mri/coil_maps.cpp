@@ -110,6 +110,30 @@ at::Tensor sampled_centre(const char* function, const at::Tensor& kspace, std::i
   return box(kspace);
 }
 
+struct Eigen {
+  at::Tensor values;   // (…, sets), the largest first
+  at::Tensor vectors;  // (…, N, sets)
+};
+
+/// Of Hermitian matrices (…, N, N).
+Eigen largest_eigenvectors(const at::Tensor& matrices, std::int64_t sets) {
+  const auto [values, vectors] = at::linalg_eigh(matrices);
+  const std::int64_t first = matrices.size(-1) - sets;
+  return {values.slice(-1, first).flip(-1), vectors.slice(-1, first).flip(-1)};
+}
+
+/// The same by steps of the power iteration on the first unit vectors, orthonormal after each.
+Eigen iterated_eigenvectors(const at::Tensor& matrices, std::int64_t sets, std::int64_t steps) {
+  at::Tensor vectors = at::eye(matrices.size(-1), sets, matrices.options()).expand({1, -1, -1});
+  at::Tensor lengths;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const auto [orthonormal, triangular] = at::linalg_qr(at::matmul(matrices, vectors));
+    vectors = orthonormal;
+    lengths = triangular.diagonal(0, -2, -1).abs();
+  }
+  return {lengths, vectors};
+}
+
 }  // namespace
 
 at::Tensor espirit_maps(const at::Tensor& kspace, const EspiritOptions& options) {
@@ -124,6 +148,7 @@ at::Tensor espirit_maps(const at::Tensor& kspace, const EspiritOptions& options)
   check(options.crop >= 0.0 && options.crop < 1.0, name, ": crop must lie from 0 to below 1, got ", options.crop);
   check(options.sets >= 1 && options.sets <= coils, name, ": sets must lie between 1 and the number of coils, ", coils,
         ", got ", options.sets);
+  check(options.power_iterations >= 0, name, ": power_iterations must not be negative, got ", options.power_iterations);
   for (std::int64_t axis = 1; axis < kspace.dim(); ++axis) {
     check(kspace.size(axis) >= 2 * options.kernel - 1, name, ": kspace must have at least ", 2 * options.kernel - 1,
           " samples along each axis for kernels of ", options.kernel, ", got ", kspace.sizes());
@@ -141,10 +166,13 @@ at::Tensor espirit_maps(const at::Tensor& kspace, const EspiritOptions& options)
   const at::Tensor lags = by_lags(at::mm(kept, kept.t().conj()), coils, options.kernel, sizes);
   // (N, N, image) to (image, N, N): Hermitian at each pixel, with eigenvalues from 0 to 1, the largest last.
   const at::Tensor operators = at::fft_fftshift(at::fft_fftn(lags, {}, last), last).movedim({0, 1}, {-2, -1});
-  const auto [values, vectors] = at::linalg_eigh(operators);
-  const at::Tensor strongest = with_first_coil_real(vectors.slice(-1, coils - options.sets).flip(-1));
-  const at::Tensor weights = values.slice(-1, coils - options.sets).flip(-1).unsqueeze(-2) >= options.crop;
-  return (strongest * weights).movedim({-1, -2}, {0, 1}).to(kspace.scalar_type()).contiguous();
+  const auto [values, vectors] = options.power_iterations == 0
+                                     ? largest_eigenvectors(operators, options.sets)
+                                     : iterated_eigenvectors(operators, options.sets, options.power_iterations);
+  return (with_first_coil_real(vectors) * (values.unsqueeze(-2) >= options.crop))
+      .movedim({-1, -2}, {0, 1})
+      .to(kspace.scalar_type())
+      .contiguous();
 }
 
 at::Tensor adaptive_maps(const at::Tensor& coil_images, std::int64_t block) {

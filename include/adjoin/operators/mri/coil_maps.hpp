@@ -19,6 +19,9 @@ struct EspiritOptions {
   double crop = 0.8;
   /// How many sets of maps: a second one where the field of view folds (soft SENSE).
   std::int64_t sets = 1;
+  /// 0 for the eigenvectors themselves; else as many steps of the power iteration from the first coils, which leave
+  /// errors where eigenvalues are near each other: BART's ecalib makes 30, and its maps are found with so many.
+  std::int64_t power_iterations = 0;
 };
 
 /// Coil maps (sets, N, image) from k-space (N, image), complex, with image = (H, W) or (D, H, W), whose centre, of
