@@ -1661,7 +1661,7 @@ def density_compensation(trajectory: torch.Tensor | numpy.ndarray, image_size: c
     :return: w (…), in pixels of the image's grid.
     :raises adjoin.InvalidArgument: where trajectory and image_size have different numbers of axes.
     """
-def espirit_maps(kspace: torch.Tensor | numpy.ndarray, calibration: int = 24, kernel: int = 6, threshold: float = 0.02, crop: float = 0.8, sets: int = 1) -> torch.Tensor:
+def espirit_maps(kspace: torch.Tensor | numpy.ndarray, calibration: int = 24, kernel: int = 6, threshold: float = 0.02, crop: float = 0.8, sets: int = 1, power_iterations: int = 0) -> torch.Tensor:
     """
     Coil maps by ESPIRiT (Uecker et al., Magn. Reson. Med. 71, 2014).
     
@@ -1671,6 +1671,8 @@ def espirit_maps(kspace: torch.Tensor | numpy.ndarray, calibration: int = 24, ke
     :param threshold: of the kernels those count whose singular value is above so many times the largest.
     :param crop: maps are zero where their eigenvalue is below; elsewhere Σ |s|² = 1 over the coils.
     :param sets: 2 where the field of view folds.
+    :param power_iterations: 0 for the eigenvectors themselves; 30 for what BART's ecalib makes of them by as many steps of
+        the power iteration.
     :return: (sets, N, H, W) or (sets, N, D, H, W), of the dtype of k-space.
     :raises adjoin.InvalidArgument: for k-space that is real, or smaller than the centre.
     """
